@@ -1,0 +1,1 @@
+//! One conversation: turns, STT, LLM, TTS, playout, history, transcript.

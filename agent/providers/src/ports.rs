@@ -1,0 +1,134 @@
+//! The three ports of a conversation. An adapter implements one of them in a file of its own and keeps its wire
+//! types to itself; the pipeline knows nothing else of a provider.
+
+use async_trait::async_trait;
+use futures_util::stream::BoxStream;
+
+/// What went wrong at a provider, and whether asking again can help.
+#[derive(Debug, thiserror::Error)]
+pub enum ProviderError {
+    /// Network trouble, a 429 or a 5xx: the same request may succeed later.
+    #[error("{provider}: {reason} (may succeed later)")]
+    Unavailable { provider: &'static str, reason: String },
+    /// The provider understood and refused: wrong key, unknown model or voice. Asking again cannot help.
+    #[error("{provider}: {reason} (refused; check the profile's providers and their keys)")]
+    Refused { provider: &'static str, reason: String },
+    /// The answer could not be read.
+    #[error("{provider}: unreadable answer: {reason}")]
+    Protocol { provider: &'static str, reason: String },
+    /// Nothing came within the provider's time limit.
+    #[error("{provider}: no answer within {after:?}")]
+    Timeout { provider: &'static str, after: std::time::Duration },
+}
+
+impl ProviderError {
+    /// Whether the same request may succeed when it is made again.
+    pub fn is_retryable(&self) -> bool {
+        matches!(self, Self::Unavailable { .. } | Self::Timeout { .. })
+    }
+}
+
+/// Words that a recogniser heard in one utterance. Redacted in `Debug`.
+#[derive(Clone, PartialEq)]
+pub struct Transcript {
+    /// Plain text; empty when nothing intelligible was said.
+    pub text: String,
+    /// 0.0 to 1.0 where the provider gives one.
+    pub confidence: Option<f32>,
+}
+
+impl std::fmt::Debug for Transcript {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Transcript({} chars)", self.text.chars().count())
+    }
+}
+
+/// Speech to text, one utterance at a time.
+#[async_trait]
+pub trait Stt: Send + Sync {
+    /// The adapter's name, as it stands in metrics and reports.
+    fn name(&self) -> &'static str;
+
+    /// The rate of the samples that [`Stt::transcribe`] wants, in hertz.
+    fn sample_rate_hz(&self) -> u32;
+
+    /// Recognises one utterance: mono samples at [`Stt::sample_rate_hz`], prefix padding included.
+    /// `language` is a BCP 47 tag (`en`, `en-US`, `ru`). Dropping the future cancels the request.
+    async fn transcribe(&self, speech: &[i16], language: &str) -> Result<Transcript, ProviderError>;
+}
+
+/// Who said a message of the history.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    User,
+    Assistant,
+}
+
+/// One message of the history: what was heard from, or played to, the caller. Redacted in `Debug`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Message {
+    pub role: Role,
+    pub text: String,
+}
+
+impl std::fmt::Debug for Message {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Message({:?}, {} chars)", self.role, self.text.chars().count())
+    }
+}
+
+/// What a language model is asked.
+#[derive(Debug, Clone)]
+pub struct ChatRequest {
+    /// The profile's prompt.
+    pub system: String,
+    /// Oldest first; ends with the caller's words.
+    pub messages: Vec<Message>,
+    /// BCP 47 tag.
+    pub language: String,
+}
+
+/// What a language model may ask for besides speech.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// Hang up when the reply has been played out.
+    EndCall,
+}
+
+/// One piece of a streamed reply.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LlmEvent {
+    /// The next piece of text, as it came; sentences are cut by the pipeline.
+    Text(String),
+    Action(Action),
+}
+
+/// A language model.
+pub trait Llm: Send + Sync {
+    fn name(&self) -> &'static str;
+
+    /// Streams a reply. The stream ends after the last piece; dropping it cancels the request.
+    fn chat(&self, request: ChatRequest) -> BoxStream<'static, Result<LlmEvent, ProviderError>>;
+}
+
+/// One sentence to be spoken.
+#[derive(Debug, Clone)]
+pub struct SpeechRequest {
+    pub text: String,
+    /// The provider's own name of a voice; empty: its default for the language.
+    pub voice: String,
+    /// BCP 47 tag.
+    pub language: String,
+}
+
+/// Text to speech.
+pub trait Tts: Send + Sync {
+    fn name(&self) -> &'static str;
+
+    /// The rate of the samples that [`Tts::synthesize`] yields, in hertz.
+    fn sample_rate_hz(&self) -> u32;
+
+    /// Streams mono samples in pieces of any length. The stream ends after the last piece; dropping it cancels.
+    fn synthesize(&self, request: SpeechRequest) -> BoxStream<'static, Result<Vec<i16>, ProviderError>>;
+}

@@ -1,0 +1,1 @@
+//! The turn machine: endpointing, pause, interruption, playout truth; sans-IO.

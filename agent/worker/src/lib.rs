@@ -1,0 +1,1 @@
+//! Intake, claim, lease, call::run, recording, archive, drain.

@@ -1,0 +1,1 @@
+//! Frames, codecs, resampling, jitter buffer, voice activity, mixing, levels, OGG.

@@ -1,0 +1,1 @@
+//! A synthetic SIP caller: speaks, listens, measures.

@@ -1,0 +1,1 @@
+//! The contract: LiveKit webhook events, CallEvent, CallJob, CallRecord, ids.

@@ -1,0 +1,1 @@
+//! POST /webhooks/livekit: verify, parse, plan, idempotent effects.

@@ -1,0 +1,1 @@
+//! LiveKit's psrpc over Redis.

@@ -1,0 +1,1 @@
+//! SDP offer and answer, RTP, DTMF, codecs on the SIP leg.

@@ -1,0 +1,1 @@
+//! SIP calls bridged to LiveKit rooms.

@@ -1,0 +1,1 @@
+//! The SipStack trait, its rsipstack adapter, and admission in front of it.

@@ -1,0 +1,1 @@
+//! Config, secrets, telemetry, lifecycle, LiveKit API client, queue and store ports.

@@ -1,0 +1,1 @@
+//! System tests: the real servers, spoken to over SIP, WebRTC and HTTP.
