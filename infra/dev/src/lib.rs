@@ -1,1 +1,24 @@
-//! The local stack's set-up: Redis and livekit-server on loopback, on free ports.
+//! The local stack: Redis and livekit-server on loopback, on free ports, for the demo and the system tests.
+//!
+//! # Contract
+//!
+//! - Nothing listens beyond loopback but livekit-server's media port over TCP, which the server binds on every
+//!   interface whatever its configuration says.
+//! - No state outlives a [`LocalStack`]: Redis keeps nothing on disk, keys are drawn per start, and both servers end
+//!   with the stack, also when the process that started it is killed (each server is guarded by a shell that reads a
+//!   pipe from that process and ends the server when the pipe closes).
+//! - No process is ended by name: each server is a child, ended by its own process id.
+//! - Linux and other Unix systems with `/bin/sh`.
+
+mod error;
+mod files;
+mod livekit;
+mod ports;
+mod probe;
+mod redis;
+mod server;
+mod stack;
+mod start;
+
+pub use error::StackError;
+pub use stack::{Keys, LocalStack, LocalStackConfig, Program};
