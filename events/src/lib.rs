@@ -1,1 +1,35 @@
-//! The contract: LiveKit webhook events, CallEvent, CallJob, CallRecord, ids.
+//! The contract between the rooms of Trunkline: what a call is, what is said about it, and where that is kept.
+//!
+//! # Calling contract
+//!
+//! - This crate is pure: it opens nothing, reads no clock and draws no random number. Every moment comes in as a [`Timestamp`].
+//! - Whatever comes from the network goes through [`livekit::parse`] once. What comes out of it is bounded and checked: there is no
+//!   `validate()` anywhere later.
+//! - Parsing is tolerant where LiveKit may grow: unknown events, unknown enum values and unknown fields are kept by name or dropped,
+//!   never an error.
+//! - Secrets in a webhook (a room's TURN password, stream keys, stream URLs) have no field here: they are dropped while parsing.
+//! - Phone numbers, SIP users, identities, room names, attributes, metadata and words are masked in `Debug`. None of them has a
+//!   `Display`: to print one takes an explicit `as_str`.
+//! - [`CallJob`] and [`CallRecord`] carry a version. Older versions are read for as long as one may be in a queue or a store.
+
+#![warn(missing_docs)]
+
+mod id;
+mod job;
+pub mod keys;
+mod open_enum;
+mod party;
+mod record;
+mod timestamp;
+
+pub use id::{
+    CallId, EgressId, EventId, IdError, IngressId, ParticipantIdentity, ParticipantSid, ProfileName,
+    RoomName, TrackSid, mask_digits,
+};
+pub use job::{CallJob, IndexEntry, JobError, ProfileHash, ProfileHashError, ProfileRef};
+pub use party::{Party, PhoneNumber, PhoneNumberError, Region, RegionError, SipUser};
+pub use record::{
+    CallRecord, Outcome, RecordError, Recording, RecordingPolicy, Speaker, Step, TimelineEntry, Transcribed,
+    TurnLatency, TurnRecord,
+};
+pub use timestamp::Timestamp;

@@ -1,0 +1,88 @@
+//! Where a call's objects lie in the store, as pure functions.
+//!
+//! Everything of a call lies below `calls/<day>/<CallId>/`, where the day is that of the room's creation in UTC, so that calls are
+//! listed by day. What knows only the call's id finds the day in [`index`].
+
+use crate::{CallId, EventId, Timestamp};
+
+/// `calls/<day>/`, the prefix of all calls whose room was created on the day of `created_at`.
+pub fn day(created_at: Timestamp) -> String {
+    format!("calls/{}/", created_at.day())
+}
+
+/// `calls/<day>/<CallId>/`, the prefix of all that is kept of a call.
+pub fn call(created_at: Timestamp, call: &CallId) -> String {
+    format!("{}{call}/", day(created_at))
+}
+
+/// `…/events/`, the prefix of the call's events.
+pub fn events(created_at: Timestamp, call: &CallId) -> String {
+    format!("{}events/", self::call(created_at, call))
+}
+
+/// `…/events/<EventId>.json`: a [`crate::CallEvent`], put once; its presence says that the event has been dealt with.
+pub fn event(created_at: Timestamp, call: &CallId, event: &EventId) -> String {
+    format!("{}{event}.json", events(created_at, call))
+}
+
+/// `…/job.json`: the [`crate::CallJob`] that was enqueued, put once; its presence says that the call has its job.
+pub fn job(created_at: Timestamp, call: &CallId) -> String {
+    format!("{}job.json", self::call(created_at, call))
+}
+
+/// `…/no-match.json`: why no entry of `agents:` took a participant, see [`crate::agents::NoMatch`]. Put once.
+pub fn no_match(created_at: Timestamp, call: &CallId) -> String {
+    format!("{}no-match.json", self::call(created_at, call))
+}
+
+/// `…/claim.json`: who serves the call, written on condition; its generation is the fencing token.
+pub fn claim(created_at: Timestamp, call: &CallId) -> String {
+    format!("{}claim.json", self::call(created_at, call))
+}
+
+/// `…/agent.json`: what the agent has done so far, written by the holder of the claim only.
+pub fn agent(created_at: Timestamp, call: &CallId) -> String {
+    format!("{}agent.json", self::call(created_at, call))
+}
+
+/// `…/recording.ogg`: caller left, agent right.
+pub fn recording(created_at: Timestamp, call: &CallId) -> String {
+    format!("{}recording.ogg", self::call(created_at, call))
+}
+
+/// `…/transcript.json`: what was said.
+pub fn transcript(created_at: Timestamp, call: &CallId) -> String {
+    format!("{}transcript.json", self::call(created_at, call))
+}
+
+/// `…/record.json`: the [`crate::CallRecord`], put once, by whoever closes the call.
+pub fn record(created_at: Timestamp, call: &CallId) -> String {
+    format!("{}record.json", self::call(created_at, call))
+}
+
+/// `index/<CallId>`: a [`crate::IndexEntry`], put once at the first event that tells the room's creation.
+pub fn index(call: &CallId) -> String {
+    format!("index/{call}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_go_by_the_day_of_the_rooms_creation() {
+        let created_at = Timestamp::from_unix_ms(1_795_196_401_568).unwrap();
+        let id = CallId::new("RM_5dNYzUpD9LnC").unwrap();
+        let ev = EventId::new("EV_t6w9J36MvWtH").unwrap();
+        assert_eq!(day(created_at), "calls/2026-11-20/");
+        assert_eq!(
+            event(created_at, &id, &ev),
+            "calls/2026-11-20/RM_5dNYzUpD9LnC/events/EV_t6w9J36MvWtH.json"
+        );
+        assert_eq!(
+            record(created_at, &id),
+            "calls/2026-11-20/RM_5dNYzUpD9LnC/record.json"
+        );
+        assert_eq!(index(&id), "index/RM_5dNYzUpD9LnC");
+    }
+}
