@@ -1,1 +1,48 @@
-//! The turn machine: endpointing, pause, interruption, playout truth; sans-IO.
+//! The turn machine: who has the floor in a conversation, decided from voice activity, transcripts and playout.
+//!
+//! # The calling contract
+//!
+//! [`TurnMachine`] does no IO, knows no clock, allocates nothing on the frame path and draws no random numbers. Its owner
+//!
+//! 1. calls [`TurnMachine::handle`] with each [`Input`], and [`TurnMachine::handle_timeout`] when
+//!    [`TurnMachine::poll_timeout`] says so, both with `now`: time since the conversation began, never running backwards;
+//! 2. after each call does all that [`TurnMachine::poll_output`] yields, in that order, until there is none.
+//!
+//! [`VoiceGate`] makes the [`Voice`] inputs from one probability per 20 ms frame.
+//!
+//! # One turn
+//!
+//! | what happens | output | agent |
+//! |---|---|---|
+//! | the caller's voice begins | [`Output::Capture`] | listening |
+//! | it has been silent for `min_silence` | [`Output::Transcribe`] | listening |
+//! | `min_delay` after the last voice | [`Output::EndOfTurn`] | thinking |
+//! | the reply's first audio is ready | [`Output::Speak`] | speaking |
+//! | 120 ms of voice over it | [`Output::Pause`] | speaking |
+//! | no more voice than that | [`Output::Resume`] | speaking |
+//! | 0.5 s of voice over it | [`Output::Interrupt`] | listening |
+//!
+//! A caller who speaks on before anything of the reply was heard takes the turn back: the reply is interrupted after
+//! 120 ms of voice, and the same turn ends again later, longer. A short answer over the agent's last words (the voice
+//! ended at most `early_answer` before them) is a turn of its own.
+//!
+//! # What never happens
+//!
+//! There are never two utterances of the agent's at once: the next waits for the interrupted one's
+//! [`Playout::Stopped`]. No pause is left without a resume or an interruption. No turn of the caller's is lost
+//! otherwise than by [`Output::Discard`]. No state but the closed one is without an exit timer ([`Limits`]).
+
+#![warn(missing_docs)]
+
+mod barge_in;
+mod floor;
+mod machine;
+mod options;
+mod types;
+mod utterance;
+mod voice;
+
+pub use machine::TurnMachine;
+pub use options::{Endpointing, Interruption, Limits, Options, OptionsError, VadOptions};
+pub use types::{AgentState, Cause, End, Input, Output, Playout, TurnId, UserState, UtteranceId};
+pub use voice::{FRAME, Voice, VoiceGate};

@@ -1,0 +1,233 @@
+//! The machine: inputs, timers, outputs. The caller's voice is in [`crate::barge_in`], the agent's
+//! utterances are in [`crate::utterance`].
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::floor::{Floor, Overlap, Segment, Stage, Stopping};
+use crate::{AgentState, Cause, End, Input, Options, OptionsError, Output, TurnId, UserState};
+
+/// More than one input ever makes, so that the queue never grows on the frame path.
+const OUTPUTS: usize = 16;
+
+/// Decides who speaks. See the crate's documentation for how it is called.
+#[derive(Debug)]
+pub struct TurnMachine {
+    pub(crate) options: Options,
+    pub(crate) floor: Floor,
+    pub(crate) segment: Option<Segment>,
+    pub(crate) stopping: Option<Stopping>,
+    outputs: VecDeque<Output>,
+    agent: AgentState,
+    user: UserState,
+    turns: u32,
+    pub(crate) utterances: u32,
+}
+
+impl TurnMachine {
+    /// A machine whose clock stands at zero, in the state `initializing`.
+    pub fn new(options: Options) -> Result<Self, OptionsError> {
+        options.check()?;
+        Ok(Self {
+            options,
+            floor: Floor::Initializing {
+                until: options.limits.initializing,
+            },
+            segment: None,
+            stopping: None,
+            outputs: VecDeque::with_capacity(OUTPUTS),
+            agent: AgentState::Initializing,
+            user: UserState::Listening,
+            turns: 0,
+            utterances: 0,
+        })
+    }
+
+    /// What the agent does now.
+    pub fn agent_state(&self) -> AgentState {
+        self.agent
+    }
+
+    /// What the caller does now.
+    pub fn user_state(&self) -> UserState {
+        self.user
+    }
+
+    /// Takes one input. Timers that were due by `now` go first, so that a late call changes nothing.
+    pub fn handle(&mut self, input: Input, now: Duration) {
+        self.handle_timeout(now);
+        if matches!(self.floor, Floor::Closed) {
+            return;
+        }
+        match input {
+            Input::Say => self.say(now),
+            Input::Listen => {
+                if matches!(self.floor, Floor::Initializing { .. }) {
+                    self.open(now);
+                }
+            }
+            Input::Voice(voice) => self.voice(voice, now),
+            Input::Hint { turn, delay } => self.hint(turn, delay),
+            Input::Transcript { turn, take, words } => self.transcript(turn, take, words, now),
+            Input::ReplyReady {
+                utterance,
+                interruptible,
+            } => self.reply_ready(utterance, interruptible, now),
+            Input::ReplyFailed { utterance } => self.reply_failed(utterance, now),
+            Input::Closing { utterance } => self.closing(utterance),
+            Input::Playout { utterance, event } => self.playout(utterance, event, now),
+            Input::HangUp => self.hang_up(),
+        }
+        // What the input made due at once, as an answer that was given early.
+        self.handle_timeout(now);
+    }
+
+    /// The next thing to be done; to be called until it says none.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When [`TurnMachine::handle_timeout`] is to be called; none once the conversation is over.
+    pub fn poll_timeout(&self) -> Option<Duration> {
+        if matches!(self.floor, Floor::Closed) {
+            return None;
+        }
+        let timeout = self.options.interruption.false_interruption_timeout;
+        let floor = self.floor.deadline(&self.options.limits, timeout);
+        let stopping = self.stopping.map(|stopping| stopping.until);
+        [floor, stopping].into_iter().flatten().min()
+    }
+
+    /// Runs the timers that are due by `now`, each at its own time.
+    pub fn handle_timeout(&mut self, now: Duration) {
+        while let Some(at) = self.poll_timeout().filter(|at| *at <= now) {
+            self.expire(at);
+        }
+    }
+
+    fn expire(&mut self, at: Duration) {
+        if self.stopping.is_some_and(|stopping| stopping.until <= at) {
+            self.silent(at);
+            return;
+        }
+        match self.floor {
+            Floor::Initializing { .. } => self.open(at),
+            Floor::Open { since, away: false } => {
+                self.floor = Floor::Open { since, away: true };
+                self.set_user(UserState::Away);
+            }
+            Floor::Open { away: true, .. } => self.end(End::Idle),
+            Floor::User(user) => {
+                if user.ended.is_none() {
+                    self.cut(user, at);
+                } else {
+                    self.end_of_turn(user, at);
+                }
+            }
+            Floor::Agent(agent) => match agent.stage {
+                Stage::Playing { paused: Some(_), .. } => self.resume(agent, at),
+                Stage::Thinking { .. } | Stage::Ready | Stage::Playing { .. } => {
+                    self.cancel(agent, Cause::Stalled, at);
+                }
+            },
+            Floor::Closed => {}
+        }
+    }
+
+    fn say(&mut self, now: Duration) {
+        if !matches!(self.floor, Floor::Initializing { .. } | Floor::Open { .. }) {
+            self.emit(Output::SayRefused);
+            return;
+        }
+        let utterance = self.think(None, now);
+        self.emit(Output::Prepare { utterance });
+    }
+
+    fn hint(&mut self, turn: TurnId, delay: Duration) {
+        let endpointing = self.options.endpointing;
+        if let Floor::User(user) = &mut self.floor
+            && user.turn == turn
+            && let Some(ended) = &mut user.ended
+        {
+            ended.delay = delay.clamp(endpointing.min_delay, endpointing.max_delay);
+        }
+    }
+
+    /// Words change nothing: the turn ends by its timer, or has ended. No words end it without a reply.
+    fn transcript(&mut self, turn: TurnId, take: u32, words: bool, now: Duration) {
+        if words {
+            return;
+        }
+        match self.floor {
+            Floor::User(user) if user.turn == turn && user.take == take && user.ended.is_some() => {
+                self.emit(Output::Discard { turn });
+                self.open(now);
+            }
+            Floor::Agent(agent) if agent.answers == Some((turn, take)) => {
+                if matches!(agent.stage, Stage::Thinking { .. }) {
+                    self.cancel(agent, Cause::NoWords, now);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn hang_up(&mut self) {
+        match self.floor {
+            Floor::Agent(agent) => {
+                self.emit(Output::Interrupt {
+                    utterance: agent.utterance,
+                    cause: Cause::HangUp,
+                });
+                self.discard(agent.overlap);
+            }
+            Floor::User(user) => self.emit(Output::Discard { turn: user.turn }),
+            Floor::Initializing { .. } | Floor::Open { .. } | Floor::Closed => {}
+        }
+        self.floor = Floor::Closed;
+        self.set_agent(AgentState::Idle);
+    }
+
+    pub(crate) fn end(&mut self, end: End) {
+        self.floor = Floor::Closed;
+        self.set_agent(AgentState::Idle);
+        self.emit(Output::End(end));
+    }
+
+    pub(crate) fn open(&mut self, now: Duration) {
+        self.floor = Floor::Open {
+            since: now,
+            away: false,
+        };
+        self.set_agent(AgentState::Listening);
+    }
+
+    pub(crate) fn next_turn(&mut self) -> TurnId {
+        self.turns = self.turns.wrapping_add(1);
+        TurnId(self.turns)
+    }
+
+    pub(crate) fn discard(&mut self, overlap: Option<Overlap>) {
+        if let Some(Overlap { turn, .. }) = overlap {
+            self.emit(Output::Discard { turn });
+        }
+    }
+
+    pub(crate) fn emit(&mut self, output: Output) {
+        self.outputs.push_back(output);
+    }
+
+    pub(crate) fn set_agent(&mut self, state: AgentState) {
+        if self.agent != state {
+            self.agent = state;
+            self.emit(Output::Agent(state));
+        }
+    }
+
+    pub(crate) fn set_user(&mut self, state: UserState) {
+        if self.user != state {
+            self.user = state;
+            self.emit(Output::User(state));
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! What goes into the machine and what comes out.
+
+use std::time::Duration;
+
+use crate::Voice;
+
+/// One turn of the caller's, counted from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TurnId(pub u32);
+
+/// One utterance of the agent's, counted from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UtteranceId(pub u32);
+
+/// What the agent does, as its peers call it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AgentState {
+    /// Not yet ready.
+    Initializing,
+    /// The conversation is over.
+    Idle,
+    /// It waits for the caller, or hears them.
+    Listening,
+    /// It prepares an utterance.
+    Thinking,
+    /// An utterance is being played, or is paused.
+    Speaking,
+}
+
+/// What the caller does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UserState {
+    /// There is voice.
+    Speaking,
+    /// There is none.
+    Listening,
+    /// There was none on either side for [`crate::Limits::user_away`].
+    Away,
+}
+
+/// What has happened. An input that is stale (of an utterance or a take that is over) or out of place is ignored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Input {
+    /// The agent wishes to speak of its own accord, as for a greeting. Granted by [`Output::Prepare`] when nobody has
+    /// the floor, else answered by [`Output::SayRefused`].
+    Say,
+    /// The agent is ready and has nothing to say.
+    Listen,
+    /// The caller's voice, from [`crate::VoiceGate`].
+    Voice(Voice),
+    /// How long after the last voice this turn is probably over; moved into [min delay, max delay].
+    Hint {
+        /// The turn it is about; ignored when that is over or its voice goes on.
+        turn: TurnId,
+        /// Counted from the last voice.
+        delay: Duration,
+    },
+    /// The answer to [`Output::Transcribe`].
+    Transcript {
+        /// The turn.
+        turn: TurnId,
+        /// The take; an older one than the last asked for is ignored.
+        take: u32,
+        /// Whether anything intelligible was said.
+        words: bool,
+    },
+    /// The first audio of an utterance can be played.
+    ReplyReady {
+        /// The utterance asked for by [`Output::EndOfTurn`] or [`Output::Prepare`].
+        utterance: UtteranceId,
+        /// Whether the caller may interrupt it.
+        interruptible: bool,
+    },
+    /// There is and will be nothing to play.
+    ReplyFailed {
+        /// The utterance.
+        utterance: UtteranceId,
+    },
+    /// This utterance is the last one: it is played out, uninterrupted, and the conversation ends.
+    Closing {
+        /// The utterance.
+        utterance: UtteranceId,
+    },
+    /// What the playout did.
+    Playout {
+        /// The utterance.
+        utterance: UtteranceId,
+        /// What it did.
+        event: Playout,
+    },
+    /// The caller is gone, or the conversation is to stop.
+    HangUp,
+}
+
+/// The playout's news of one utterance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Playout {
+    /// Its first frame was written.
+    Started,
+    /// More of it was heard.
+    Mark,
+    /// Its last sample was heard.
+    Finished,
+    /// It is silent after [`Output::Interrupt`].
+    Stopped,
+}
+
+/// Why an utterance is cut off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// The caller spoke.
+    Voice,
+    /// It did not get on within its limit.
+    Stalled,
+    /// Nobody said anything intelligible, so there is nothing to answer.
+    NoWords,
+    /// The conversation is over.
+    HangUp,
+}
+
+/// Why the machine ends the conversation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// The utterance marked by [`Input::Closing`] was played out.
+    Closing,
+    /// Nobody spoke for [`crate::Limits::idle`].
+    Idle,
+}
+
+/// What is to be done, in this order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Output {
+    /// Keep the caller's audio for this turn from `from` on (and some before it), until its end or discard. Comes
+    /// again when the turn goes on after a silence; any transcription under way is then obsolete.
+    Capture {
+        /// The turn.
+        turn: TurnId,
+        /// Where its voice, or the voice that goes on, began.
+        from: Duration,
+    },
+    /// The voice has ended, though perhaps not the turn: transcribe all that was captured of it.
+    Transcribe {
+        /// The turn.
+        turn: TurnId,
+        /// Counts the attempts at this turn; only the last one's answer is taken.
+        take: u32,
+    },
+    /// This was no turn after all: forget its audio.
+    Discard {
+        /// The turn.
+        turn: TurnId,
+    },
+    /// The caller's turn is over: prepare the reply, and answer by [`Input::ReplyReady`] or [`Input::ReplyFailed`].
+    /// The same turn may come again, longer, as long as its reply was not heard.
+    EndOfTurn {
+        /// The turn.
+        turn: TurnId,
+        /// The reply to be prepared.
+        reply: UtteranceId,
+        /// When its voice ended.
+        last_voice: Duration,
+    },
+    /// The wish of [`Input::Say`] is granted: prepare it, and answer by [`Input::ReplyReady`] or [`Input::ReplyFailed`].
+    Prepare {
+        /// The utterance.
+        utterance: UtteranceId,
+    },
+    /// Somebody has the floor already.
+    SayRefused,
+    /// Play it.
+    Speak {
+        /// The utterance.
+        utterance: UtteranceId,
+    },
+    /// Be silent at once, and remember the sample where the far end stopped hearing.
+    Pause {
+        /// The utterance.
+        utterance: UtteranceId,
+    },
+    /// Go on from that sample.
+    Resume {
+        /// The utterance.
+        utterance: UtteranceId,
+    },
+    /// Cancel it, whether prepared or played, for good. One that was given [`Output::Speak`] answers
+    /// [`Playout::Stopped`].
+    Interrupt {
+        /// The utterance.
+        utterance: UtteranceId,
+        /// Why.
+        cause: Cause,
+    },
+    /// The agent's state has changed.
+    Agent(AgentState),
+    /// The caller's state has changed.
+    User(UserState),
+    /// Hang up. Nothing comes after it.
+    End(End),
+}
