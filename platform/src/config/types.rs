@@ -1,0 +1,204 @@
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
+
+use crate::Secret;
+
+/// The whole configuration, checked. `Debug` shows no secret.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// `livekit`: the LiveKit server, as API, as room server and as sender of webhooks.
+    pub livekit: LiveKitConfig,
+    /// `redis`: the bus that the gateway shares with the LiveKit server.
+    pub redis: Redis,
+    /// `http`: where the functions listen.
+    pub http: Http,
+    /// `sip`: the gateway.
+    pub sip: Sip,
+    /// `profiles`: the folder of the agent profiles, `<name>.yaml` each. Every profile that `agents` names must be there.
+    /// Default `profiles`.
+    pub profiles: PathBuf,
+    /// `queue`: where jobs wait. Default `sqlite:data/queue.sqlite`.
+    pub queue: QueueConfig,
+    /// `store`: where records, transcripts and recordings go. Default `file:data/store`.
+    pub store: StoreConfig,
+    /// `worker`: the agent's process.
+    pub worker: Worker,
+    /// `providers`: keys of AI providers.
+    pub providers: Providers,
+    /// `log`: what is logged, and how.
+    pub log: LogConfig,
+}
+
+/// `livekit`.
+#[derive(Debug, Clone)]
+pub struct LiveKitConfig {
+    /// `url`: of the server, `wss://…`; `ws://` only on loopback. Stands without a trailing slash. Falls back to
+    /// `LIVEKIT_URL`, then to `ws://127.0.0.1:7880`.
+    pub url: String,
+    /// `api_key`, required. Falls back to `LIVEKIT_API_KEY`.
+    pub api_key: String,
+    /// `api_secret`, required, at least 32 characters. Falls back to `LIVEKIT_API_SECRET`.
+    pub api_secret: Secret,
+    /// `webhook_keys`: `[{api_key, api_secret}]` that webhooks may be signed with; several while keys are being
+    /// changed. Default: the key and secret above.
+    pub webhook_keys: Vec<ApiKey>,
+}
+
+/// A LiveKit key with its secret.
+#[derive(Debug, Clone)]
+pub struct ApiKey {
+    /// `api_key`: the public part, as it stands in a token's `iss`.
+    pub api_key: String,
+    /// `api_secret`: at least 32 characters, as LiveKit demands of HS256.
+    pub api_secret: Secret,
+}
+
+/// `redis`.
+#[derive(Debug, Clone)]
+pub struct Redis {
+    /// `url`: `redis://[[user]:password@]host[:port][/db]`; the same server and database as the LiveKit server's. Secret,
+    /// because it may hold a password. Default `redis://127.0.0.1:6379`.
+    pub url: Secret,
+}
+
+/// `http`.
+#[derive(Debug, Clone)]
+pub struct Http {
+    /// `listen`: address and port. Port 0 takes a free one. Default `127.0.0.1:9100`.
+    pub listen: SocketAddr,
+}
+
+/// `sip`.
+#[derive(Debug, Clone)]
+pub struct Sip {
+    /// `listen`: address and port for SIP over UDP. Port 0 takes a free one. Default `0.0.0.0:5060`.
+    pub listen: SocketAddr,
+    /// `advertised_address`: the IP address that callers reach this host at, for Contact and SDP. Default: the address of
+    /// `listen`; required when that is `0.0.0.0` or `[::]`.
+    pub advertised_address: IpAddr,
+    /// `rtp_ports`: UDP ports for media, both ends included; two for each call, so at least twice `worker.slots`.
+    /// Default `20000-20999`.
+    pub rtp_ports: PortRange,
+    /// `default_region`: two-letter country (ISO 3166-1) by which numbers without `+` are read, where the trunk says
+    /// nothing. Default `US`.
+    pub default_region: String,
+    /// `no_agent_timeout`: ringing this long without an agent ends in 480. 1 s to 180 s, default `10s`.
+    pub no_agent_timeout: Duration,
+    /// `agent_gone_grace`: an answered call is kept this long after its agent vanished, so that another worker can take
+    /// over. At least `worker.lease` + 5 s, at most 120 s, default `15s`.
+    pub agent_gone_grace: Duration,
+    /// `codecs`: what is offered and accepted, best first. Default `[G722, PCMU, PCMA]`.
+    pub codecs: Vec<SipCodec>,
+}
+
+/// An audio codec of the SIP side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SipCodec {
+    /// `G722`: 16 kHz.
+    G722,
+    /// `PCMU`: 8 kHz, µ-law.
+    Pcmu,
+    /// `PCMA`: 8 kHz, A-law.
+    Pcma,
+}
+
+/// UDP ports, both ends included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PortRange {
+    /// The first port.
+    pub first: u16,
+    /// The last port, above `first`.
+    pub last: u16,
+}
+
+impl PortRange {
+    /// How many ports there are.
+    pub fn count(self) -> u32 {
+        u32::from(self.last) - u32::from(self.first) + 1
+    }
+
+    /// Whether `port` is one of them.
+    pub fn contains(self, port: u16) -> bool {
+        (self.first..=self.last).contains(&port)
+    }
+}
+
+/// `queue`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum QueueConfig {
+    /// `sqlite:<path>`: a SQLite file on this machine.
+    Sqlite(PathBuf),
+}
+
+/// `store`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StoreConfig {
+    /// `file:<folder>`: a folder on this machine.
+    Folder(PathBuf),
+}
+
+/// `worker`.
+#[derive(Debug, Clone)]
+pub struct Worker {
+    /// `slots`: calls at the same time. 1 to 1,000, default 8.
+    pub slots: usize,
+    /// `lease`: a call whose worker is silent this long is taken over. 3 s to 60 s, default `9s`.
+    pub lease: Duration,
+    /// `heartbeat`: how often a worker renews its lease. At least 500 ms, at most a third of `lease`, so that two lost
+    /// ones do no harm. Default `3s`.
+    pub heartbeat: Duration,
+    /// `drain_limit`: how long calls may go on after SIGTERM. Up to 12 h, default `10m`.
+    pub drain_limit: Duration,
+}
+
+/// `providers`.
+#[derive(Debug, Clone)]
+pub struct Providers {
+    /// `openai`: an OpenAI-compatible service. `None` when no key is set: profiles then use offline providers.
+    pub openai: Option<OpenAi>,
+}
+
+/// `providers.openai`.
+#[derive(Debug, Clone)]
+pub struct OpenAi {
+    /// `api_key`. Falls back to `OPENAI_API_KEY`.
+    pub api_key: Secret,
+    /// `base_url`: `https://…`; `http://` only on loopback. Stands without a trailing slash. Falls back to
+    /// `OPENAI_BASE_URL`, then to `https://api.openai.com/v1`.
+    pub base_url: String,
+}
+
+/// `log`.
+#[derive(Debug, Clone)]
+pub struct LogConfig {
+    /// `level`: `error`, `warn`, `info`, `debug` or `trace`, or a list of `target=level` behind one (`info,gateway=debug`).
+    /// Targets that could leak are capped whatever it says. Default `info`.
+    pub level: String,
+    /// `format`: default `json`.
+    pub format: LogFormat,
+    /// Texts that are masked wherever they turn up in a line: every secret of the configuration. Not a key of the file.
+    pub secrets: Vec<Secret>,
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self {
+            level: "info".to_owned(),
+            format: LogFormat::Json,
+            secrets: Vec::new(),
+        }
+    }
+}
+
+/// `log.format`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LogFormat {
+    /// `json`: one object per line.
+    #[default]
+    Json,
+    /// `text`: for a person at a terminal.
+    Text,
+}

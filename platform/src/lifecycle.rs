@@ -1,0 +1,191 @@
+//! How a process ends: softly when asked once, hard when asked twice or when draining takes too long.
+//!
+//! | signal | soft token | hard token |
+//! |---|---|---|
+//! | first SIGTERM, SIGINT or Ctrl-C | cancelled: take no new work, finish what runs | |
+//! | second one, or the drain limit | | cancelled: drop what runs at the next await |
+//!
+//! Cancelling the hard token cancels the soft one too, so that a task needs to watch one of them only.
+
+use std::{io, time::Duration};
+
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    time::{Instant, timeout, timeout_at},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// How long tasks get to run their last steps after the hard token.
+const HARD_LIMIT: Duration = Duration::from_secs(5);
+
+/// The tokens and the task tracker of one process. Clones share them.
+#[derive(Debug, Clone)]
+pub struct Lifecycle {
+    /// Cancelled when the process shall take no new work.
+    pub soft: CancellationToken,
+    /// Cancelled when the process shall drop its work.
+    pub hard: CancellationToken,
+    /// Owns every task of the process.
+    pub tasks: TaskTracker,
+}
+
+/// How the process came to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// Every task finished by itself after the soft token.
+    Drained,
+    /// The hard token was needed; every task then ended.
+    Cut,
+    /// So many tasks ignored the hard token and were left behind. A bug: log it.
+    Abandoned(usize),
+}
+
+impl Default for Lifecycle {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Lifecycle {
+    /// Fresh tokens and an empty tracker.
+    pub fn new() -> Self {
+        let hard = CancellationToken::new();
+        Self {
+            soft: hard.child_token(),
+            hard,
+            tasks: TaskTracker::new(),
+        }
+    }
+
+    /// Waits for the first signal (or for somebody to cancel `soft`, as a vital task does when it fails), drains for up
+    /// to `drain_limit`, and returns when all tasks have ended or have been given up.
+    ///
+    /// # Errors
+    /// When the signal handlers cannot be installed.
+    pub async fn supervise(&self, drain_limit: Duration) -> io::Result<Ending> {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let next = async || {
+            // Both arms are cancel-safe: a signal that is not taken now is taken next time.
+            tokio::select! {
+                _ = terminate.recv() => "SIGTERM",
+                _ = interrupt.recv() => "SIGINT",
+            }
+        };
+        Ok(self.supervise_by(next, drain_limit).await)
+    }
+
+    async fn supervise_by(
+        &self,
+        mut next_signal: impl AsyncFnMut() -> &'static str,
+        drain_limit: Duration,
+    ) -> Ending {
+        tokio::select! {
+            // Cancel-safe, both.
+            name = next_signal() => tracing::info!(signal = name, limit = ?drain_limit, "draining"),
+            () = self.soft.cancelled() => tracing::info!(limit = ?drain_limit, "draining"),
+        }
+        self.soft.cancel();
+        self.tasks.close();
+        let drain_until = Instant::now() + drain_limit;
+        tokio::select! {
+            // Cancel-safe, all four.
+            () = self.tasks.wait() => return Ending::Drained,
+            name = next_signal() => tracing::warn!(signal = name, tasks = self.tasks.len(), "stopping now"),
+            () = self.hard.cancelled() => {}
+            _ = timeout_at(drain_until, std::future::pending::<()>()) => {
+                tracing::warn!(limit = ?drain_limit, tasks = self.tasks.len(), "drain limit reached, stopping now");
+            }
+        }
+        self.hard.cancel();
+        match timeout(HARD_LIMIT, self.tasks.wait()).await {
+            Ok(()) => Ending::Cut,
+            Err(_) => Ending::Abandoned(self.tasks.len()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Signals at the given seconds of virtual time, then none.
+    fn signals_at(seconds: &[u64]) -> impl AsyncFnMut() -> &'static str {
+        let start = Instant::now();
+        let mut left = seconds.to_vec();
+        left.reverse();
+        let mut next = left.pop();
+        async move || {
+            match next {
+                Some(at) => tokio::time::sleep_until(start + Duration::from_secs(at)).await,
+                None => std::future::pending().await,
+            }
+            next = left.pop();
+            "TEST"
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_first_signal_drains_and_waits_for_the_tasks() {
+        let life = Lifecycle::new();
+        let soft = life.soft.clone();
+        life.tasks.spawn(async move {
+            soft.cancelled().await;
+            tokio::time::sleep(Duration::from_secs(30)).await;
+        });
+        let start = Instant::now();
+        assert_eq!(
+            life.supervise_by(signals_at(&[1]), Duration::from_mins(1)).await,
+            Ending::Drained
+        );
+        assert_eq!(start.elapsed().as_secs(), 31);
+        assert!(!life.hard.is_cancelled());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_second_signal_cuts_the_drain_short() {
+        let life = Lifecycle::new();
+        let hard = life.hard.clone();
+        life.tasks.spawn(async move { hard.cancelled().await });
+        let start = Instant::now();
+        assert_eq!(
+            life.supervise_by(signals_at(&[1, 3]), Duration::from_mins(1))
+                .await,
+            Ending::Cut
+        );
+        assert_eq!(start.elapsed().as_secs(), 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_drain_limit_cuts_and_a_deaf_task_is_counted() {
+        let life = Lifecycle::new();
+        life.tasks.spawn(std::future::pending::<()>());
+        let start = Instant::now();
+        assert_eq!(
+            life.supervise_by(signals_at(&[0]), Duration::from_secs(7)).await,
+            Ending::Abandoned(1)
+        );
+        assert_eq!(start.elapsed(), Duration::from_secs(7) + HARD_LIMIT);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_failed_vital_task_drains_without_any_signal() {
+        let life = Lifecycle::new();
+        let soft = life.soft.clone();
+        life.tasks.spawn(async move { soft.cancel() });
+        assert_eq!(
+            life.supervise_by(signals_at(&[]), Duration::from_secs(7)).await,
+            Ending::Drained
+        );
+    }
+
+    #[test]
+    fn hard_implies_soft_and_not_the_other_way_round() {
+        let life = Lifecycle::new();
+        life.soft.cancel();
+        assert!(!life.hard.is_cancelled());
+        let life = Lifecycle::new();
+        life.hard.cancel();
+        assert!(life.soft.is_cancelled());
+    }
+}

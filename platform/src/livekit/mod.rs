@@ -1,0 +1,1 @@
+//! The LiveKit API client.

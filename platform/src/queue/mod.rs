@@ -1,0 +1,224 @@
+//! The queue port: FIFO per group, one lease per group, at-least-once.
+//!
+//! # The contract (what every adapter keeps, SQS FIFO being the yardstick)
+//!
+//! - **Order and lock.** Bodies of one group come out in the order they went in. While one of them is leased, the group
+//!   hands out nothing to anyone else. Groups do not wait for each other.
+//! - **Lease.** A received body is invisible for `visibility`. When that ends without [`Queue::delete`], it comes again,
+//!   first of its group, with a higher [`Received::receive_count`] and a new [`Receipt`].
+//! - **Stale receipts.** A receipt is good until its lease ends, by time, [`Queue::delete`] or [`Queue::release`]. Then
+//!   every use of it fails with [`QueueError::StaleReceipt`]: that is how a worker learns that it lost the lease.
+//! - **Deduplication.** A second `send` with the same group and dedup id within [`DEDUP_WINDOW`] of the first is
+//!   swallowed, even when the first was received and deleted in between.
+//! - **Dead letters.** A body whose lease ended [`MAX_RECEIVES`] times without a delete is put aside at the next receive,
+//!   which unlocks its group.
+//!
+//! A queue is never an authority: two workers can hold the same body when a process sleeps through its lease. Who may
+//! act is decided by a conditional write to the [store](crate::store).
+
+mod schema;
+mod sqlite;
+
+use std::{fmt, time::Duration};
+
+use async_trait::async_trait;
+use time::OffsetDateTime;
+
+pub use sqlite::SqliteQueue;
+
+/// The largest body, in bytes: what SQS takes, 256 KiB.
+pub const MAX_BODY_BYTES: usize = 256 * 1024;
+/// The longest group or dedup id, in bytes: what SQS takes.
+pub const MAX_ID_BYTES: usize = 128;
+/// The most bodies that one receive can return: what SQS gives.
+pub const MAX_BATCH: usize = 10;
+/// The longest lease: what SQS grants.
+pub const MAX_VISIBILITY: Duration = Duration::from_hours(12);
+/// The longest wait of one receive: what SQS grants.
+pub const MAX_WAIT: Duration = Duration::from_secs(20);
+/// How long a dedup id is remembered: the five minutes of SQS FIFO.
+pub const DEDUP_WINDOW: Duration = Duration::from_mins(5);
+/// How often a body is handed out before it counts as poison.
+pub const MAX_RECEIVES: u32 = 3;
+
+/// A queue of jobs. See the [module](self) for what is promised.
+#[async_trait]
+pub trait Queue: Send + Sync {
+    /// Puts `body` at the end of `group`.
+    ///
+    /// # Errors
+    /// [`QueueError::Refused`] when a size is out of bounds; otherwise [`QueueError::Unavailable`].
+    async fn send(&self, group: &str, dedup_id: &str, body: &str) -> Result<Sent, QueueError>;
+
+    /// Leases up to `max` (1 to [`MAX_BATCH`]) bodies for `visibility`; waits up to `wait` (at most [`MAX_WAIT`]) for the
+    /// first one and returns an empty list when none came.
+    ///
+    /// Cancel-safe: when the future is dropped, whatever it leased is released or comes back when its lease ends.
+    ///
+    /// # Errors
+    /// [`QueueError::Refused`] when a number is out of bounds; otherwise [`QueueError::Unavailable`].
+    async fn receive(
+        &self,
+        max: usize,
+        visibility: Duration,
+        wait: Duration,
+    ) -> Result<Vec<Received>, QueueError>;
+
+    /// Renews the lease: it now ends `visibility` from now. This is the heartbeat.
+    ///
+    /// # Errors
+    /// [`QueueError::StaleReceipt`]: the lease is lost; stop acting for this job at once.
+    async fn extend(&self, receipt: &Receipt, visibility: Duration) -> Result<(), QueueError>;
+
+    /// Removes the body for good and unlocks its group.
+    ///
+    /// # Errors
+    /// [`QueueError::StaleReceipt`]: the lease was lost before; the body will come, or has come, again.
+    async fn delete(&self, receipt: &Receipt) -> Result<(), QueueError>;
+
+    /// Ends the lease now, so that the body can be received again at once. The receive stays counted.
+    ///
+    /// # Errors
+    /// [`QueueError::StaleReceipt`]: the lease was lost before.
+    async fn release(&self, receipt: &Receipt) -> Result<(), QueueError>;
+
+    /// What is in the queue, for metrics and for the sweep.
+    ///
+    /// # Errors
+    /// [`QueueError::Unavailable`].
+    async fn depth(&self) -> Result<Depth, QueueError>;
+}
+
+/// What became of a send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sent {
+    /// The body is in the queue.
+    Enqueued,
+    /// The same group and dedup id came before within [`DEDUP_WINDOW`]; nothing was added.
+    Duplicate,
+}
+
+/// The right to act on one received body while its lease lasts.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Receipt(String);
+
+impl Receipt {
+    /// Wraps an adapter's own handle.
+    pub fn new(handle: impl Into<String>) -> Self {
+        Self(handle.into())
+    }
+
+    /// The adapter's own handle.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A leased body. `Debug` leaves the body out: jobs carry phone numbers.
+#[derive(Clone)]
+pub struct Received {
+    /// What to extend, delete or release it with.
+    pub receipt: Receipt,
+    /// The group it was sent to.
+    pub group: String,
+    /// What was sent.
+    pub body: String,
+    /// 1 for the first time; above 1 an earlier lease ended without a delete.
+    pub receive_count: u32,
+    /// When it was sent.
+    pub sent_at: OffsetDateTime,
+}
+
+impl fmt::Debug for Received {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Received")
+            .field("group", &self.group)
+            .field("bytes", &self.body.len())
+            .field("receive_count", &self.receive_count)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How many bodies are where. Approximate in adapters whose service says so.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Depth {
+    /// Waiting to be received (locked groups included).
+    pub visible: u64,
+    /// Leased.
+    pub in_flight: u64,
+    /// Put aside after [`MAX_RECEIVES`].
+    pub dead: u64,
+}
+
+/// Why a queue did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum QueueError {
+    /// The lease that the receipt stood for is over. Stop acting for the job; do not retry.
+    #[error("the lease of this receipt is over; another worker may hold the job")]
+    StaleReceipt,
+    /// An argument is out of bounds. A bug or a hostile input; do not retry.
+    #[error("{what} is out of bounds ({limit})")]
+    Refused {
+        /// The argument.
+        what: &'static str,
+        /// What is allowed.
+        limit: &'static str,
+    },
+    /// The queue itself cannot be used at the moment. Retry.
+    #[error("the queue cannot be used: {reason}")]
+    Unavailable {
+        /// What the adapter tried.
+        reason: &'static str,
+        /// What came of it.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+impl QueueError {
+    /// Whether the same call can succeed later.
+    pub fn is_retryable(&self) -> bool {
+        matches!(self, Self::Unavailable { .. })
+    }
+}
+
+/// The bounds of a send, the same for every adapter.
+fn check_send(group: &str, dedup_id: &str, body: &str) -> Result<(), QueueError> {
+    let id_is_bad =
+        |id: &str| id.is_empty() || id.len() > MAX_ID_BYTES || !id.bytes().all(|b| b.is_ascii_graphic());
+    let refused = |what, limit| Err(QueueError::Refused { what, limit });
+    match () {
+        () if id_is_bad(group) => refused("group", "1 to 128 visible ASCII characters"),
+        () if id_is_bad(dedup_id) => refused("dedup id", "1 to 128 visible ASCII characters"),
+        () if body.is_empty() || body.len() > MAX_BODY_BYTES => refused("body", "1 to 262,144 bytes"),
+        () => Ok(()),
+    }
+}
+
+/// The bounds of a lease, the same for every adapter.
+fn check_visibility(visibility: Duration) -> Result<(), QueueError> {
+    if visibility.is_zero() || visibility > MAX_VISIBILITY {
+        return Err(QueueError::Refused {
+            what: "visibility",
+            limit: "above 0 s, at most 12 h",
+        });
+    }
+    Ok(())
+}
+
+/// The bounds of a receive, the same for every adapter.
+fn check_receive(max: usize, visibility: Duration, wait: Duration) -> Result<(), QueueError> {
+    if max == 0 || max > MAX_BATCH {
+        return Err(QueueError::Refused {
+            what: "max",
+            limit: "1 to 10 bodies",
+        });
+    }
+    if wait > MAX_WAIT {
+        return Err(QueueError::Refused {
+            what: "wait",
+            limit: "at most 20 s",
+        });
+    }
+    check_visibility(visibility)
+}

@@ -1,0 +1,216 @@
+//! The store port: named objects, conditional writes, and streams that survive a crash up to their last flush.
+//!
+//! # The contract (what every adapter keeps, S3 being the yardstick)
+//!
+//! - **Whole objects.** A reader sees an object as one write made it, never a part of it, never a mixture.
+//! - **Conditional writes decide.** Of any number of [`Store::put_if_absent`] for one key exactly one wins; of any number
+//!   of [`Store::put_if_match`] with one etag exactly one wins. This is what claims and fencing tokens stand on.
+//! - **Read after write.** What a write has returned for is what the next read finds, from any process.
+//! - **Lists** come in the byte order of the keys, in bounded pages.
+//! - **Appends.** What [`Append::flush`] has returned for survives the death of the process.
+//!
+//! # Keys
+//!
+//! One to [`MAX_KEY_BYTES`] bytes of segments joined by `/`; a segment is 1 to [`MAX_SEGMENT_BYTES`] bytes of ASCII
+//! letters, digits and `-_.=@+`, and does not begin with a dot. No key is the folder of another one (`a` beside `a/b`).
+
+mod append;
+mod folder;
+mod key;
+mod listing;
+
+use std::fmt;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use time::OffsetDateTime;
+
+pub use folder::FolderStore;
+pub use key::{MAX_KEY_BYTES, MAX_SEGMENT_BYTES, MAX_SEGMENTS};
+
+/// The largest object that [`Store::put`] and its conditional kin take and [`Store::get`] reads: 64 MiB. Longer things
+/// are recordings: they are written by [`Store::append`] and read from where [`Store::location`] says.
+pub const MAX_OBJECT_BYTES: usize = 64 * 1024 * 1024;
+/// The most keys of one page, as in S3.
+pub const MAX_PAGE: usize = 1_000;
+
+/// An object store. See the [module](self) for what is promised.
+#[async_trait]
+pub trait Store: Send + Sync {
+    /// Writes the object, whatever was there.
+    ///
+    /// # Errors
+    /// As [`StoreError`] says.
+    async fn put(&self, key: &str, bytes: Bytes) -> Result<ETag, StoreError>;
+
+    /// Writes the object if there is none yet. `Some` with its etag: this call won. `None`: there is one already.
+    ///
+    /// # Errors
+    /// As [`StoreError`] says.
+    async fn put_if_absent(&self, key: &str, bytes: Bytes) -> Result<Option<ETag>, StoreError>;
+
+    /// Replaces the object if it still has `etag`. `Some` with the new etag: this call won. `None`: the object has
+    /// changed or is gone; whoever holds a claim by that etag has lost it.
+    ///
+    /// # Errors
+    /// As [`StoreError`] says.
+    async fn put_if_match(&self, key: &str, etag: &ETag, bytes: Bytes) -> Result<Option<ETag>, StoreError>;
+
+    /// Reads the object; `None` when there is none.
+    ///
+    /// # Errors
+    /// As [`StoreError`] says.
+    async fn get(&self, key: &str) -> Result<Option<Object>, StoreError>;
+
+    /// Lists the keys that begin with `prefix` (any text that a key can begin with, or nothing), in byte order.
+    ///
+    /// # Errors
+    /// As [`StoreError`] says.
+    async fn list(&self, prefix: &str, page: Page) -> Result<Listing, StoreError>;
+
+    /// Removes the object. True: there was one.
+    ///
+    /// # Errors
+    /// As [`StoreError`] says.
+    async fn delete(&self, key: &str) -> Result<bool, StoreError>;
+
+    /// Opens a stream that ends up as the object; an object that is there is continued at its end. One writer at a
+    /// time: the caller must hold the claim of the call that the key belongs to.
+    ///
+    /// # Errors
+    /// As [`StoreError`] says.
+    async fn append(&self, key: &str) -> Result<Box<dyn Append>, StoreError>;
+
+    /// Where a person finds the object: a path or a URL. It says nothing about whether the object exists.
+    ///
+    /// # Errors
+    /// [`StoreError::Key`].
+    fn location(&self, key: &str) -> Result<String, StoreError>;
+}
+
+/// A stream into one object. Dropped without [`Append::finish`], it leaves what was flushed.
+#[async_trait]
+pub trait Append: Send + Sync {
+    /// Takes the bytes; they may stay in memory until the next flush.
+    ///
+    /// # Errors
+    /// As [`StoreError`] says. The stream is then broken; close it.
+    async fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError>;
+
+    /// Returns when everything written so far survives the death of this process.
+    ///
+    /// # Errors
+    /// As [`StoreError`] says. The stream is then broken; close it.
+    async fn flush(&mut self) -> Result<(), StoreError>;
+
+    /// Flushes, makes it durable and ends the stream. Returns the object's length in bytes.
+    ///
+    /// # Errors
+    /// As [`StoreError`] says.
+    async fn finish(self: Box<Self>) -> Result<u64, StoreError>;
+}
+
+/// Stands for one state of one object: equal etags mean equal bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ETag(String);
+
+impl ETag {
+    /// Wraps an adapter's own tag.
+    pub fn new(tag: impl Into<String>) -> Self {
+        Self(tag.into())
+    }
+
+    /// The adapter's own tag.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// An object that was read. `Debug` leaves the bytes out: records carry numbers and transcripts.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Object {
+    /// The whole object.
+    pub bytes: Bytes,
+    /// What a conditional write compares with.
+    pub etag: ETag,
+}
+
+impl fmt::Debug for Object {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Object")
+            .field("bytes", &self.bytes.len())
+            .field("etag", &self.etag)
+            .finish()
+    }
+}
+
+/// Which part of a listing is wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page {
+    /// Only keys behind this one; [`Listing::next`] of the page before.
+    pub after: Option<String>,
+    /// At most so many keys: 1 to [`MAX_PAGE`].
+    pub limit: usize,
+}
+
+impl Default for Page {
+    /// The first [`MAX_PAGE`] keys.
+    fn default() -> Self {
+        Self {
+            after: None,
+            limit: MAX_PAGE,
+        }
+    }
+}
+
+/// A page of keys.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listing {
+    /// In byte order of the keys.
+    pub entries: Vec<Entry>,
+    /// What to pass as [`Page::after`] for the next page; `None` on the last one.
+    pub next: Option<String>,
+}
+
+/// One object of a listing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// The object's key.
+    pub key: String,
+    /// Its length in bytes.
+    pub size: u64,
+    /// When it was last written.
+    pub modified: OffsetDateTime,
+}
+
+/// Why a store did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Not a key. A bug or a hostile input; do not retry.
+    #[error("not a store key: {0}")]
+    Key(&'static str),
+    /// A size is out of bounds. Do not retry.
+    #[error("{what} is out of bounds ({limit})")]
+    Refused {
+        /// The argument or object.
+        what: &'static str,
+        /// What is allowed.
+        limit: &'static str,
+    },
+    /// The store cannot be used at the moment. Retry.
+    #[error("the store cannot {action}")]
+    Unavailable {
+        /// What the adapter tried.
+        action: &'static str,
+        /// What came of it.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+impl StoreError {
+    /// Whether the same call can succeed later.
+    pub fn is_retryable(&self) -> bool {
+        matches!(self, Self::Unavailable { .. })
+    }
+}
