@@ -1,0 +1,227 @@
+//! The peer's description, parsed once into bounded types.
+
+use std::net::IpAddr;
+
+use audio::Codec;
+use sdp_types::{Connection, Media, Session};
+
+use super::{Direction, MAX_BYTES, MAX_FORMATS, MAX_MEDIA, SdpError};
+
+/// What matters of a description.
+#[derive(Debug)]
+pub(super) struct Description {
+    /// Every `m=` line in order, since an answer has as many.
+    pub(super) media: Vec<MediaLine>,
+}
+
+/// An `m=` line.
+#[derive(Debug)]
+pub(super) struct MediaLine {
+    /// Its own words, to be repeated when it is refused.
+    pub(super) kind: String,
+    pub(super) transport: String,
+    pub(super) first_format: String,
+    pub(super) audio: Option<Audio>,
+}
+
+/// An `m=audio` line with a port.
+#[derive(Debug)]
+pub(super) struct Audio {
+    pub(super) port: u16,
+    /// The peer's own direction.
+    pub(super) direction: Direction,
+    pub(super) formats: Vec<Format>,
+    /// `None`: there is no `c=` line.
+    pub(super) address: Option<Result<IpAddr, BadAddress>>,
+}
+
+/// A payload type and what it means to us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Format {
+    pub(super) payload_type: u8,
+    pub(super) meaning: Option<Meaning>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Meaning {
+    Codec(Codec),
+    TelephoneEvent,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct BadAddress;
+
+impl Description {
+    pub(super) fn parse(text: &[u8]) -> Result<Self, SdpError> {
+        if text.len() > MAX_BYTES {
+            return Err(SdpError::TooLong(text.len()));
+        }
+        let session = Session::parse(text).map_err(SdpError::Syntax)?;
+        if session.medias.len() > MAX_MEDIA {
+            return Err(SdpError::TooManyMedia(session.medias.len()));
+        }
+        let media = session
+            .medias
+            .iter()
+            .map(|media| MediaLine::parse(media, &session))
+            .collect::<Result<_, _>>()?;
+        Ok(Self { media })
+    }
+
+    /// The first audio that can be used, and its place.
+    pub(super) fn audio(&self) -> Result<(usize, &Audio), SdpError> {
+        let usable = |(index, line): (usize, &'_ MediaLine)| line.is_plain_rtp().then_some(index);
+        if let Some(index) = self
+            .media
+            .iter()
+            .enumerate()
+            .filter(|(_, line)| line.audio.is_some())
+            .find_map(usable)
+            && let Some(audio) = &self.media[index].audio
+        {
+            return Ok((index, audio));
+        }
+        let audio_line = |line: &&MediaLine| line.kind == "audio";
+        let refused = self
+            .media
+            .iter()
+            .filter(audio_line)
+            .find(|line| line.audio.is_some());
+        match (refused, self.media.iter().any(|line| line.kind == "audio")) {
+            (Some(line), _) => Err(SdpError::UnsupportedTransport(line.transport.clone())),
+            (None, true) => Err(SdpError::PortZero),
+            (None, false) => Err(SdpError::NoAudio),
+        }
+    }
+}
+
+impl MediaLine {
+    fn parse(media: &Media, session: &Session) -> Result<Self, SdpError> {
+        let mut formats = media.fmt.split_ascii_whitespace();
+        let first_format = formats.clone().next().unwrap_or("0").to_owned();
+        let audio = if media.media == "audio" && media.port != 0 {
+            if formats.by_ref().nth(MAX_FORMATS).is_some() {
+                return Err(SdpError::TooManyFormats);
+            }
+            Some(Audio::parse(media, session))
+        } else {
+            None
+        };
+        Ok(Self {
+            kind: media.media.clone(),
+            transport: media.proto.clone(),
+            first_format,
+            audio,
+        })
+    }
+
+    fn is_plain_rtp(&self) -> bool {
+        // AVPF (RFC 4585) adds feedback only, which nobody has to send.
+        self.transport == "RTP/AVP" || self.transport == "RTP/AVPF"
+    }
+}
+
+impl Audio {
+    fn parse(media: &Media, session: &Session) -> Self {
+        let direction = media
+            .attributes
+            .iter()
+            .chain(&session.attributes)
+            .find_map(|attribute| Direction::from_name(&attribute.attribute))
+            .unwrap_or_default();
+        let connection = media.connections.first().or(session.connection.as_ref());
+        let payload_types = media
+            .fmt
+            .split_ascii_whitespace()
+            .filter_map(|format| format.parse().ok());
+        let formats = payload_types
+            .filter(|payload_type| *payload_type < 128)
+            .map(|payload_type| Format {
+                payload_type,
+                meaning: meaning(payload_type, media),
+            })
+            .collect();
+        Self {
+            port: media.port,
+            direction,
+            formats,
+            address: connection.map(address),
+        }
+    }
+
+    /// The first format, in the order of `codecs`, that means one of them.
+    pub(super) fn choose(&self, codecs: &[Codec]) -> Result<(Codec, u8), SdpError> {
+        let of = |codec: Codec| {
+            self.formats
+                .iter()
+                .find(move |format| format.meaning == Some(Meaning::Codec(codec)))
+        };
+        codecs
+            .iter()
+            .find_map(|&codec| of(codec).map(|format| (codec, format.payload_type)))
+            .ok_or_else(|| SdpError::NoCommonCodec {
+                ours: names(codecs),
+                theirs: self.format_names(),
+            })
+    }
+
+    pub(super) fn telephone_event(&self) -> Option<u8> {
+        let mut formats = self.formats.iter();
+        formats
+            .find(|format| format.meaning == Some(Meaning::TelephoneEvent))
+            .map(|format| format.payload_type)
+    }
+
+    fn format_names(&self) -> String {
+        let name = |format: &Format| match format.meaning {
+            Some(Meaning::Codec(codec)) => codec.name().to_owned(),
+            Some(Meaning::TelephoneEvent) => "telephone-event".to_owned(),
+            None => format.payload_type.to_string(),
+        };
+        self.formats.iter().map(name).collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// What a payload type stands for: by its `a=rtpmap`, else by the static table (RFC 3551 §6).
+fn meaning(payload_type: u8, media: &Media) -> Option<Meaning> {
+    let mapping = media
+        .attributes
+        .iter()
+        .filter(|attribute| attribute.attribute == "rtpmap")
+        .find_map(|attribute| {
+            let (number, encoding) = attribute.value.as_deref()?.trim().split_once(' ')?;
+            (number.parse() == Ok(payload_type)).then(|| encoding.trim())
+        });
+    let Some(encoding) = mapping else {
+        return super::CODECS
+            .into_iter()
+            .find(|codec| codec.payload_type() == payload_type)
+            .map(Meaning::Codec);
+    };
+    let mut parts = encoding.split('/');
+    let (name, rate, channels) = (parts.next()?, parts.next()?, parts.next().unwrap_or("1"));
+    if rate != "8000" || channels != "1" {
+        return None;
+    }
+    if name.eq_ignore_ascii_case("telephone-event") {
+        return Some(Meaning::TelephoneEvent);
+    }
+    Codec::from_name(name).map(Meaning::Codec)
+}
+
+fn address(connection: &Connection) -> Result<IpAddr, BadAddress> {
+    let address = connection.try_address().map_err(|_| BadAddress)?;
+    if address.ip.is_multicast() {
+        Err(BadAddress)
+    } else {
+        Ok(address.ip)
+    }
+}
+
+fn names(codecs: &[Codec]) -> String {
+    codecs
+        .iter()
+        .map(|codec| codec.name())
+        .collect::<Vec<_>>()
+        .join(" ")
+}

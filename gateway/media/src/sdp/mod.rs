@@ -1,0 +1,160 @@
+//! Offer and answer (RFC 3264) in SDP (RFC 8866), for one audio stream.
+//!
+//! What comes from the peer is parsed once, in [`description`], into bounded types; `sdp-types` does not reach further.
+
+mod description;
+mod negotiate;
+
+use std::net::{IpAddr, SocketAddr};
+
+use audio::Codec;
+
+pub use negotiate::{answer, make_offer, parse_answer};
+
+/// The longest description taken, in bytes. Real ones have 300 to 3,000.
+pub const MAX_BYTES: usize = 16_384;
+/// The most `m=` lines taken.
+pub const MAX_MEDIA: usize = 16;
+/// The most payload types of one `m=` line taken.
+pub const MAX_FORMATS: usize = 64;
+
+/// Our order of preference: the better sound first, then as livekit-sip has it.
+pub const CODECS: [Codec; 3] = [Codec::G722, Codec::Pcmu, Codec::Pcma];
+
+/// The payload type of telephone-events that we offer.
+pub const DTMF_PAYLOAD_TYPE: u8 = 101;
+
+/// Our side of a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LocalMedia<'a> {
+    /// The address that the peer can reach: behind NAT the public one.
+    pub address: IpAddr,
+    /// The RTP port, even.
+    pub port: u16,
+    /// The codecs to agree on, the preferred one first; usually [`CODECS`].
+    pub codecs: &'a [Codec],
+    /// The number of the session in `o=`: any, but constant during a call.
+    pub session_id: u64,
+    /// The version in `o=`: to be raised with every description that differs from the one before (RFC 3264 §8).
+    pub version: u64,
+}
+
+/// What both sides have agreed on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Negotiated {
+    /// The codec, both ways.
+    pub codec: Codec,
+    /// Its payload type, both ways.
+    pub payload_type: u8,
+    /// The payload type of telephone-events; `None` when the peer has none.
+    pub dtmf_payload_type: Option<u8>,
+    /// Where to send; `None` for 0.0.0.0 and ::, the old way to hold.
+    pub remote: Option<SocketAddr>,
+    /// From our point of view.
+    pub direction: Direction,
+    /// Whether the peer holds the call: it does not want to hear us.
+    pub held: bool,
+}
+
+/// Who sends, from the point of view of the side named.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Direction {
+    /// Both. The default where a description says nothing.
+    #[default]
+    SendRecv,
+    /// This side only.
+    SendOnly,
+    /// The other side only.
+    RecvOnly,
+    /// Nobody.
+    Inactive,
+}
+
+impl Direction {
+    /// The attribute's name in SDP.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::SendRecv => "sendrecv",
+            Self::SendOnly => "sendonly",
+            Self::RecvOnly => "recvonly",
+            Self::Inactive => "inactive",
+        }
+    }
+
+    /// The same from the other side's point of view.
+    #[must_use]
+    pub const fn reversed(self) -> Self {
+        match self {
+            Self::SendOnly => Self::RecvOnly,
+            Self::RecvOnly => Self::SendOnly,
+            same => same,
+        }
+    }
+
+    /// Whether this side sends.
+    pub const fn sends(self) -> bool {
+        matches!(self, Self::SendRecv | Self::SendOnly)
+    }
+
+    fn from_name(name: &str) -> Option<Self> {
+        [Self::SendRecv, Self::SendOnly, Self::RecvOnly, Self::Inactive]
+            .into_iter()
+            .find(|direction| direction.name() == name)
+    }
+}
+
+/// Why there is no agreement. All are final: the same description fails again. An offer is best refused with 488, or 400 where it is not
+/// SDP at all.
+#[derive(Debug, thiserror::Error)]
+pub enum SdpError {
+    /// Longer than [`MAX_BYTES`].
+    #[error("the description has {0} bytes, more than {MAX_BYTES}")]
+    TooLong(usize),
+    /// Not SDP.
+    #[error("not SDP")]
+    Syntax(#[source] sdp_types::ParserError),
+    /// More `m=` lines than [`MAX_MEDIA`].
+    #[error("{0} m= lines, more than {MAX_MEDIA}")]
+    TooManyMedia(usize),
+    /// More payload types than [`MAX_FORMATS`].
+    #[error("more than {MAX_FORMATS} payload types in m=audio")]
+    TooManyFormats,
+    /// There is no `m=audio` line.
+    #[error("no m=audio line")]
+    NoAudio,
+    /// The audio is refused or switched off: its port is 0.
+    #[error("port 0 in m=audio")]
+    PortZero,
+    /// Not plain RTP: this gateway has no SRTP.
+    #[error("transport `{0}` in m=audio; only RTP/AVP is supported")]
+    UnsupportedTransport(String),
+    /// There is no `c=` line, neither for the audio nor for the session.
+    #[error("no c= line for m=audio")]
+    NoAddress,
+    /// The address in `c=` is not an IP address of a host.
+    #[error("the address in c= is not a unicast IP address")]
+    BadAddress,
+    /// None of the peer's codecs is among ours.
+    #[error("no common codec in m=audio: ours are {ours}, theirs {theirs}")]
+    NoCommonCodec {
+        /// The names of our codecs.
+        ours: String,
+        /// The names or payload types that the peer has.
+        theirs: String,
+    },
+}
+
+impl SdpError {
+    /// The line of the description that is at fault: `m=audio`, `c=` or `sdp`.
+    pub fn field(&self) -> &'static str {
+        match self {
+            Self::TooLong(_) | Self::Syntax(_) | Self::TooManyMedia(_) => "sdp",
+            Self::NoAddress | Self::BadAddress => "c=",
+            Self::TooManyFormats
+            | Self::NoAudio
+            | Self::PortZero
+            | Self::UnsupportedTransport(_)
+            | Self::NoCommonCodec { .. } => "m=audio",
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! Offers and answers.
+
+use std::net::SocketAddr;
+
+use audio::Codec;
+use sdp_types::{Connection, Media, MediaType, Origin, Session, TransportProto};
+
+use super::{
+    DTMF_PAYLOAD_TYPE, Direction, LocalMedia, Negotiated, SdpError,
+    description::{Audio, Description, MediaLine},
+};
+
+/// Answers an offer: the description to send, and what is agreed on.
+///
+/// Of our codecs the first that the offer has is chosen, with the offer's payload type, and telephone-events if the offer has them. The
+/// first `m=audio` line over plain RTP is taken; every other line is refused with port 0 (RFC 3264 §6).
+pub fn answer(offer: &[u8], local: &LocalMedia<'_>) -> Result<(String, Negotiated), SdpError> {
+    let description = Description::parse(offer)?;
+    let (index, audio) = description.audio()?;
+    let (codec, payload_type) = audio.choose(local.codecs)?;
+    let negotiated = negotiated(audio, codec, payload_type)?;
+    let ours = our_audio(
+        local,
+        &[(codec, payload_type)],
+        negotiated.dtmf_payload_type,
+        negotiated.direction,
+    );
+    let mut session = our_session(local);
+    for (place, line) in description.media.iter().enumerate() {
+        session.add_media(if place == index {
+            ours.clone()
+        } else {
+            refused(line)
+        });
+    }
+    Ok((session.to_string(), negotiated))
+}
+
+/// An offer of all our codecs and telephone-events, both ways.
+pub fn make_offer(local: &LocalMedia<'_>) -> String {
+    let formats: Vec<_> = local
+        .codecs
+        .iter()
+        .map(|codec| (*codec, codec.payload_type()))
+        .collect();
+    let mut session = our_session(local);
+    session.add_media(our_audio(
+        local,
+        &formats,
+        Some(DTMF_PAYLOAD_TYPE),
+        Direction::SendRecv,
+    ));
+    session.to_string()
+}
+
+/// Reads the answer to [`make_offer`]. The first of our codecs that the answer has is agreed on.
+pub fn parse_answer(answer: &[u8], local: &LocalMedia<'_>) -> Result<Negotiated, SdpError> {
+    let description = Description::parse(answer)?;
+    let (_, audio) = description.audio()?;
+    let (codec, payload_type) = audio.choose(local.codecs)?;
+    negotiated(audio, codec, payload_type)
+}
+
+fn negotiated(audio: &Audio, codec: Codec, payload_type: u8) -> Result<Negotiated, SdpError> {
+    let address = audio
+        .address
+        .ok_or(SdpError::NoAddress)?
+        .map_err(|_| SdpError::BadAddress)?;
+    let nowhere = address.is_unspecified();
+    // Who names no address cannot be sent to, whatever its direction says (RFC 3264 §8.4).
+    let theirs = match (nowhere, audio.direction) {
+        (true, Direction::SendRecv) => Direction::SendOnly,
+        (true, Direction::RecvOnly) => Direction::Inactive,
+        (_, direction) => direction,
+    };
+    Ok(Negotiated {
+        codec,
+        payload_type,
+        dtmf_payload_type: audio.telephone_event(),
+        remote: (!nowhere).then(|| SocketAddr::new(address, audio.port)),
+        direction: theirs.reversed(),
+        held: matches!(theirs, Direction::SendOnly | Direction::Inactive),
+    })
+}
+
+fn our_session(local: &LocalMedia<'_>) -> Session {
+    let origin = Origin::with_ip_addr(local.session_id, local.version, local.address);
+    let mut session = Session::new(origin, "trunkline");
+    session.set_connection(Connection::from_ip_addr(local.address));
+    session
+}
+
+fn our_audio(
+    local: &LocalMedia<'_>,
+    formats: &[(Codec, u8)],
+    dtmf: Option<u8>,
+    direction: Direction,
+) -> Media {
+    let numbers: Vec<_> = formats
+        .iter()
+        .map(|(_, number)| *number)
+        .chain(dtmf)
+        .map(|number| number.to_string())
+        .collect();
+    let mut media = Media::new(
+        MediaType::Audio,
+        local.port,
+        TransportProto::RtpAvp,
+        numbers.join(" "),
+    );
+    for (codec, number) in formats {
+        let encoding = format!("{number} {}/{}", codec.name(), codec.clock_rate_hz());
+        media.add_attribute_with_value("rtpmap", encoding);
+    }
+    if let Some(number) = dtmf {
+        media.add_attribute_with_value("rtpmap", format!("{number} telephone-event/8000"));
+        media.add_attribute_with_value("fmtp", format!("{number} 0-15"));
+    }
+    media.add_attribute_with_value("ptime", 20);
+    media.add_attribute_from_str(direction.name());
+    media
+}
+
+fn refused(line: &MediaLine) -> Media {
+    Media {
+        media: line.kind.clone(),
+        port: 0,
+        num_ports: None,
+        proto: line.transport.clone(),
+        fmt: line.first_format.clone(),
+        media_title: None,
+        connections: Vec::new(),
+        bandwidths: Vec::new(),
+        key: None,
+        attributes: Vec::new(),
+    }
+}

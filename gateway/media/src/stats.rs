@@ -1,0 +1,36 @@
+//! What a session has seen.
+
+use std::time::Duration;
+
+/// Counts since the start of a session.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RtpStats {
+    /// Packets of the stream that came in, whatever became of them.
+    pub packets_received: u64,
+    /// Packets of the stream that never came, or too late.
+    pub packets_lost: u64,
+    /// Packets dropped because their turn had passed.
+    pub packets_late: u64,
+    /// Packets that came twice.
+    pub packets_duplicate: u64,
+    /// Datagrams that are not RTP.
+    pub packets_malformed: u64,
+    /// Datagrams from an address that is not the peer's.
+    pub packets_foreign: u64,
+    /// Packets of a payload type that was not agreed on.
+    pub packets_unexpected: u64,
+    /// Times that the peer went on with another SSRC.
+    pub ssrc_changes: u64,
+    /// DTMF digits that came in.
+    pub digits_received: u64,
+    /// The interarrival jitter (RFC 3550 §6.4.1).
+    pub jitter: Duration,
+    /// Frames concealed because a packet was missing.
+    pub frames_concealed: u64,
+    /// Frames dropped because nobody took them out of the channel.
+    pub frames_dropped: u64,
+    /// Packets sent, event packets included.
+    pub packets_sent: u64,
+    /// Packets that the network stack did not take.
+    pub send_errors: u64,
+}
