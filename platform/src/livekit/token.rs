@@ -1,0 +1,176 @@
+use std::{collections::BTreeMap, time::Duration};
+
+use livekit_api::access_token::{AccessToken, SIPGrants, VideoGrants};
+
+use super::{LiveKit, LiveKitError, proto};
+use crate::Secret;
+
+/// How long a token for joining is valid. It matters at the connect only: the server renews the tokens of those who are
+/// in a room.
+pub const JOIN_TTL: Duration = Duration::from_mins(10);
+/// How long a token of one API call is valid.
+const CALL_TTL: Duration = Duration::from_mins(2);
+
+/// As whom a participant joins; LiveKit shows it to the others and in webhooks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ParticipantKind {
+    /// A person with a browser or an app.
+    #[default]
+    Standard,
+    /// A phone.
+    Sip,
+    /// A voice agent.
+    Agent,
+}
+
+/// Who wants to join what. Publishes, subscribes and sends data; updates its own attributes unless it is a person.
+#[derive(Clone, Default)]
+pub struct TokenRequest {
+    room: String,
+    identity: String,
+    name: String,
+    metadata: String,
+    attributes: BTreeMap<String, String>,
+    kind: ParticipantKind,
+    room_config: Option<proto::RoomConfiguration>,
+}
+
+impl std::fmt::Debug for TokenRequest {
+    /// Identities, names and attributes of phones hold numbers.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TokenRequest").field("kind", &self.kind).finish_non_exhaustive()
+    }
+}
+
+impl TokenRequest {
+    /// A person who joins `room` as `identity`, which is unique in the room: a second one evicts the first.
+    pub fn new(room: impl Into<String>, identity: impl Into<String>) -> Self {
+        Self { room: room.into(), identity: identity.into(), ..Self::default() }
+    }
+
+    /// Joins as this kind.
+    #[must_use]
+    pub fn kind(mut self, kind: ParticipantKind) -> Self {
+        self.kind = kind;
+        self
+    }
+
+    /// The name that others see.
+    #[must_use]
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// The participant's metadata.
+    #[must_use]
+    pub fn metadata(mut self, metadata: impl Into<String>) -> Self {
+        self.metadata = metadata.into();
+        self
+    }
+
+    /// The participant's attributes.
+    #[must_use]
+    pub fn attributes<K: Into<String>, V: Into<String>>(
+        mut self,
+        attributes: impl IntoIterator<Item = (K, V)>,
+    ) -> Self {
+        self.attributes = attributes.into_iter().map(|(key, value)| (key.into(), value.into())).collect();
+        self
+    }
+
+    /// What the room is made with if this join makes it.
+    #[must_use]
+    pub fn room_config(mut self, config: proto::RoomConfiguration) -> Self {
+        self.room_config = Some(config);
+        self
+    }
+}
+
+impl LiveKit {
+    /// A token to join with, valid for [`JOIN_TTL`].
+    ///
+    /// # Errors
+    /// [`LiveKitError::Token`] when room or identity is empty.
+    pub fn participant_token(&self, request: TokenRequest) -> Result<Secret, LiveKitError> {
+        self.inner.signer.join(request)
+    }
+
+    /// A token for the agent of a call: kind AGENT, valid for [`JOIN_TTL`].
+    ///
+    /// # Errors
+    /// [`LiveKitError::Token`] when room or identity is empty.
+    pub fn agent_token(&self, room: &str, identity: &str) -> Result<Secret, LiveKitError> {
+        self.participant_token(TokenRequest::new(room, identity).kind(ParticipantKind::Agent))
+    }
+}
+
+/// What an API call needs to be allowed.
+pub(super) enum Grant<'a> {
+    RoomCreate,
+    RoomList,
+    RoomAdmin(&'a str),
+    SipAdmin,
+}
+
+pub(super) struct Signer {
+    api_key: String,
+    api_secret: Secret,
+}
+
+impl Signer {
+    pub(super) fn new(api_key: &str, api_secret: &Secret) -> Self {
+        Self { api_key: api_key.to_owned(), api_secret: api_secret.clone() }
+    }
+
+    pub(super) fn call(&self, grant: &Grant<'_>) -> Result<Secret, LiveKitError> {
+        let token = self.blank().with_ttl(CALL_TTL);
+        let video = VideoGrants::default();
+        sign(match grant {
+            Grant::RoomCreate => token.with_grants(VideoGrants { room_create: true, ..video }),
+            Grant::RoomList => token.with_grants(VideoGrants { room_list: true, ..video }),
+            Grant::RoomAdmin(room) => {
+                token.with_grants(VideoGrants { room_admin: true, room: (*room).to_owned(), ..video })
+            }
+            Grant::SipAdmin => token.with_sip_grants(SIPGrants { admin: true, call: false }),
+        })
+    }
+
+    fn join(&self, request: TokenRequest) -> Result<Secret, LiveKitError> {
+        let kind = match request.kind {
+            ParticipantKind::Standard => "standard",
+            ParticipantKind::Sip => "sip",
+            ParticipantKind::Agent => "agent",
+        };
+        let grants = VideoGrants {
+            room_join: true,
+            room: request.room,
+            can_publish: Some(true),
+            can_subscribe: Some(true),
+            can_publish_data: Some(true),
+            can_update_own_metadata: Some(request.kind != ParticipantKind::Standard),
+            ..VideoGrants::default()
+        };
+        let mut token = self
+            .blank()
+            .with_ttl(JOIN_TTL)
+            .with_identity(&request.identity)
+            .with_name(&request.name)
+            .with_kind(kind)
+            .with_metadata(&request.metadata)
+            .with_attributes(request.attributes)
+            .with_grants(grants);
+        if let Some(config) = request.room_config {
+            token = token.with_room_config(config);
+        }
+        sign(token)
+    }
+
+    fn blank(&self) -> AccessToken {
+        AccessToken::with_api_key(&self.api_key, self.api_secret.expose())
+    }
+}
+
+fn sign(token: AccessToken) -> Result<Secret, LiveKitError> {
+    token.to_jwt().map(Secret::new).map_err(|e| LiveKitError::Token { reason: e.to_string() })
+}
