@@ -133,27 +133,27 @@ id_type!(
 id_type!(
     /// The id of one webhook (`EV_…`), the same in every retry of its delivery. At most 64 bytes.
     EventId,
-    "EV_"
+    ""
 );
 id_type!(
     /// The sid of a participant's session (`PA_…`), at most 64 bytes.
     ParticipantSid,
-    "PA_"
+    ""
 );
 id_type!(
     /// The sid of a track (`TR_…`), at most 64 bytes.
     TrackSid,
-    "TR_"
+    ""
 );
 id_type!(
     /// The id of an egress (`EG_…`), at most 64 bytes.
     EgressId,
-    "EG_"
+    ""
 );
 id_type!(
     /// The id of an ingress (`IN_…`), at most 64 bytes.
     IngressId,
-    "IN_"
+    ""
 );
 id_type!(
     /// The name of an agent's profile: the file `<name>.yaml` in the folder of profiles. 1–64 bytes of A-Z a-z 0-9 _ -.
@@ -206,6 +206,7 @@ mod tests {
     fn a_call_id_is_safe_in_a_storage_key() {
         assert!(CallId::new("RM_5dNYzUpD9LnC").is_ok());
         assert_eq!(CallId::new("RM_"), Err(IdError::Empty));
+        assert_eq!(EventId::new("EV_1/x"), Err(IdError::Character));
         assert_eq!(CallId::new("PA_1"), Err(IdError::Prefix { prefix: "RM_" }));
         assert_eq!(CallId::new("RM_../../x"), Err(IdError::Character));
         assert_eq!(

@@ -5,7 +5,10 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::{CallId, ParticipantIdentity, Party, ProfileName, RoomName, TimelineEntry, Timestamp};
+use crate::{
+    CallId, DecodeError, ParticipantIdentity, Party, ProfileName, RoomName, TimelineEntry, Timestamp,
+    versioned,
+};
 
 /// One call that waits for an agent, or (from generation 2 on) that has lost the one it had.
 ///
@@ -39,28 +42,6 @@ pub struct CallJob {
     pub timeline: Vec<TimelineEntry>,
 }
 
-/// Why a queue body is not a job. Neither is cured by a retry: park the message.
-#[derive(Debug, thiserror::Error)]
-pub enum JobError {
-    /// No JSON, or not the fields of a job.
-    #[error("not a job: {0}")]
-    Malformed(#[source] serde_json::Error),
-    /// Written by newer code than this.
-    #[error(
-        "job version {found} is newer than {}, the newest that this program reads: update it",
-        CallJob::VERSION
-    )]
-    Newer {
-        /// The version in the body.
-        found: u32,
-    },
-}
-
-#[derive(Deserialize)]
-struct Versioned {
-    version: u32,
-}
-
 impl CallJob {
     /// The version that this code writes. It reads every version from 1 up to this one.
     pub const VERSION: u32 = 1;
@@ -74,14 +55,9 @@ impl CallJob {
     /// Reads the body of a queue message.
     ///
     /// # Errors
-    /// [`JobError`]; a body that fails once fails always.
-    pub fn decode(body: impl AsRef<[u8]>) -> Result<Self, JobError> {
-        let body = body.as_ref();
-        let Versioned { version } = serde_json::from_slice(body).map_err(JobError::Malformed)?;
-        if version > Self::VERSION {
-            return Err(JobError::Newer { found: version });
-        }
-        serde_json::from_slice(body).map_err(JobError::Malformed)
+    /// [`DecodeError`]: park the message, a body that fails once fails always.
+    pub fn decode(body: impl AsRef<[u8]>) -> Result<Self, DecodeError> {
+        versioned::decode(body.as_ref(), "call job", Self::VERSION)
     }
 
     /// The queue's group: messages of one call are delivered one at a time and in order.

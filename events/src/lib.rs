@@ -14,22 +14,31 @@
 
 #![warn(missing_docs)]
 
+pub mod agents;
+mod call_event;
+mod fold;
 mod id;
 mod job;
 pub mod keys;
+pub mod livekit;
 mod open_enum;
 mod party;
+mod pattern;
 mod record;
 mod timestamp;
+mod versioned;
 
+pub use call_event::CallEvent;
+pub use fold::{CallState, ClosePolicy, EndCause, Leg, Parties, Regions};
 pub use id::{
     CallId, EgressId, EventId, IdError, IngressId, ParticipantIdentity, ParticipantSid, ProfileName,
     RoomName, TrackSid, mask_digits,
 };
-pub use job::{CallJob, IndexEntry, JobError, ProfileHash, ProfileHashError, ProfileRef};
+pub use job::{CallJob, IndexEntry, ProfileHash, ProfileHashError, ProfileRef};
 pub use party::{Party, PhoneNumber, PhoneNumberError, Region, RegionError, SipUser};
 pub use record::{
-    CallRecord, Outcome, RecordError, Recording, RecordingPolicy, Speaker, Step, TimelineEntry, Transcribed,
-    TurnLatency, TurnRecord,
+    CallRecord, Outcome, Recording, RecordingPolicy, Speaker, Step, TimelineEntry, Transcribed, TurnLatency,
+    TurnRecord,
 };
 pub use timestamp::Timestamp;
+pub use versioned::DecodeError;

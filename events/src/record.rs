@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{CallId, Party, ProfileRef, RoomName, Timestamp, open_enum::open_enum};
+use crate::{CallId, DecodeError, Party, ProfileRef, RoomName, Timestamp, open_enum::open_enum, versioned};
 
 /// The record of one call, written once by whoever closes it: the agent that held it, the webhook function when no agent ever
 /// did, or the sweep.
@@ -55,28 +55,6 @@ pub struct CallRecord {
     pub transcript: Option<String>,
 }
 
-/// Why a stored record cannot be read.
-#[derive(Debug, thiserror::Error)]
-pub enum RecordError {
-    /// No JSON, or not the fields of a record.
-    #[error("not a record: {0}")]
-    Malformed(#[source] serde_json::Error),
-    /// Written by newer code than this.
-    #[error(
-        "record version {found} is newer than {}, the newest that this program reads: update it",
-        CallRecord::VERSION
-    )]
-    Newer {
-        /// The version in the object.
-        found: u32,
-    },
-}
-
-#[derive(Deserialize)]
-struct Versioned {
-    version: u32,
-}
-
 impl CallRecord {
     /// The version that this code writes. It reads every version from 1 up to this one.
     pub const VERSION: u32 = 1;
@@ -119,13 +97,9 @@ impl CallRecord {
     /// Reads a stored object.
     ///
     /// # Errors
-    /// [`RecordError`].
-    pub fn decode(body: &[u8]) -> Result<Self, RecordError> {
-        let Versioned { version } = serde_json::from_slice(body).map_err(RecordError::Malformed)?;
-        if version > Self::VERSION {
-            return Err(RecordError::Newer { found: version });
-        }
-        serde_json::from_slice(body).map_err(RecordError::Malformed)
+    /// [`DecodeError`].
+    pub fn decode(body: impl AsRef<[u8]>) -> Result<Self, DecodeError> {
+        versioned::decode(body.as_ref(), "call record", Self::VERSION)
     }
 }
 

@@ -1,0 +1,309 @@
+//! What the events of a call say together.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    CallEvent, CallId, CallJob, CallRecord, Outcome, Party, Region, RoomName, Step, TimelineEntry, Timestamp,
+    agents::NoMatch,
+    livekit::{Attributes, DisconnectReason, Event, Participant, ParticipantKind, attribute},
+    open_enum::open_enum,
+};
+
+/// The regions that read numbers without a country code.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Regions {
+    /// For trunks without their own region.
+    pub default: Option<Region>,
+    /// By the trunk's id, `ST_…`.
+    pub trunks: BTreeMap<String, Region>,
+}
+
+impl Regions {
+    /// The region of a trunk.
+    pub fn of(&self, trunk: Option<&str>) -> Option<Region> {
+        trunk
+            .and_then(|trunk| self.trunks.get(trunk))
+            .copied()
+            .or(self.default)
+    }
+}
+
+/// The two ends of a phone call, as the attributes of its participant tell them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parties {
+    /// The remote party.
+    pub caller: Party,
+    /// The trunk's number: the called one on inbound calls.
+    pub called: Party,
+}
+
+impl Parties {
+    /// Reads the attributes of a participant of kind SIP. What the dispatch rule hides is anonymous.
+    pub fn of(attributes: &Attributes, regions: &Regions) -> Self {
+        let region = regions.of(attributes.get(attribute::SIP_TRUNK));
+        let party = |name| Party::parse(attributes.get(name).unwrap_or_default(), region);
+        Self {
+            caller: party(attribute::SIP_NUMBER),
+            called: party(attribute::SIP_TRUNK_NUMBER),
+        }
+    }
+}
+
+open_enum! {
+    /// Why the gateway ended a call: the value of the participant's attribute [`attribute::END`].
+    pub enum EndCause {
+        /// No agent answered in time.
+        NoAgent = "no_agent",
+        /// The caller gave up before the call was answered.
+        Cancelled = "cancelled",
+        /// The caller hung up.
+        CallerHungUp = "caller_hung_up",
+        /// The agent hung up, or has left for good.
+        AgentHungUp = "agent_hung_up",
+        /// The gateway failed.
+        Failed = "failed",
+    }
+}
+
+/// The state of a call: the fold of its events, whatever of them has arrived and in whatever order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallState {
+    /// The call.
+    pub call: CallId,
+    /// The room's name.
+    pub room: RoomName,
+    /// When the room was created.
+    pub started_at: Timestamp,
+    /// The first participant of kind SIP, else of kind STANDARD.
+    pub caller: Option<Leg>,
+    /// Whether the room has been closed, and when.
+    pub finished_at: Option<Timestamp>,
+    /// What happened, in the order of time.
+    pub timeline: Vec<TimelineEntry>,
+}
+
+/// The caller's participant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Leg {
+    /// It, as the last event showed it.
+    pub participant: Participant,
+    /// When it joined.
+    pub joined_at: Timestamp,
+    /// When it left.
+    pub left_at: Option<Timestamp>,
+}
+
+impl CallState {
+    /// Folds `events`, which have to be of one call; `None` when there are none.
+    ///
+    /// The server tells leaves and closes in whole seconds; the moment of the receipt stands in when it lies within that second.
+    pub fn fold<'a>(events: impl IntoIterator<Item = &'a CallEvent>) -> Option<Self> {
+        let mut events: Vec<&CallEvent> = events.into_iter().collect();
+        events.sort_by_key(|event| (event.received_at, event.at));
+        let first = *events.first()?;
+        let mut state = Self {
+            call: first.call.clone(),
+            room: first.room.clone(),
+            started_at: first.room_created_at,
+            caller: None,
+            finished_at: None,
+            timeline: vec![TimelineEntry::new(Step::Webhook, first.received_at)],
+        };
+        for event in events {
+            state.apply(event);
+        }
+        state.timeline.sort_by_key(|entry| entry.at);
+        Some(state)
+    }
+
+    fn apply(&mut self, event: &CallEvent) {
+        match &event.event {
+            Event::RoomStarted { .. } => self.step(Step::RoomStarted, event.room_created_at),
+            Event::RoomFinished { .. } => {
+                let at = self.not_before_join(to_the_ms(event));
+                self.finished_at = Some(at);
+                self.step(Step::RoomFinished, at);
+            }
+            Event::ParticipantJoined { participant, .. } => self.joined(participant, event),
+            Event::ParticipantLeft { participant, .. }
+            | Event::ParticipantConnectionAborted { participant, .. } => self.left(participant, event),
+            _ => {}
+        }
+    }
+
+    fn joined(&mut self, participant: &Participant, event: &CallEvent) {
+        let joined_at = participant.joined_at.unwrap_or(event.at);
+        match participant.kind {
+            ParticipantKind::Agent => self.step(Step::AgentJoined, joined_at),
+            ParticipantKind::Sip | ParticipantKind::Standard if self.takes(participant) => {
+                self.caller = Some(Leg {
+                    participant: participant.clone(),
+                    joined_at,
+                    left_at: None,
+                });
+                self.step(Step::CallerJoined, joined_at);
+            }
+            _ => {}
+        }
+    }
+
+    fn left(&mut self, participant: &Participant, event: &CallEvent) {
+        if !matches!(participant.kind, ParticipantKind::Sip | ParticipantKind::Standard) {
+            return;
+        }
+        if self.takes(participant) {
+            // The join was lost, but the leave says when it was.
+            self.joined(participant, event);
+        }
+        let at = self.not_before_join(to_the_ms(event));
+        if let Some(leg) = self
+            .caller
+            .as_mut()
+            .filter(|leg| leg.participant.sid == participant.sid)
+        {
+            leg.participant = participant.clone();
+            leg.left_at = Some(at);
+            self.step(Step::CallerLeft, at);
+        }
+    }
+
+    /// Whether `participant` becomes the caller: the first one does, and the first one by phone in any case.
+    fn takes(&self, participant: &Participant) -> bool {
+        self.caller.as_ref().is_none_or(|leg| {
+            participant.kind == ParticipantKind::Sip && leg.participant.kind != ParticipantKind::Sip
+        })
+    }
+
+    fn not_before_join(&self, at: Timestamp) -> Timestamp {
+        self.caller.as_ref().map_or(at, |leg| at.max(leg.joined_at))
+    }
+
+    fn step(&mut self, step: Step, at: Timestamp) {
+        self.timeline.push(TimelineEntry { step, at });
+    }
+
+    /// The record of a call that no agent ever claimed, closed at `now` if the events do not say when it ended.
+    ///
+    /// - Nobody of kind SIP or STANDARD joined: no match, `no_caller`.
+    /// - There was no job: no match, for the reason that was kept, or `not_listed`.
+    /// - There was one: see [`CallState::unanswered`].
+    pub fn close_unclaimed(
+        &self,
+        job: Option<&CallJob>,
+        no_match: Option<NoMatch>,
+        policy: &ClosePolicy,
+        now: Timestamp,
+    ) -> CallRecord {
+        let outcome = match (&self.caller, job) {
+            (_, Some(_)) => self.unanswered(policy.no_agent_after),
+            (None, None) => Outcome::NoMatch {
+                reason: NoMatch::NoCaller.to_string(),
+            },
+            (Some(_), None) => Outcome::NoMatch {
+                reason: no_match.unwrap_or(NoMatch::NotListed).to_string(),
+            },
+        };
+        let ended_at = self
+            .caller
+            .as_ref()
+            .and_then(|leg| leg.left_at)
+            .or(self.finished_at)
+            .unwrap_or(now);
+        let mut record = CallRecord::new(
+            self.call.clone(),
+            self.room.clone(),
+            outcome,
+            self.started_at,
+            ended_at,
+        );
+        record.timeline.clone_from(&self.timeline);
+        if let Some(job) = job {
+            record.profile = Some(job.profile.clone());
+            let enqueued = job
+                .timeline
+                .iter()
+                .filter(|entry| entry.step == Step::JobEnqueued);
+            record.timeline.extend(enqueued.cloned());
+            record.timeline.sort_by_key(|entry| entry.at);
+        }
+        if let Some(leg) = self
+            .caller
+            .as_ref()
+            .filter(|leg| leg.participant.kind == ParticipantKind::Sip)
+        {
+            let attributes = &leg.participant.attributes;
+            let parties = Parties::of(attributes, &policy.regions);
+            let text = |name| attributes.get(name).map(str::to_owned);
+            record.caller = Some(parties.caller);
+            record.called = Some(parties.called);
+            record.trunk = text(attribute::SIP_TRUNK);
+            record.rule = text(attribute::SIP_RULE);
+            record.sip_call = text(attribute::SIP_CALL);
+        }
+        record
+    }
+
+    /// How a call ended that had a job and no agent: `cancelled` when the caller gave up, `no_agent` otherwise.
+    ///
+    /// Our gateway says which ([`attribute::END`]); for other gateways the time tells: a caller that left by itself within
+    /// `no_agent_after` gave up, and later the gateway did. Deleted rooms, lost connections and the like are `no_agent`, too: an
+    /// agent was wanted and none came.
+    pub fn unanswered(&self, no_agent_after: Duration) -> Outcome {
+        let Some(leg) = &self.caller else {
+            return Outcome::NoAgent;
+        };
+        match leg.participant.attributes.get(attribute::END).map(EndCause::from) {
+            Some(EndCause::Cancelled | EndCause::CallerHungUp) => return Outcome::Cancelled,
+            Some(EndCause::NoAgent | EndCause::AgentHungUp) => return Outcome::NoAgent,
+            Some(EndCause::Failed) => {
+                return Outcome::Failed {
+                    reason: "gateway".to_owned(),
+                };
+            }
+            Some(EndCause::Unknown(_)) | None => {}
+        }
+        let by_itself = leg.participant.disconnect_reason == Some(DisconnectReason::ClientInitiated);
+        // Leaves are cut to the second, so that one of at most a second less than the limit counts as at the limit.
+        let limit_ms = i64::try_from(no_agent_after.as_millis())
+            .unwrap_or(i64::MAX)
+            .saturating_sub(999);
+        let in_time = leg
+            .left_at
+            .is_some_and(|left_at| left_at.ms_since(leg.joined_at) < limit_ms);
+        if by_itself && in_time {
+            Outcome::Cancelled
+        } else {
+            Outcome::NoAgent
+        }
+    }
+}
+
+fn to_the_ms(event: &CallEvent) -> Timestamp {
+    let within_the_second = (0..1_000).contains(&event.received_at.ms_since(event.at));
+    if within_the_second {
+        event.received_at
+    } else {
+        event.at
+    }
+}
+
+/// What closing a record depends on beside its events.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClosePolicy {
+    /// After how long without an agent the gateway ends a call. Default: 10 s, as `sip.no_agent_timeout`.
+    pub no_agent_after: Duration,
+    /// The regions of the trunks.
+    pub regions: Regions,
+}
+
+impl Default for ClosePolicy {
+    fn default() -> Self {
+        Self {
+            no_agent_after: Duration::from_secs(10),
+            regions: Regions::default(),
+        }
+    }
+}
