@@ -1,1 +1,27 @@
-//! LiveKit's psrpc over Redis.
+//! LiveKit's internal RPC ("psrpc") over Redis, as far as a SIP gateway needs it.
+//!
+//! # Contract
+//!
+//! - A [`Client`] owns one task and two Redis connections (one publishes, one is subscribed). It reconnects by itself, with
+//!   exponential backoff; a call made meanwhile fails by its own timeout and is never sent late.
+//! - [`Client::call`] publishes a request, grants the first claim, and returns the response of the claiming server alone.
+//!   No claim within [`CLAIM_TIMEOUT`] means that nobody serves the method.
+//! - Every queue is bounded: at most [`MAX_PENDING`] calls are under way, and a call beyond them fails at once.
+//! - Nothing here is retried: whether a repeat is safe is known only to the caller.
+//!
+//! [`ioinfo`] holds the two calls by which a gateway asks LiveKit about a trunk and a dispatch rule.
+
+mod channel;
+mod client;
+mod error;
+mod id;
+pub mod ioinfo;
+mod link;
+mod pending;
+pub mod wire;
+
+pub use channel::Channel;
+pub use client::{CLAIM_TIMEOUT, Client, Options};
+pub use error::{BusError, Code};
+pub use id::Id;
+pub use pending::MAX_PENDING;

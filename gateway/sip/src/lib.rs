@@ -1,1 +1,35 @@
-//! The SipStack trait, its rsipstack adapter, and admission in front of it.
+//! SIP for the gateway: calls come in as [`IncomingCall`]s, whatever stack carries them.
+//!
+//! # Contract
+//!
+//! - A [`SipStack`] yields calls; each call is a [`CallControl`] (commands in) and a bounded channel of [`CallEvent`]s (out). Dropping the
+//!   control ends the call on the wire, so no dialog outlives the task that owns it.
+//! - [`RsipStack`] is the one stack there is. It runs `rsipstack` on a thread of its own, and that thread has no `tracing` subscriber:
+//!   `rsipstack` logs whole messages, and messages hold phone numbers and credentials. So nothing that it logs can reach any log,
+//!   whatever the log configuration says.
+//! - In front of the stack stands [`admission`]: what is oversized, malformed, too fast, or of a method that is not served never reaches it.
+//! - [`digest`] and [`admission`] are pure: time comes in as an argument.
+//!
+//! # What this crate does not do
+//!
+//! It knows no SDP (bodies are bytes), no media, no LiveKit. It holds no credentials and no routing.
+
+pub mod admission;
+pub mod digest;
+mod invite;
+mod rsip;
+mod stack;
+
+pub use invite::{Invite, InviteError, SipUri};
+pub use rsip::{RsipStack, SipConfig, StartError};
+pub use stack::{
+    CallClosed, CallControl, CallEvent, Command, IncomingCall, Rejection, Renegotiation, SipStack, StackStats,
+};
+
+/// The log target of the wrapped stack. It cannot reach a subscriber by itself (see the crate's contract); a subscriber that
+/// filters it at WARN or above as well is a second belt.
+pub const STACK_LOG_TARGET: &str = "rsipstack";
+
+/// The methods that are served, as they stand in `Allow`. UPDATE is among them because some session border controllers tear
+/// calls down without it.
+pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE";

@@ -1,0 +1,168 @@
+//! [`SipStack`] on `rsipstack`. All that knows `rsipstack` is in this folder; its faults are worked around from outside:
+//!
+//! | fault | answer |
+//! |---|---|
+//! | logs whole messages | its thread has no subscriber ([`thread`]) |
+//! | no limits, unbounded queues | admission at the socket ([`socket`]), a bound on calls ([`dispatcher`]) |
+//! | unknown methods and `Require` are not answered | admission answers them |
+//! | lower CSeq within a dialog, requests before the ACK: no answer | whatever its dialog leaves unanswered gets 500 ([`dispatcher`]) |
+//! | a re-INVITE before the 200 starts a second answer loop | refused with 500 ([`dispatcher`]) |
+//! | a BYE before the 200 leaves the INVITE unanswered | 487 ([`call`]) |
+//! | ended dialogs stay in its table | removed ([`call`]) |
+//! | the verifier of digests is wrong | [`crate::digest`] |
+
+mod call;
+mod convert;
+mod dispatcher;
+mod socket;
+mod thread;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use thiserror::Error;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use crate::admission::Limits;
+use crate::{IncomingCall, SipStack, StackStats};
+
+/// Calls that may wait for the gateway to take them.
+const CALL_QUEUE: usize = 64;
+const START_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the stack may take to stop: its BYEs are sent once and not waited for beyond this.
+const STOP_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// What the stack needs.
+#[derive(Debug, Clone)]
+pub struct SipConfig {
+    /// The UDP address to listen on; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// The address that peers reach us by, when it differs: for Via and Contact.
+    pub advertised: Option<SocketAddr>,
+    /// Calls at once; the next gets 503 with Retry-After.
+    pub max_calls: usize,
+    pub limits: Limits,
+    /// For the User-Agent header.
+    pub user_agent: String,
+}
+
+/// Why the stack did not start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    #[error("cannot listen on udp:{listen}")]
+    Bind {
+        listen: SocketAddr,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("cannot start the SIP thread")]
+    Thread(#[source] std::io::Error),
+    #[error("the SIP stack did not start: {0}")]
+    Stack(String),
+}
+
+/// SIP over UDP, by `rsipstack` on a thread of its own.
+#[derive(Debug)]
+pub struct RsipStack {
+    local: SocketAddr,
+    calls: mpsc::Receiver<IncomingCall>,
+    shared: Arc<Shared>,
+    cancel: CancellationToken,
+    stopped: Option<oneshot::Receiver<()>>,
+}
+
+/// Counters that the thread keeps and the outside reads.
+#[derive(Debug, Default)]
+pub(crate) struct Shared {
+    pub(crate) calls: AtomicUsize,
+    pub(crate) dialogs: AtomicUsize,
+    pub(crate) dropped: AtomicU64,
+    pub(crate) refused: AtomicU64,
+}
+
+impl RsipStack {
+    /// Binds the socket and starts the thread.
+    ///
+    /// # Errors
+    /// [`StartError`]: all of them need an operator, none is worth a retry.
+    pub async fn start(config: SipConfig) -> Result<Self, StartError> {
+        let listen = config.listen;
+        let bind = |source| StartError::Bind { listen, source };
+        let socket = std::net::UdpSocket::bind(listen).map_err(bind)?;
+        socket.set_nonblocking(true).map_err(bind)?;
+        let local = socket.local_addr().map_err(bind)?;
+        let shared = Arc::new(Shared::default());
+        let cancel = CancellationToken::new();
+        let (calls_tx, calls) = mpsc::channel(CALL_QUEUE);
+        let (started_tx, started) = oneshot::channel();
+        let (stopped_tx, stopped) = oneshot::channel();
+        let setup = thread::Setup {
+            config,
+            socket,
+            shared: Arc::clone(&shared),
+            calls: calls_tx,
+            cancel: cancel.clone(),
+            started: started_tx,
+        };
+        std::thread::Builder::new()
+            .name("sip".to_owned())
+            .spawn(move || {
+                thread::run(setup);
+                // Nobody may be waiting.
+                let _ = stopped_tx.send(());
+            })
+            .map_err(StartError::Thread)?;
+        match timeout(START_TIMEOUT, started).await {
+            Ok(Ok(Ok(()))) => Ok(Self {
+                local,
+                calls,
+                shared,
+                cancel,
+                stopped: Some(stopped),
+            }),
+            Ok(Ok(Err(reason))) => Err(StartError::Stack(reason)),
+            Ok(Err(_)) => Err(StartError::Stack("its thread ended".to_owned())),
+            Err(_) => Err(StartError::Stack("timed out".to_owned())),
+        }
+    }
+}
+
+impl Drop for RsipStack {
+    fn drop(&mut self) {
+        self.cancel.cancel();
+    }
+}
+
+#[async_trait]
+impl SipStack for RsipStack {
+    async fn next_call(&mut self) -> Option<IncomingCall> {
+        self.calls.recv().await
+    }
+
+    fn local_addr(&self) -> SocketAddr {
+        self.local
+    }
+
+    fn stats(&self) -> StackStats {
+        StackStats {
+            calls: self.shared.calls.load(Ordering::Relaxed),
+            dialogs: self.shared.dialogs.load(Ordering::Relaxed),
+            dropped: self.shared.dropped.load(Ordering::Relaxed),
+            refused: self.shared.refused.load(Ordering::Relaxed),
+        }
+    }
+
+    async fn shutdown(&mut self) {
+        self.cancel.cancel();
+        if let Some(stopped) = self.stopped.take()
+            && timeout(STOP_TIMEOUT + START_TIMEOUT, stopped).await.is_err()
+        {
+            tracing::warn!("the SIP thread did not stop in time");
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! The UDP socket as the stack sees it: what admission refuses never arrives.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use tokio::net::UdpSocket;
+use tokio::time::Instant;
+
+use super::Shared;
+use crate::admission::{Admission, Limits, Verdict};
+
+pub(super) struct AdmittedSocket {
+    socket: UdpSocket,
+    admission: Mutex<Admission>,
+    shared: Arc<Shared>,
+}
+
+impl AdmittedSocket {
+    /// Must be called within the runtime that will drive the socket.
+    pub(super) fn new(
+        socket: std::net::UdpSocket,
+        limits: Limits,
+        shared: Arc<Shared>,
+    ) -> std::io::Result<Self> {
+        let socket = UdpSocket::from_std(socket)?;
+        Ok(Self {
+            socket,
+            admission: Mutex::new(Admission::new(limits)),
+            shared,
+        })
+    }
+}
+
+#[async_trait]
+impl rsipstack::platform::net::UdpSocket for AdmittedSocket {
+    async fn recv_from(&self, buf: &mut [u8]) -> rsipstack::Result<(usize, SocketAddr)> {
+        loop {
+            // An ICMP error of an earlier send surfaces here (ECONNREFUSED); it concerns no datagram to come.
+            let Ok((length, source)) = self.socket.recv_from(buf).await else {
+                tokio::task::yield_now().await;
+                continue;
+            };
+            let datagram = buf.get(..length).unwrap_or_default();
+            let verdict = self
+                .admission
+                .lock()
+                .check(datagram, source, Instant::now().into_std());
+            match verdict {
+                Verdict::Pass => return Ok((length, source)),
+                Verdict::Reply(reply) => {
+                    self.shared.refused.fetch_add(1, Ordering::Relaxed);
+                    // A refusal that does not get out is a refusal lost on the way: the peer repeats its request.
+                    let _ = self.socket.send_to(&reply, source).await;
+                }
+                Verdict::Drop(_) => {
+                    self.shared.dropped.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        }
+    }
+
+    async fn send_to(&self, buf: &[u8], addr: SocketAddr) -> rsipstack::Result<usize> {
+        Ok(self.socket.send_to(buf, addr).await?)
+    }
+
+    fn local_addr(&self) -> rsipstack::Result<SocketAddr> {
+        Ok(self.socket.local_addr()?)
+    }
+}

@@ -1,0 +1,123 @@
+//! A SIP peer that is nothing but text over UDP.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::net::UdpSocket;
+use tokio::time::timeout;
+
+pub(crate) struct Peer {
+    socket: UdpSocket,
+    server: SocketAddr,
+}
+
+impl Peer {
+    pub(crate) async fn bind(server: SocketAddr) -> Self {
+        Self {
+            socket: UdpSocket::bind("127.0.0.1:0").await.expect("bind"),
+            server,
+        }
+    }
+
+    /// A request outside any dialog. `call` names the call and its transaction.
+    pub(crate) fn text(&self, method: &str, call: &str, body: &str) -> String {
+        let (me, server) = (self.socket.local_addr().expect("bound"), self.server);
+        format!(
+            "{method} sip:+15550100@{server} SIP/2.0\r\nVia: SIP/2.0/UDP {me};branch=z9hG4bK-{call};rport\r\n\
+             Max-Forwards: 70\r\nFrom: <sip:+15551234@{me}>;tag=t{call}\r\nTo: <sip:+15550100@{server}>\r\n\
+             Call-ID: {call}@test\r\nCSeq: 1 {method}\r\nContact: <sip:+15551234@{me}>\r\n\
+             Content-Type: application/sdp\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        )
+    }
+
+    pub(crate) async fn request(&self, method: &str, call: &str, body: &str) {
+        let call = format!("{call}-{method}");
+        self.send(&self.text(method, &call, body)).await;
+    }
+
+    pub(crate) async fn invite(&self, call: &str, body: &str) {
+        self.send(&self.text("INVITE", call, body)).await;
+    }
+
+    pub(crate) async fn cancel(&self, call: &str) {
+        self.send(&self.text("CANCEL", call, "")).await;
+    }
+
+    pub(crate) async fn ack(&self, ok: &str) {
+        self.in_dialog(ok, "ACK", 1, "").await;
+    }
+
+    /// A request within the dialog that the response `ok` made.
+    pub(crate) async fn in_dialog(&self, ok: &str, method: &str, cseq: u32, body: &str) {
+        let (me, server) = (self.socket.local_addr().expect("bound"), self.server);
+        self.send(&format!(
+            "{method} sip:{server} SIP/2.0\r\nVia: SIP/2.0/UDP {me};branch=z9hG4bK-{method}{cseq};rport\r\n\
+             Max-Forwards: 70\r\nFrom: {}\r\nTo: {}\r\nCall-ID: {}\r\nCSeq: {cseq} {method}\r\n\
+             Contact: <sip:+15551234@{me}>\r\nContent-Length: {}\r\n\r\n{body}",
+            header(ok, "From"),
+            header(ok, "To"),
+            header(ok, "Call-ID"),
+            body.len()
+        ))
+        .await;
+    }
+
+    /// Answers a request of the server.
+    pub(crate) async fn answer(&self, request: &str, status: &str) {
+        let copied: String = ["Via", "From", "To", "Call-ID", "CSeq"]
+            .map(|name| format!("{name}: {}\r\n", header(request, name)))
+            .concat();
+        self.send(&format!("SIP/2.0 {status}\r\n{copied}Content-Length: 0\r\n\r\n"))
+            .await;
+    }
+
+    pub(crate) async fn send_bytes(&self, bytes: &[u8], to: SocketAddr) {
+        self.socket.send_to(bytes, to).await.expect("sent");
+    }
+
+    /// The next message that begins with `start`; others are passed over.
+    pub(crate) async fn expect(&mut self, start: &str) -> String {
+        self.find(|message| message.starts_with(start)).await
+    }
+
+    pub(crate) async fn final_answer(&mut self) -> String {
+        self.find(|message| message.starts_with("SIP/2.0 ") && !message.starts_with("SIP/2.0 1"))
+            .await
+    }
+
+    pub(crate) async fn final_answer_to(&mut self, call: &str) -> String {
+        let call_id = format!("Call-ID: {call}@test");
+        self.find(|message| {
+            message.starts_with("SIP/2.0 ") && !message.starts_with("SIP/2.0 1") && message.contains(&call_id)
+        })
+        .await
+    }
+
+    async fn find(&mut self, wanted: impl Fn(&str) -> bool) -> String {
+        let search = async {
+            let mut buffer = vec![0; 9000];
+            loop {
+                let (length, _) = self.socket.recv_from(&mut buffer).await.expect("received");
+                let message = String::from_utf8_lossy(buffer.get(..length).unwrap_or_default()).into_owned();
+                if wanted(&message) {
+                    return message;
+                }
+            }
+        };
+        timeout(Duration::from_secs(5), search)
+            .await
+            .expect("the wanted message in time")
+    }
+
+    async fn send(&self, text: &str) {
+        self.send_bytes(text.as_bytes(), self.server).await;
+    }
+}
+
+fn header<'a>(message: &'a str, name: &str) -> &'a str {
+    let mut values = message
+        .lines()
+        .filter_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+    values.next().unwrap_or_default()
+}
