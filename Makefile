@@ -1,0 +1,29 @@
+# The commands of daily work. `make` alone lists them.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test fmt audit bench
+
+CARGO ?= cargo
+
+help: ## list the targets
+	@printf 'Trunkline: phone calls answered by voice agents\n\n'
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+
+setup: ## install what is missing: Debian packages, livekit-server, the Rust toolchain
+	@scripts/setup
+
+demo: setup ## a SIP call to an agent, before your eyes; KEEP=1 leaves it running for your softphone; ARGS="--codec pcmu"
+	@$(CARGO) build --locked -p cli --bin trunkline
+	@$(CARGO) run --locked --quiet -p cli --bin trunkline -- demo $(if $(filter-out 0,$(KEEP)),--keep) $(ARGS)
+
+test: ## formatting, lints, layering, unit and system tests, with a table of stages
+	@scripts/test
+
+fmt: ## format the code
+	@$(CARGO) fmt --all
+
+audit: ## licences, sources, advisories and bans of the dependencies (builds cargo-deny once, some 5 minutes)
+	@scripts/audit
+
+bench: ## Criterion benchmarks: webhook, audio path, turn machine
+	@$(CARGO) bench --locked --workspace
