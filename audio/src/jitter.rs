@@ -316,6 +316,13 @@ impl JitterBuffer {
             return Pushed::Duplicate;
         }
         stream.newest = stream.newest.max(number);
+        if payload.is_empty() && number == stream.expected && self.phase == Phase::Filling(None) {
+            // It does not end a pause, since there is nothing to play.
+            stream.expected += 1;
+            self.stream = Some(stream);
+            self.stats.delivered += 1;
+            return Pushed::Queued;
+        }
         self.stream = Some(stream);
         self.make_room(number);
         let slot = &mut self.slots[index_of(number)];
@@ -324,10 +331,10 @@ impl JitterBuffer {
         slot.payload.clear();
         slot.payload.extend_from_slice(payload);
         self.queued += 1;
-        if let Phase::Filling(until @ None) = &mut self.phase {
-            *until = Some(now + self.options.target);
-        }
         if !payload.is_empty() {
+            if let Phase::Filling(until @ None) = &mut self.phase {
+                *until = Some(now + self.options.target);
+            }
             self.note_arrival(Arrival {
                 sequence: number,
                 timestamp,
@@ -374,11 +381,11 @@ impl JitterBuffer {
                 return self.underrun();
             }
             if self.slots[index_of(expected)].sequence == Some(expected) {
-                self.starved = 0;
                 self.take(expected);
                 if self.slots[index_of(expected)].payload.is_empty() {
                     continue;
                 }
+                self.starved = 0;
                 return Advance::Slot(index_of(expected));
             }
             if self.gap() > LONGEST_CONCEALED_GAP {

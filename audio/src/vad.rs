@@ -4,7 +4,8 @@ use earshot::Detector;
 
 /// Tells voice from everything else in one stream of 16 kHz PCM.
 ///
-/// The network looks at windows of 16 ms with two windows of context, so that a probability lags the sound by 16 to 48 ms.
+/// The network looks at windows of 16 ms with two windows of context, so that a probability lags the sound by 16 to 48 ms. Steady noise is
+/// not voice to it, but the sudden onset of white noise passes for voice for up to 0.3 s.
 pub struct Vad {
     detector: Box<Detector>,
     pending: [i16; Self::WINDOW_SAMPLES],

@@ -1,7 +1,7 @@
 //! G.711: µ-law and A-law (ITU-T G.711, tables 1a to 2b), on 16-bit samples.
 //!
-//! The encoders are the inverse of the decoders in the strict sense: each sample gets the code whose decoded value is nearest
-//! (a tie, or anything beyond the last step, goes by the decision values of the tables).
+//! A sample gets the code in whose interval it lies, by the decision values of the tables; the decoder gives the middle of the
+//! interval. Both signs are treated alike.
 
 /// µ-law works on 14 bits; in 16-bit samples its bias of 33 is 132.
 const ULAW_BIAS: i32 = 132;

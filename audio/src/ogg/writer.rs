@@ -65,13 +65,20 @@ impl<W: io::Write> OpusWriter<W> {
     ///
     /// `InvalidInput` for options out of their range, else what the output says. An output that failed once is of no more use.
     pub fn new(out: W, options: &Options) -> io::Result<Self> {
+        let invalid = |reason: String| io::Error::new(io::ErrorKind::InvalidInput, reason);
+        if !(6_000..=510_000).contains(&options.bitrate) || options.complexity > 10 {
+            let Options {
+                bitrate, complexity, ..
+            } = options;
+            return Err(invalid(format!(
+                "Opus has no bit rate {bitrate} with complexity {complexity}"
+            )));
+        }
         let encoder = Encoder::builder(Self::SAMPLE_RATE_HZ, Channels::Stereo, Application::Voip)
             .bitrate(Bitrate::Bits(options.bitrate))
             .complexity(options.complexity)
             .build()
-            .map_err(|error| {
-                io::Error::new(io::ErrorKind::InvalidInput, format!("Opus encoder: {error:?}"))
-            })?;
+            .map_err(|error| invalid(format!("Opus encoder: {error:?}")))?;
         let pre_skip = encoder.lookahead() * (GRANULES_PER_SECOND / Self::SAMPLE_RATE_HZ);
         let mut writer = Self {
             pages: PacketWriter::new(out),

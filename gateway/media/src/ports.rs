@@ -102,8 +102,10 @@ impl PortPool {
             let Some(lease) = self.lease() else { break };
             match bind_pair(ip, lease.port) {
                 Ok((media, reports)) => {
+                    let (incoming, outgoing) = media;
                     return Ok(RtpPort {
-                        media,
+                        incoming,
+                        outgoing,
                         _reports: reports,
                         lease,
                     });
@@ -159,9 +161,11 @@ impl Drop for Lease {
 #[derive(Debug)]
 pub struct RtpPort {
     // The order matters: the sockets close before the lease says that the port is free.
-    pub(crate) media: UdpSocket,
+    pub(crate) incoming: UdpSocket,
+    /// The same socket without tokio, which would lose packets sent before its reactor has looked at it.
+    pub(crate) outgoing: std::net::UdpSocket,
     /// Held so that nobody else gets it and the peer's reports are not answered with ICMP errors; its packets are not read.
-    _reports: UdpSocket,
+    _reports: std::net::UdpSocket,
     lease: Lease,
 }
 
@@ -172,15 +176,12 @@ impl RtpPort {
     }
 }
 
-fn bind_pair(ip: IpAddr, port: u16) -> io::Result<(UdpSocket, UdpSocket)> {
-    Ok((
-        bind(SocketAddr::new(ip, port))?,
-        bind(SocketAddr::new(ip, port + 1))?,
-    ))
-}
+type Media = (UdpSocket, std::net::UdpSocket);
 
-fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
-    let socket = std::net::UdpSocket::bind(address)?;
-    socket.set_nonblocking(true)?;
-    UdpSocket::from_std(socket)
+fn bind_pair(ip: IpAddr, port: u16) -> io::Result<(Media, std::net::UdpSocket)> {
+    let outgoing = std::net::UdpSocket::bind(SocketAddr::new(ip, port))?;
+    outgoing.set_nonblocking(true)?;
+    let incoming = UdpSocket::from_std(outgoing.try_clone()?)?;
+    let reports = std::net::UdpSocket::bind(SocketAddr::new(ip, port + 1))?;
+    Ok(((incoming, outgoing), reports))
 }

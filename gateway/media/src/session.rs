@@ -157,7 +157,7 @@ impl RtpSender {
         };
         let (mut sent, mut failed) = (0, 0);
         self.transmitter.frame(pcm, |datagram| {
-            match self.port.media.try_send_to(datagram, destination) {
+            match self.port.outgoing.send_to(datagram, destination) {
                 Ok(_) => sent += 1,
                 Err(_) => failed += 1,
             }
@@ -286,7 +286,7 @@ impl ReceiveTask {
                     self.drain(&mut datagram);
                     self.emit_frame();
                 }
-                received = self.port.media.recv_from(&mut datagram), if readable => match received {
+                received = self.port.incoming.recv_from(&mut datagram), if readable => match received {
                     Ok((length, from)) => self.take(&datagram[..length], from),
                     Err(_) => readable = false,
                 }
@@ -298,7 +298,7 @@ impl ReceiveTask {
     /// before the ticks of that time are made up for.
     fn drain(&mut self, datagram: &mut [u8]) {
         for _ in 0..MAX_DATAGRAMS_PER_TICK {
-            let Ok((length, from)) = self.port.media.try_recv_from(datagram) else {
+            let Ok((length, from)) = self.port.incoming.try_recv_from(datagram) else {
                 return;
             };
             self.take(&datagram[..length], from);
