@@ -1,4 +1,5 @@
-//! The audio path of one 20 ms frame: from the telephone through the room to the recording, each step alone and all together.
+//! The audio path of one 20 ms frame: from the telephone through the room to the recording, each step alone
+//! and all together.
 
 #![allow(missing_docs, reason = "criterion's macros make public items")]
 #![allow(
@@ -58,7 +59,8 @@ impl Path {
         }
     }
 
-    /// Jitter buffer → G.722 → concealment → voice activity → 48 kHz → Opus: the way of the caller's voice into the room.
+    /// Jitter buffer → G.722 → concealment → voice activity → 48 kHz → Opus: the way of the caller's voice
+    /// into the room.
     fn inbound_frame(&mut self) -> usize {
         let now = audio::FRAME * u32::from(self.sequence);
         let timestamp = u32::from(self.sequence) * 160;

@@ -1,9 +1,10 @@
-//! Concealment of lost frames, in the manner of ITU-T G.711 Appendix I: the last pitch period is repeated and fades out.
+//! Concealment of lost frames, in the manner of ITU-T G.711 Appendix I: the last pitch period is repeated and
+//! fades out.
 
 /// Covers gaps in one stream of speech PCM.
 ///
-/// A gap goes on at full level for 10 ms, then fades linearly, and is silent from 60 ms on. The first good frame after a gap is faded
-/// in over 5 ms, so that there is no click. Nothing is delayed.
+/// A gap goes on at full level for 10 ms, then fades linearly, and is silent from 60 ms on. The first good
+/// frame after a gap is faded in over 5 ms, so that there is no click. Nothing is delayed.
 pub struct Concealer {
     rate: Rate,
     /// The last samples played, concealed ones included: always [`Rate::history`] of them.
@@ -29,7 +30,8 @@ struct Rate {
 impl Rate {
     fn new(sample_rate_hz: u32) -> Self {
         let samples = |tenth_ms: usize| sample_rate_hz as usize * tenth_ms / 10_000;
-        // Voices lie between 66 and 200 Hz for the search (Appendix I §2.4 has the same 5 to 15 ms); the match is made over 20 ms.
+        // Voices lie between 66 and 200 Hz for the search (Appendix I §2.4 has the same 5 to 15 ms); the
+        // match is made over 20 ms.
         let (longest_period, window) = (samples(150), samples(200));
         Self {
             shortest_period: samples(50),
@@ -105,13 +107,15 @@ impl Concealer {
         (i64::from(sample) * gain as i64 / (silent - full) as i64) as i16
     }
 
-    /// Finds the pitch period at the end of the history and keeps it, its seam smoothed by an overlap of a quarter period.
+    /// Finds the pitch period at the end of the history and keeps it, its seam smoothed by an overlap of a
+    /// quarter period.
     fn take_period(&mut self) {
         let length = self.pitch();
         let end = self.history.len();
         self.period.clear();
         self.period.extend_from_slice(&self.history[end - length..]);
-        // Where the period repeats, its end is faded into what came before its start, since that leads into the start.
+        // Where the period repeats, its end is faded into what came before its start, since that leads into
+        // the start.
         let overlap = length / 4;
         for n in 0..overlap {
             let before = i32::from(self.history[end - length - overlap + n]);

@@ -7,15 +7,18 @@ use crate::fft::{self, Complex};
 pub struct Match {
     /// So many samples later does `signal` hold what `reference` holds; negative when it is earlier.
     pub lag_samples: isize,
-    /// The normalised cross-correlation at that lag, −1..=1: 1 is the same shape at any loudness, 0 nothing in common.
+    /// The normalised cross-correlation at that lag, −1..=1: 1 is the same shape at any loudness, 0 nothing
+    /// in common.
     pub coefficient: f64,
 }
 
-/// The lag within ±`max_lag_samples` at which `signal` is most like `reference` (both at one rate), and how alike they are there.
+/// The lag within ±`max_lag_samples` at which `signal` is most like `reference` (both at one rate), and how
+/// alike they are there.
 ///
-/// The coefficient is Σ r·s / √(Σ r² · Σ s²) over the samples where both exist, each signal's mean taken off first. Lags at which less
-/// than half of the shorter signal overlaps are left out, since a few samples always match something. Silence or nothing in common: 0
-/// at lag 0. One Fourier transform over both whole signals: 60 s at 8 kHz take about 0.2 s and 50 MB.
+/// The coefficient is Σ r·s / √(Σ r² · Σ s²) over the samples where both exist, each signal's mean taken off
+/// first. Lags at which less than half of the shorter signal overlaps are left out, since a few samples
+/// always match something. Silence or nothing in common: 0 at lag 0. One Fourier transform over both whole
+/// signals: 60 s at 8 kHz take about 0.2 s and 50 MB.
 pub fn best_lag(reference: &[i16], signal: &[i16], max_lag_samples: usize) -> Match {
     let none = Match {
         lag_samples: 0,
@@ -59,7 +62,8 @@ pub fn best_lag(reference: &[i16], signal: &[i16], max_lag_samples: usize) -> Ma
         })
 }
 
-/// The range of indices of the reference that also exist in the signal at this lag. Empty ranges come out as `from == to`.
+/// The range of indices of the reference that also exist in the signal at this lag. Empty ranges come out as
+/// `from == to`.
 fn overlap(reference: usize, signal: usize, lag: isize) -> (usize, usize) {
     let from = 0.max(-lag) as usize;
     let to = (reference as isize).min(signal as isize - lag).max(0) as usize;
@@ -82,7 +86,8 @@ fn running_energy(samples: &[f64]) -> Vec<f64> {
         .collect()
 }
 
-/// Σ r(n)·s(n + lag) for all lags, at index `lag mod length`. Both signals go through one transform, as real and imaginary part.
+/// Σ r(n)·s(n + lag) for all lags, at index `lag mod length`. Both signals go through one transform, as real
+/// and imaginary part.
 fn cross_products(reference: &[f64], signal: &[f64]) -> Vec<Complex> {
     let length = (reference.len() + signal.len()).next_power_of_two();
     let mut both = vec![Complex::default(); length];
@@ -96,7 +101,8 @@ fn cross_products(reference: &[f64], signal: &[f64]) -> Vec<Complex> {
     let mut product: Vec<Complex> = (0..length)
         .map(|k| {
             let (here, mirrored) = (both[k], both[(length - k) % length].conjugate());
-            // R = (here + mirrored)/2 and S = (here − mirrored)/2i are the two spectra; the correlation's is conj(R)·S.
+            // R = (here + mirrored)/2 and S = (here − mirrored)/2i are the two spectra; the correlation's is
+            // conj(R)·S.
             let r = Complex::new(here.re.midpoint(mirrored.re), here.im.midpoint(mirrored.im));
             let s = Complex::new((here.im - mirrored.im) / 2.0, (mirrored.re - here.re) / 2.0);
             r.conjugate().times(s)

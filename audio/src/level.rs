@@ -1,9 +1,11 @@
 //! Levels.
 
-/// The level reported for digital silence and for an empty slice, in dBFS. One step of one sample in a long frame lies above it.
+/// The level reported for digital silence and for an empty slice, in dBFS. One step of one sample in a long
+/// frame lies above it.
 pub const SILENCE_DBFS: f32 = -120.0;
 
-/// The root mean square of `samples` in dB relative to full scale (a square wave of ±32768 is 0 dBFS, a full sine −3 dBFS).
+/// The root mean square of `samples` in dB relative to full scale (a square wave of ±32768 is 0 dBFS, a full
+/// sine −3 dBFS).
 ///
 /// Never below [`SILENCE_DBFS`].
 pub fn rms_dbfs(samples: &[i16]) -> f32 {

@@ -1,12 +1,15 @@
-//! Frames, codecs, resampling, jitter buffer, concealment, voice activity, mixing, levels, OGG, WAV and quality figures.
+//! Frames, codecs, resampling, jitter buffer, concealment, voice activity, mixing, levels, OGG, WAV and
+//! quality figures.
 //!
 //! # The calling contract
 //!
-//! - Samples are linear 16-bit PCM, mono, in slices of `i16`. The rate is stated by whoever made them; nothing here guesses it.
-//! - A function that takes `&mut Vec<_>` as its output **appends** and never clears: the caller owns the buffer, clears it and keeps
-//!   its capacity, so that nothing is allocated per frame once the buffers have grown.
-//! - One value per stream and direction: encoders, decoders, resamplers, voice detectors and jitter buffers carry the history of the
-//!   one signal they have seen.
+//! - Samples are linear 16-bit PCM, mono, in slices of `i16`. The rate is stated by whoever made them;
+//!   nothing here guesses it.
+//! - A function that takes `&mut Vec<_>` as its output **appends** and never clears: the caller owns the
+//!   buffer, clears it and keeps its capacity, so that nothing is allocated per frame once the buffers have
+//!   grown.
+//! - One value per stream and direction: encoders, decoders, resamplers, voice detectors and jitter buffers
+//!   carry the history of the one signal they have seen.
 //! - There is no clock: time comes in as `now`, a `Duration` on any monotone clock of the caller's.
 //! - There is no IO except the `io::Write` and `io::Read` handed in, no randomness, no task, no log.
 //! - Nothing that comes from the network or from a file can make this crate panic.

@@ -1,6 +1,7 @@
 //! Mixing by saturating sums.
 
-/// Adds `input` onto `sum`, sample by sample, saturating at full scale; `sum` grows with silence when `input` is longer.
+/// Adds `input` onto `sum`, sample by sample, saturating at full scale; `sum` grows with silence when `input`
+/// is longer.
 pub fn mix_into(sum: &mut Vec<i16>, input: &[i16]) {
     if sum.len() < input.len() {
         sum.resize(input.len(), 0);
@@ -10,7 +11,8 @@ pub fn mix_into(sum: &mut Vec<i16>, input: &[i16]) {
     }
 }
 
-/// Appends the mix of all `inputs` to `out`. It is as long as the longest input; the shorter ones end in silence.
+/// Appends the mix of all `inputs` to `out`. It is as long as the longest input; the shorter ones end in
+/// silence.
 ///
 /// The sum is made in 32 bits and saturates once, so that the order of the inputs does not matter.
 pub fn mix(inputs: &[&[i16]], out: &mut Vec<i16>) {

@@ -5,7 +5,8 @@ use std::{f64::consts::PI, time::Duration};
 /// The two rates cannot be converted into each other here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "cannot resample from {from_hz} Hz to {to_hz} Hz: both must be in 4000..=192000 Hz and to/from a fraction of numbers up to 1024"
+    "cannot resample from {from_hz} Hz to {to_hz} Hz: both must be 4000 to 192000 Hz, \
+     and their ratio one of whole numbers up to 1024"
 )]
 pub struct UnsupportedRates {
     /// The rate of the input.
@@ -14,9 +15,11 @@ pub struct UnsupportedRates {
     pub to_hz: u32,
 }
 
-/// Zero crossings of the filter on each side of its middle: the delay is so many samples at the lower of the two rates.
+/// Zero crossings of the filter on each side of its middle: the delay is so many samples at the lower of the
+/// two rates.
 const HALF_LENGTH: usize = 24;
-/// Where the filter is 6 dB down, as a share of half the lower rate. Speech at 8 kHz passes up to 3.3 kHz; 4.06 kHz is 70 dB down.
+/// Where the filter is 6 dB down, as a share of half the lower rate. Speech at 8 kHz passes up to 3.3 kHz;
+/// 4.06 kHz is 70 dB down.
 const CUTOFF: f64 = 0.925;
 /// The shape of Kaiser's window: about 70 dB of stop band (Kaiser's formula 0.1102·(A − 8.7)).
 const KAISER_BETA: f64 = 6.76;
@@ -24,21 +27,24 @@ const MAX_FACTOR: u32 = 1_024;
 
 /// Converts one stream from one rate to another.
 ///
-/// It works for every pair of telephone and studio rates (8, 11.025, 12, 16, 22.05, 24, 32, 44.1, 48 kHz …). After `n` samples in,
-/// exactly ⌈n · to / from⌉ samples have come out, so that whole 20 ms frames give whole frames and streams never drift. The delay is
-/// 24 samples at the lower rate: 3 ms at 8 kHz, 1.5 ms at 16 kHz, 0.5 ms at 48 kHz; none between equal rates.
+/// It works for every pair of telephone and studio rates (8, 11.025, 12, 16, 22.05, 24, 32, 44.1, 48 kHz …).
+/// After `n` samples in, exactly ⌈n · to / from⌉ samples have come out, so that whole 20 ms frames give whole
+/// frames and streams never drift. The delay is 24 samples at the lower rate: 3 ms at 8 kHz, 1.5 ms at 16
+/// kHz, 0.5 ms at 48 kHz; none between equal rates.
 #[derive(Debug, Clone)]
 pub struct Resampler {
     from_hz: u32,
     /// The output rate over the input rate, in lowest terms.
     up: usize,
     down: usize,
-    /// `up` filters of `taps` coefficients; each gives the output at one of the `up` positions between two inputs.
+    /// `up` filters of `taps` coefficients; each gives the output at one of the `up` positions between two
+    /// inputs.
     phases: Vec<f32>,
     taps: usize,
     /// The last `taps - 1` inputs, then those not yet used.
     history: Vec<f32>,
-    /// The next output lies `position / up` inputs after the first input in `history` that has all its predecessors.
+    /// The next output lies `position / up` inputs after the first input in `history` that has all its
+    /// predecessors.
     position: usize,
 }
 
@@ -71,7 +77,8 @@ impl Resampler {
         })
     }
 
-    /// Appends to `out` the output that `input` completes. Any length will do; nothing is allocated once the buffers have grown.
+    /// Appends to `out` the output that `input` completes. Any length will do; nothing is allocated once the
+    /// buffers have grown.
     pub fn process(&mut self, input: &[i16], out: &mut Vec<i16>) {
         if self.up == self.down {
             out.extend_from_slice(input);
@@ -98,7 +105,8 @@ impl Resampler {
     }
 }
 
-/// Several independent sums, so that the compiler can use vector instructions: it may not reorder one sum of floats by itself.
+/// Several independent sums, so that the compiler can use vector instructions: it may not reorder one sum of
+/// floats by itself.
 fn dot(filter: &[f32], samples: &[f32]) -> f32 {
     const LANES: usize = 8;
     let mut sums = [0.0f32; LANES];
@@ -117,8 +125,8 @@ fn dot(filter: &[f32], samples: &[f32]) -> f32 {
     sums.iter().sum::<f32>() + rest
 }
 
-/// The phases of a sinc in Kaiser's window, each reversed for a straight scalar product and scaled to a gain of exactly 1 at 0 Hz
-/// (which also keeps a constant signal free of ripple).
+/// The phases of a sinc in Kaiser's window, each reversed for a straight scalar product and scaled to a gain
+/// of exactly 1 at 0 Hz (which also keeps a constant signal free of ripple).
 fn design(up: usize, down: usize) -> (Vec<f32>, usize) {
     // In units of one input sample: an output reaches `reach` inputs to both sides.
     let stretch = (down as f64 / up as f64).max(1.0);
@@ -129,7 +137,8 @@ fn design(up: usize, down: usize) -> (Vec<f32>, usize) {
         let offset = phase as f64 / up as f64;
         let filter: Vec<f64> = (0..taps)
             .map(|tap| {
-                // Tap `half - 1` stands at the input just before the output's place, `half` at the one after it.
+                // Tap `half - 1` stands at the input just before the output's place, `half` at the one after
+                // it.
                 let distance = (tap as f64 - (half as f64 - 1.0) - offset) / stretch;
                 sinc(distance * CUTOFF) * kaiser(distance / (HALF_LENGTH as f64))
             })
@@ -156,7 +165,8 @@ fn kaiser(x: f64) -> f64 {
     bessel_i0(KAISER_BETA * (1.0 - x * x).sqrt()) / bessel_i0(KAISER_BETA)
 }
 
-/// The modified Bessel function of order zero, by its power series; 25 terms are exact to f64 for arguments up to 10.
+/// The modified Bessel function of order zero, by its power series; 25 terms are exact to f64 for arguments
+/// up to 10.
 fn bessel_i0(x: f64) -> f64 {
     let quarter = x * x / 4.0;
     let mut term = 1.0;

@@ -36,9 +36,10 @@ impl Iterator for Tone {
     }
 }
 
-/// The level of `frequency_hz` alone in `samples`, in dBFS on the scale of [`rms_dbfs`](crate::level::rms_dbfs): a lone sine of that
-/// frequency has the same value there. By Goertzel's recurrence; it separates frequencies about `sample_rate_hz / samples.len()`
-/// apart. Never below [`SILENCE_DBFS`](crate::level::SILENCE_DBFS).
+/// The level of `frequency_hz` alone in `samples`, in dBFS on the scale of
+/// [`rms_dbfs`](crate::level::rms_dbfs): a lone sine of that frequency has the same value there. By
+/// Goertzel's recurrence; it separates frequencies about `sample_rate_hz / samples.len()` apart. Never below
+/// [`SILENCE_DBFS`](crate::level::SILENCE_DBFS).
 pub fn tone_dbfs(samples: &[i16], frequency_hz: f64, sample_rate_hz: u32) -> f32 {
     let coefficient = 2.0 * (TAU * frequency_hz / f64::from(sample_rate_hz)).cos();
     let (mut last, mut before) = (0.0, 0.0);

@@ -4,8 +4,9 @@ use earshot::Detector;
 
 /// Tells voice from everything else in one stream of 16 kHz PCM.
 ///
-/// The network looks at windows of 16 ms with two windows of context, so that a probability lags the sound by 16 to 48 ms. Steady noise is
-/// not voice to it, but the sudden onset of white noise passes for voice for up to 0.3 s.
+/// The network looks at windows of 16 ms with two windows of context, so that a probability lags the sound by
+/// 16 to 48 ms. Steady noise is not voice to it, but the sudden onset of white noise passes for voice for up
+/// to 0.3 s.
 pub struct Vad {
     detector: Box<Detector>,
     pending: [i16; Self::WINDOW_SAMPLES],
@@ -27,8 +28,9 @@ impl Vad {
         }
     }
 
-    /// Takes any number of samples and appends to `probabilities` one value in 0..=1 for each window of 16 ms that they complete
-    /// (a 20 ms frame completes one window, every fourth frame two). Above 0.5 it is usually voice.
+    /// Takes any number of samples and appends to `probabilities` one value in 0..=1 for each window of 16 ms
+    /// that they complete (a 20 ms frame completes one window, every fourth frame two). Above 0.5 it is
+    /// usually voice.
     pub fn push(&mut self, mut samples: &[i16], probabilities: &mut Vec<f32>) {
         while !samples.is_empty() {
             let taken = samples.len().min(Self::WINDOW_SAMPLES - self.filled);

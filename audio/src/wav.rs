@@ -45,8 +45,9 @@ const MAX_RATE_HZ: u32 = 384_000;
 
 /// Reads a whole file.
 ///
-/// The length of the last, `data` chunk is a hint only: programs that write WAV to a pipe do not know it (espeak-ng writes 2 GB, others
-/// 0 or 4 GB), so that a length beyond the end, or 0, means "to the end of the file". An odd last byte is left out.
+/// The length of the last, `data` chunk is a hint only: programs that write WAV to a pipe do not know it
+/// (espeak-ng writes 2 GB, others 0 or 4 GB), so that a length beyond the end, or 0, means "to the end of the
+/// file". An odd last byte is left out.
 pub fn read(file: &[u8]) -> Result<Wav, WavError> {
     let mut rest = file
         .strip_prefix(b"RIFF")

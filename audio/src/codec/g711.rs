@@ -1,7 +1,7 @@
 //! G.711: µ-law and A-law (ITU-T G.711, tables 1a to 2b), on 16-bit samples.
 //!
-//! A sample gets the code in whose interval it lies, by the decision values of the tables; the decoder gives the middle of the
-//! interval. Both signs are treated alike.
+//! A sample gets the code in whose interval it lies, by the decision values of the tables; the decoder gives
+//! the middle of the interval. Both signs are treated alike.
 
 /// µ-law works on 14 bits; in 16-bit samples its bias of 33 is 132.
 const ULAW_BIAS: i32 = 132;
@@ -47,7 +47,8 @@ pub fn ulaw_decode(byte: u8) -> i16 {
 
 /// Encodes one sample as A-law.
 pub fn alaw_encode(sample: i16) -> u8 {
-    // One's complement for the negatives makes the intervals of both signs equal: −1..=−16 is the mirror of 0..=15.
+    // One's complement for the negatives makes the intervals of both signs equal: −1..=−16 is the mirror of
+    // 0..=15.
     let (sign, magnitude) = if sample < 0 { (0, !sample) } else { (0x80, sample) };
     let magnitude = i32::from(magnitude) >> 4;
     let code = if magnitude < 32 {

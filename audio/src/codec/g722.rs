@@ -1,7 +1,9 @@
-//! G.722 at 64 kbit/s (ITU-T G.722, mode 1): two bands by a quadrature mirror filter, each coded by adaptive differential PCM, six bits
-//! for the low band and two for the high one. Names in capitals are the recommendation's.
+//! G.722 at 64 kbit/s (ITU-T G.722, mode 1): two bands by a quadrature mirror filter, each coded by adaptive
+//! differential PCM, six bits for the low band and two for the high one. Names in capitals are the
+//! recommendation's.
 
-/// The impulse response of the transmit and receive quadrature mirror filter (table 11), its first half; the second mirrors it.
+/// The impulse response of the transmit and receive quadrature mirror filter (table 11), its first half; the
+/// second mirrors it.
 const MIRROR: [i32; 12] = [3, -11, -11, 53, 12, -156, 32, 362, -210, -805, 951, 3_876];
 const TAPS: usize = 24;
 
@@ -13,7 +15,8 @@ const LOW_DECISIONS: [i32; 29] = [
 /// The high band's single decision level, Q2 (table 14).
 const HIGH_DECISION: i32 = 564;
 
-/// The output levels of the low band's inverse quantizers: all six bits, QQ6, and the upper four, QQ4 (table 15).
+/// The output levels of the low band's inverse quantizers: all six bits, QQ6, and the upper four, QQ4 (table
+/// 15).
 const LOW_LEVELS: [i32; 64] = [
     -136, -136, -136, -136, -24_808, -21_904, -19_008, -16_704, -14_984, -13_512, -12_280, -11_192, -10_232,
     -9_360, -8_576, -7_856, -7_192, -6_576, -6_000, -5_456, -4_944, -4_464, -4_008, -3_576, -3_168, -2_776,
@@ -78,7 +81,8 @@ impl Encoder {
             .iter()
             .take_while(|&&level| magnitude >= (level * step) >> 12)
             .count() as u8;
-        // Interval 0 is the smallest. The codes run downwards, and the two smallest negative ones stand at the end (table 13).
+        // Interval 0 is the smallest. The codes run downwards, and the two smallest negative ones stand at
+        // the end (table 13).
         let code = match (difference < 0, interval) {
             (false, interval) => 61 - interval,
             (true, 0 | 1) => 63 - interval,
@@ -284,7 +288,8 @@ fn push(window: &mut [i32; TAPS], pair: [i32; 2]) {
     window[TAPS - 2..].copy_from_slice(&pair);
 }
 
-/// The two halves of the quadrature mirror filter: over the odd places from the newest on, and over the even ones.
+/// The two halves of the quadrature mirror filter: over the odd places from the newest on, and over the even
+/// ones.
 fn mirror_sums(window: &[i32; TAPS]) -> (i32, i32) {
     let (mut even, mut odd) = (0, 0);
     for n in 0..TAPS / 2 {

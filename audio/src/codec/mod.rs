@@ -1,12 +1,13 @@
 //! The codecs of the telephone side: PCMU, PCMA and G.722.
 //!
-//! All are our own, small and bit-exact by the tests; no crate was found that begins a G.722 stream with the recommendation's state and
-//! treats both signs of A-law alike.
+//! All are our own, small and bit-exact by the tests; no crate was found that begins a G.722 stream with the
+//! recommendation's state and treats both signs of A-law alike.
 
 pub mod g711;
 pub mod g722;
 
-/// A codec of the telephone side. All three run at 64 kbit/s: 160 bytes for 20 ms, one byte per tick of the RTP clock.
+/// A codec of the telephone side. All three run at 64 kbit/s: 160 bytes for 20 ms, one byte per tick of the
+/// RTP clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Codec {
     /// G.711 µ-law, 8 kHz.
@@ -43,7 +44,8 @@ impl Codec {
         }
     }
 
-    /// The rate of the RTP timestamp: 8000 Hz, for G.722 too, by a historical error that RFC 3551 §4.5.2 keeps.
+    /// The rate of the RTP timestamp: 8000 Hz, for G.722 too, by a historical error that RFC 3551 §4.5.2
+    /// keeps.
     pub const fn clock_rate_hz(self) -> u32 {
         8_000
     }
@@ -119,7 +121,8 @@ impl Decoder {
         })
     }
 
-    /// Appends the decoding of `payload` to `out`: one sample per byte for G.711, two for G.722. Any bytes decode to something.
+    /// Appends the decoding of `payload` to `out`: one sample per byte for G.711, two for G.722. Any bytes
+    /// decode to something.
     pub fn decode(&mut self, payload: &[u8], out: &mut Vec<i16>) {
         match &mut self.0 {
             DecoderState::Pcmu => out.extend(payload.iter().map(|&byte| g711::ulaw_decode(byte))),

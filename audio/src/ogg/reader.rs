@@ -45,8 +45,8 @@ const MAX_PACKETS: u64 = 24 * 3_600 * 50;
 /// 120 ms at 48 kHz, the longest packet (RFC 6716 §2.1.4).
 const MAX_PACKET_SAMPLES: usize = 5_760;
 
-/// Decodes a whole file to `sample_rate_hz` (8000, 12000, 16000, 24000 or 48000). A file that breaks off gives what it holds in whole
-/// pages.
+/// Decodes a whole file to `sample_rate_hz` (8000, 12000, 16000, 24000 or 48000). A file that breaks off
+/// gives what it holds in whole pages.
 pub fn read(file: impl io::Read + io::Seek, sample_rate_hz: u32) -> Result<Recording, ReadError> {
     let mut decoder =
         Decoder::new(sample_rate_hz, Channels::Stereo).map_err(|_| ReadError::BadRate(sample_rate_hz))?;

@@ -10,9 +10,11 @@ use super::GRANULES_PER_SECOND;
 /// How a recording is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
-    /// The serial number of the OGG stream; any number will do, different ones let files be chained. Default 1.
+    /// The serial number of the OGG stream; any number will do, different ones let files be chained. Default
+    /// 1.
     pub serial: u32,
-    /// The bit rate in bit/s, for both channels together, 6000..=510000. Default 32000: two talkers who take turns.
+    /// The bit rate in bit/s, for both channels together, 6000..=510000. Default 32000: two talkers who take
+    /// turns.
     pub bitrate: u32,
     /// The encoder's effort, 0..=10. Default 5, which costs about 1 % of a core.
     pub complexity: u8,
@@ -33,8 +35,9 @@ impl Default for Options {
 
 /// Writes a stereo recording, caller left, agent right.
 ///
-/// Frames of 20 ms at 16 kHz go in. A page is closed and the output flushed every second, so that a process that is killed leaves a
-/// playable file that lacks less than its last second. [`OpusWriter::finish`] marks the end and the exact length.
+/// Frames of 20 ms at 16 kHz go in. A page is closed and the output flushed every second, so that a process
+/// that is killed leaves a playable file that lacks less than its last second. [`OpusWriter::finish`] marks
+/// the end and the exact length.
 pub struct OpusWriter<W: io::Write> {
     pages: PacketWriter<'static, W>,
     encoder: Encoder,
@@ -63,7 +66,8 @@ impl<W: io::Write> OpusWriter<W> {
     ///
     /// # Errors
     ///
-    /// `InvalidInput` for options out of their range, else what the output says. An output that failed once is of no more use.
+    /// `InvalidInput` for options out of their range, else what the output says. An output that failed once
+    /// is of no more use.
     pub fn new(out: W, options: &Options) -> io::Result<Self> {
         let invalid = |reason: String| io::Error::new(io::ErrorKind::InvalidInput, reason);
         if !(6_000..=510_000).contains(&options.bitrate) || options.complexity > 10 {
@@ -110,10 +114,11 @@ impl<W: io::Write> OpusWriter<W> {
         self.encode(left, right, end, granule)
     }
 
-    /// Ends the recording: writes the encoder's last milliseconds, marks the end of the stream, flushes and gives the output back.
+    /// Ends the recording: writes the encoder's last milliseconds, marks the end of the stream, flushes and
+    /// gives the output back.
     pub fn finish(mut self) -> io::Result<W> {
-        // The sound of the last frame is complete only with the packet after it; the granule position cuts the rest off
-        // (RFC 7845 §4.4).
+        // The sound of the last frame is complete only with the packet after it; the granule position cuts
+        // the rest off (RFC 7845 §4.4).
         let granule = self.packets * Self::GRANULES_PER_FRAME + self.pre_skip;
         let silence = [0; 320];
         self.encode(&silence, &silence, PacketWriteEndInfo::EndStream, granule)?;

@@ -15,7 +15,8 @@ fn decoded(codec: Codec, payload: &[u8]) -> Vec<i16> {
     out
 }
 
-/// Two independent implementations (the encoder and decoder of `FFmpeg` 8, and libg722) gave these very bytes and samples for the same signal.
+/// Two independent implementations (the encoder and decoder of `FFmpeg` 8, and libg722) gave these very bytes
+/// and samples for the same signal.
 #[test]
 fn g722_is_bit_exact_with_other_implementations() {
     let signal = mixture(16_000);
@@ -33,6 +34,25 @@ fn g722_is_bit_exact_with_other_implementations() {
         [9, -69, -209, -246, -220, -364, -164, 41, 205, -105]
     );
     assert_eq!(pcm_fingerprint(&pcm), 0x1F64_F644_9A54_F187);
+}
+
+/// Full-scale noise and random bytes drive every register to its bounds; the same two implementations gave
+/// these.
+#[test]
+fn g722_saturates_where_other_implementations_do() {
+    let random = |mut seed: u32| {
+        std::iter::repeat_with(move || {
+            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (seed >> 16) as u16
+        })
+    };
+    let noise: Vec<i16> = random(7).take(16_000).map(u16::cast_signed).collect();
+    assert_eq!(fingerprint(encoded(Codec::G722, &noise)), 0x3D80_36BE_A299_0E35);
+    let bytes: Vec<u8> = random(9).take(8_000).map(|value| (value >> 8) as u8).collect();
+    assert_eq!(
+        pcm_fingerprint(&decoded(Codec::G722, &bytes)),
+        0x20E6_FD3C_5F12_44C7
+    );
 }
 
 #[test]
@@ -53,7 +73,8 @@ fn g722_frame_by_frame_equals_the_whole() {
     assert_eq!(pcm, decoded(Codec::G722, &whole));
 }
 
-/// ITU-T G.711, tables 1a (A-law) and 2a (µ-law): character signals and decoder outputs of the positive values, scaled to 16 bits.
+/// ITU-T G.711, tables 1a (A-law) and 2a (µ-law): character signals and decoder outputs of the positive
+/// values, scaled to 16 bits.
 #[test]
 fn g711_agrees_with_the_tables_of_the_recommendation() {
     for (byte, value) in [
@@ -139,7 +160,8 @@ fn g711_codes_survive_decoding_and_encoding() {
     }
 }
 
-/// G.712 wants at least 33 dB for tones in the middle of the range; G.722 has noise shaping and its filters' delay of 22 samples.
+/// G.712 wants at least 33 dB for tones in the middle of the range; G.722 has noise shaping and its filters'
+/// delay of 22 samples.
 #[test]
 fn each_codec_keeps_its_signal_to_noise_ratio() {
     for codec in [Codec::Pcmu, Codec::Pcma] {

@@ -63,7 +63,8 @@ fn both_channels_come_back_in_place_and_in_full_length() {
         ("left", &left, &recording.left),
         ("right", &right, &recording.right),
     ] {
-        // The pre-skip is exact, so that the signal is where it was. A tone matches itself once per period: search less than that.
+        // The pre-skip is exact, so that the signal is where it was. A tone matches itself once per period:
+        // search less than that.
         let found = correlate::best_lag(sent, back, 15);
         assert!(
             found.lag_samples.abs() <= 1 && found.coefficient > 0.9,
@@ -182,7 +183,9 @@ proptest! {
     }
 
     #[test]
-    fn no_mutation_makes_the_reader_panic(changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..20)) {
+    fn no_mutation_makes_the_reader_panic(
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..20),
+    ) {
         let voice = vowel(320 * 60, 130.0);
         let mut file = record(&voice, &voice, &Options::default());
         for (index, value) in changes {

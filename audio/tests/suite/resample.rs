@@ -156,7 +156,10 @@ fn rates_out_of_reach_are_refused() {
 
 proptest! {
     #[test]
-    fn the_cuts_of_the_input_do_not_matter(cuts in prop::collection::vec(0usize..700, 0..12), pair in 0usize..20) {
+    fn the_cuts_of_the_input_do_not_matter(
+        cuts in prop::collection::vec(0usize..700, 0..12),
+        pair in 0usize..20,
+    ) {
         let (from, to) = every_pair().nth(pair).unwrap();
         let input = crate::signals::mixture(cuts.iter().sum());
         let mut resampler = Resampler::new(from, to).unwrap();

@@ -74,8 +74,9 @@ impl Event {
 
 /// Finds the digits in the event packets of one stream.
 ///
-/// A digit counts once per RTP timestamp, at the first packet of it that arrives, whichever that is. The marker bit means nothing here:
-/// some senders never set it. A segment of a long event (RFC 4733 §2.5.1.3) goes on with the event before it, unless that had ended.
+/// A digit counts once per RTP timestamp, at the first packet of it that arrives, whichever that is. The
+/// marker bit means nothing here: some senders never set it. A segment of a long event (RFC 4733 §2.5.1.3)
+/// goes on with the event before it, unless that had ended.
 #[derive(Debug, Default)]
 pub struct Detector {
     current: Option<Current>,
@@ -124,8 +125,9 @@ impl Detector {
 
 /// Makes the event packets of digits that wait to be sent.
 ///
-/// A digit lasts 260 ms: 13 packets of 20 ms at −10 dBm0, of which the last, with the end bit, is sent three times (RFC 4733 §2.5.1.4).
-/// After each digit comes a pause of 260 ms, so that a string of digits stays apart at the other end.
+/// A digit lasts 260 ms: 13 packets of 20 ms at −10 dBm0, of which the last, with the end bit, is sent three
+/// times (RFC 4733 §2.5.1.4). After each digit comes a pause of 260 ms, so that a string of digits stays
+/// apart at the other end.
 #[derive(Debug, Default)]
 pub(crate) struct Keypad {
     waiting: VecDeque<Digit>,

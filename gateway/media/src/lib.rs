@@ -2,21 +2,24 @@
 //!
 //! # The calling contract
 //!
-//! 1. [`PortPool::bind`] reserves an even port for RTP and the odd one above it for RTCP. Both are free again when the [`RtpPort`], or
-//!    the session made of it, is dropped.
-//! 2. [`sdp::answer`] (or [`sdp::make_offer`] and [`sdp::parse_answer`]) agrees on one codec and yields [`sdp::Negotiated`].
-//! 3. [`RtpSession::start`] runs one task on the caller's `TaskTracker` until the caller's token is cancelled. From then on exactly one
-//!    [`Frame`] per 20 ms comes out, sound or silence, and DTMF digits apart; the caller sends one frame per 20 ms, or silence.
+//! 1. [`PortPool::bind`] reserves an even port for RTP and the odd one above it for RTCP. Both are free again
+//!    when the [`RtpPort`] is dropped, or the task and the sender of the session made of it have ended.
+//! 2. [`sdp::answer`] (or [`sdp::make_offer`] and [`sdp::parse_answer`]) agrees on one codec and yields
+//!    [`sdp::Negotiated`].
+//! 3. [`RtpSession::start`] runs one task on the caller's `TaskTracker` until the caller's token is
+//!    cancelled. From then on exactly one [`Frame`] per 20 ms comes out, sound or silence, and DTMF digits
+//!    apart; the caller sends one frame per 20 ms, or silence.
 //!
-//! The parsers ([`sdp`], [`rtp`], [`dtmf`]) and the two halves of a stream ([`Receiver`], [`Transmitter`]) know no socket and no clock.
-//! Bytes from the network can only be counted or refused: they cause no panic, no allocation beyond fixed bounds, no log line.
+//! The parsers ([`sdp`], [`rtp`], [`dtmf`]) and the two halves of a stream ([`Receiver`], [`Transmitter`])
+//! know no socket and no clock. Bytes from the network can only be counted or refused: they cause no panic,
+//! no allocation beyond fixed bounds, no log line.
 
 #![warn(missing_docs)]
 #![allow(
     clippy::cast_possible_truncation,
     clippy::cast_possible_wrap,
     clippy::indexing_slicing,
-    reason = "packets are built from fixed-size fields at fixed places; the lengths are checked where bytes come in"
+    reason = "packets have fixed-size fields at fixed places; lengths are checked where bytes come in"
 )]
 
 pub mod dtmf;

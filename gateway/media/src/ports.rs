@@ -10,7 +10,8 @@ use std::{
 
 use tokio::net::UdpSocket;
 
-/// A range of UDP ports, both ends included, that holds at least one even port followed by an odd one (RFC 3550 §11).
+/// A range of UDP ports, both ends included, that holds at least one even port followed by an odd one (RFC
+/// 3550 §11).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PortRange {
     first: u16,
@@ -54,7 +55,8 @@ impl FromStr for PortRange {
 /// Why there is no port.
 #[derive(Debug, thiserror::Error)]
 pub enum PortError {
-    /// Every port of the range belongs to a call or to another program. Refuse the call; try again when one has ended.
+    /// Every port of the range belongs to a call or to another program. Refuse the call; try again when one
+    /// has ended.
     #[error("no free RTP port among {calls} in the range")]
     Exhausted {
         /// The size of the range.
@@ -79,8 +81,8 @@ pub struct PortPool(Arc<Mutex<Ports>>);
 struct Ports {
     range: PortRange,
     taken: HashSet<u16>,
-    /// Where the next search begins: behind the last port given, so that a port rests before it is used again and late packets of a
-    /// call that has ended do not reach the next one.
+    /// Where the next search begins: behind the last port given, so that a port rests before it is used again
+    /// and late packets of a call that has ended do not reach the next one.
     next: u16,
 }
 
@@ -94,8 +96,8 @@ impl PortPool {
         })))
     }
 
-    /// Binds an even port for RTP and the odd one above it for RTCP, on the local address `ip`. Ports that another program holds are
-    /// passed over. Must be called within a tokio runtime.
+    /// Binds an even port for RTP and the odd one above it for RTCP, on the local address `ip`. Ports that
+    /// another program holds are passed over. Must be called within a tokio runtime.
     pub fn bind(&self, ip: IpAddr) -> Result<RtpPort, PortError> {
         let calls = self.ports().range.calls();
         for _ in 0..calls {
@@ -164,7 +166,8 @@ pub struct RtpPort {
     pub(crate) incoming: UdpSocket,
     /// The same socket without tokio, which would lose packets sent before its reactor has looked at it.
     pub(crate) outgoing: std::net::UdpSocket,
-    /// Held so that nobody else gets it and the peer's reports are not answered with ICMP errors; its packets are not read.
+    /// Held so that nobody else gets it and the peer's reports are not answered with ICMP errors; its packets
+    /// are not read.
     _reports: std::net::UdpSocket,
     lease: Lease,
 }

@@ -19,7 +19,8 @@ pub struct ReceiverOptions {
     pub jitter_target: Duration,
 }
 
-/// Turns the packets of one call into frames. Call [`Receiver::frame`] every 20 ms, whether packets came or not.
+/// Turns the packets of one call into frames. Call [`Receiver::frame`] every 20 ms, whether packets came or
+/// not.
 pub struct Receiver {
     options: ReceiverOptions,
     /// The stream, and another one that sends in its place, with the number of its packets in a row.
@@ -48,8 +49,8 @@ pub enum Received {
     Digit(Digit),
 }
 
-/// Three packets of a new SSRC in a row and none of the old: the peer has moved on (a transfer, a media server). One stray packet of a
-/// late or forged stream must not tear the sound.
+/// Three packets of a new SSRC in a row and none of the old: the peer has moved on (a transfer, a media
+/// server). One stray packet of a late or forged stream must not tear the sound.
 const PACKETS_TO_BELIEVE: u32 = 3;
 /// Below this level nobody hears that 20 ms are left out.
 const QUIET_DBFS: f32 = -50.0;
@@ -163,7 +164,8 @@ impl Receiver {
         }
     }
 
-    /// Leaves out a waiting packet where it is not heard, if too many wait. The decoder still sees it, since it keeps a history.
+    /// Leaves out a waiting packet where it is not heard, if too many wait. The decoder still sees it, since
+    /// it keeps a history.
     fn shorten_delay(&mut self, start: usize) {
         let urgent = self.jitter.queued() > URGENT_SURPLUS;
         if !urgent && level::rms_dbfs(&self.pcm[start..]) > QUIET_DBFS {

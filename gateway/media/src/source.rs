@@ -8,8 +8,8 @@ pub enum SourcePolicy {
     /// Packets from the IP address that the SDP names, from any port. The default.
     #[default]
     SdpAddress,
-    /// Symmetric RTP (RFC 4961), for peers behind NAT whose SDP names an address nobody can reach: the sender of the first packet is
-    /// believed, then only that one, and packets go back there.
+    /// Symmetric RTP (RFC 4961), for peers behind NAT whose SDP names an address nobody can reach: the sender
+    /// of the first packet is believed, then only that one, and packets go back there.
     Symmetric,
 }
 

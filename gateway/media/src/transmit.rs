@@ -8,7 +8,8 @@ use crate::{
     rtp::{HEADER_BYTES, Packet},
 };
 
-/// Where a stream begins. RFC 3550 §5.1 wants all three random, so that streams do not collide and cannot be guessed.
+/// Where a stream begins. RFC 3550 §5.1 wants all three random, so that streams do not collide and cannot be
+/// guessed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Start {
     /// The stream's identifier.
@@ -19,8 +20,8 @@ pub struct Start {
     pub timestamp: u32,
 }
 
-/// Makes the packets of one call. Every call of [`Transmitter::frame`] or [`Transmitter::skip`] stands for 20 ms, so that timestamps
-/// are continuous as long as its caller is.
+/// Makes the packets of one call. Every call of [`Transmitter::frame`] or [`Transmitter::skip`] stands for 20
+/// ms, so that timestamps are continuous as long as its caller is.
 pub struct Transmitter {
     codec: Codec,
     payload_type: u8,
@@ -53,8 +54,8 @@ impl Transmitter {
         }
     }
 
-    /// Hands the packets of the next 20 ms to `send`: one with the frame, or those of a digit in its place, of which the last comes
-    /// three times.
+    /// Hands the packets of the next 20 ms to `send`: one with the frame, or those of a digit in its place,
+    /// of which the last comes three times.
     ///
     /// `pcm` is [`Codec::frame_samples`] long: what lacks is sent as silence, what is too much is not sent.
     pub fn frame(&mut self, pcm: &[i16], mut send: impl FnMut(&[u8])) {
@@ -72,8 +73,8 @@ impl Transmitter {
         self.marker = true;
     }
 
-    /// Sends this digit in place of the next frames, after those that wait already (at most 32). Without telephone-events agreed on it
-    /// is dropped, as there is no way to send it.
+    /// Sends this digit in place of the next frames, after those that wait already (at most 32). Without
+    /// telephone-events agreed on it is dropped, as there is no way to send it.
     pub fn press(&mut self, digit: Digit) -> Result<(), TooManyDigits> {
         if self.dtmf_payload_type.is_none() {
             return Ok(());
@@ -91,7 +92,8 @@ impl Transmitter {
         self.next.ssrc
     }
 
-    /// Encodes also what a digit displaces: the far decoder's history and ours then differ by those frames only.
+    /// Encodes also what a digit displaces: the far decoder's history and ours then differ by those frames
+    /// only.
     fn encode(&mut self, pcm: &[i16]) {
         self.payload.clear();
         let samples = self.codec.frame_samples();

@@ -1,6 +1,7 @@
 //! Offer and answer (RFC 3264) in SDP (RFC 8866), for one audio stream.
 //!
-//! What comes from the peer is parsed once, in [`description`], into bounded types; `sdp-types` does not reach further.
+//! What comes from the peer is parsed once, in [`description`], into bounded types; `sdp-types` does not
+//! reach further.
 
 mod description;
 mod negotiate;
@@ -35,7 +36,8 @@ pub struct LocalMedia<'a> {
     pub codecs: &'a [Codec],
     /// The number of the session in `o=`: any, but constant during a call.
     pub session_id: u64,
-    /// The version in `o=`: to be raised with every description that differs from the one before (RFC 3264 §8).
+    /// The version in `o=`: to be raised with every description that differs from the one before (RFC 3264
+    /// §8).
     pub version: u64,
 }
 
@@ -103,8 +105,8 @@ impl Direction {
     }
 }
 
-/// Why there is no agreement. All are final: the same description fails again. An offer is best refused with 488, or 400 where it is not
-/// SDP at all.
+/// Why there is no agreement. All are final: the same description fails again. An offer is best refused with
+/// 488, or 400 where it is not SDP at all.
 #[derive(Debug, thiserror::Error)]
 pub enum SdpError {
     /// Longer than [`MAX_BYTES`].

@@ -12,8 +12,9 @@ use super::{
 
 /// Answers an offer: the description to send, and what is agreed on.
 ///
-/// Of our codecs the first that the offer has is chosen, with the offer's payload type, and telephone-events if the offer has them. The
-/// first `m=audio` line over plain RTP is taken; every other line is refused with port 0 (RFC 3264 §6).
+/// Of our codecs the first that the offer has is chosen, with the offer's payload type, and telephone-events
+/// if the offer has them. The first `m=audio` line over plain RTP is taken; every other line is refused with
+/// port 0 (RFC 3264 §6).
 pub fn answer(offer: &[u8], local: &LocalMedia<'_>) -> Result<(String, Negotiated), SdpError> {
     let description = Description::parse(offer)?;
     let (index, audio) = description.audio()?;

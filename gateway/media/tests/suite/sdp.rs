@@ -35,7 +35,8 @@ fn address(text: &str) -> SocketAddr {
 #[test]
 fn the_answer_takes_our_preferred_codec_with_the_peers_numbers() {
     let offer = offer(
-        "m=audio 4000 RTP/AVP 0 8 96 97\r\na=rtpmap:96 g722/8000\r\na=rtpmap:97 telephone-event/8000\r\na=fmtp:97 0-16\r\na=ptime:20\r\n",
+        "m=audio 4000 RTP/AVP 0 8 96 97\r\na=rtpmap:96 g722/8000\r\n\
+         a=rtpmap:97 telephone-event/8000\r\na=fmtp:97 0-16\r\na=ptime:20\r\n",
     );
     let (text, agreed) = answer(offer.as_bytes(), &local()).unwrap();
     assert_eq!(
@@ -52,7 +53,8 @@ fn the_answer_takes_our_preferred_codec_with_the_peers_numbers() {
     assert_eq!(
         text,
         "v=0\r\no=- 42 1 IN IP4 192.0.2.10\r\ns=trunkline\r\nc=IN IP4 192.0.2.10\r\nt=0 0\r\n\
-         m=audio 10000 RTP/AVP 96 97\r\na=rtpmap:96 G722/8000\r\na=rtpmap:97 telephone-event/8000\r\na=fmtp:97 0-15\r\n\
+         m=audio 10000 RTP/AVP 96 97\r\na=rtpmap:96 G722/8000\r\n\
+         a=rtpmap:97 telephone-event/8000\r\na=fmtp:97 0-15\r\n\
          a=ptime:20\r\na=sendrecv\r\n"
     );
 }
@@ -124,8 +126,11 @@ fn hold_is_answered_in_kind_and_reported() {
 #[test]
 fn other_media_are_refused_in_their_places() {
     let (text, agreed) = answer(
-        offer("m=video 5000 RTP/AVP 31\r\nm=audio 0 RTP/AVP 0\r\nm=audio 4000 RTP/SAVP 0\r\nm=audio 4002 RTP/AVP 8\r\nm=image 5002 udptl t38\r\n")
-            .as_bytes(),
+        offer(
+            "m=video 5000 RTP/AVP 31\r\nm=audio 0 RTP/AVP 0\r\nm=audio 4000 RTP/SAVP 0\r\n\
+             m=audio 4002 RTP/AVP 8\r\nm=image 5002 udptl t38\r\n",
+        )
+        .as_bytes(),
         &local(),
     )
     .unwrap();
@@ -217,22 +222,37 @@ fn two_of_us_agree() {
     assert_eq!(caller.direction, Direction::SendRecv);
 }
 
-/// Answers as baresip and livekit-sip write them.
+/// As livekit-sip 1.11.0 wrote them.
 #[test]
-fn answers_of_other_programs_are_read() {
-    let text = "v=0\r\no=- 3842 1 IN IP4 203.0.113.9\r\ns=LiveKit\r\nc=IN IP4 203.0.113.9\r\nt=0 0\r\n\
-                m=audio 11222 RTP/AVP 9 101\r\na=rtpmap:9 G722/8000\r\na=rtpmap:101 telephone-event/8000\r\n\
+fn the_offer_and_the_answer_of_livekit_sip_are_read() {
+    let text = "v=0\r\no=- 9069762246510004037 9069762246510004037 IN IP4 127.0.0.1\r\ns=LiveKit\r\n\
+                c=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio 20020 RTP/AVP 9 0 8 101\r\na=rtpmap:9 G722/8000\r\n\
+                a=rtpmap:0 PCMU/8000\r\na=rtpmap:8 PCMA/8000\r\na=rtpmap:101 telephone-event/8000\r\n\
+                a=fmtp:101 0-16\r\na=ptime:20\r\na=sendrecv\r\n";
+    let (_, agreed) = answer(text.as_bytes(), &local()).unwrap();
+    assert_eq!((agreed.codec, agreed.dtmf_payload_type), (Codec::G722, Some(101)));
+    let text = "v=0\r\no=- 1 3 IN IP4 127.0.0.1\r\ns=LiveKit\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n\
+                m=audio 20114 RTP/AVP 0 101\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:101 telephone-event/8000\r\n\
                 a=fmtp:101 0-16\r\na=ptime:20\r\na=sendrecv\r\n";
     let agreed = parse_answer(text.as_bytes(), &local()).unwrap();
-    assert_eq!((agreed.codec, agreed.dtmf_payload_type), (Codec::G722, Some(101)));
-    let text = "v=0\no=- 1 1 IN IP4 203.0.113.9\ns=-\nc=IN IP4 203.0.113.9\nt=0 0\nm=audio 5004 RTP/AVP 8\na=recvonly\n";
+    assert_eq!(
+        (agreed.codec, agreed.remote),
+        (Codec::Pcmu, Some(address("127.0.0.1:20114")))
+    );
+}
+
+#[test]
+fn a_terse_answer_with_bare_line_ends_is_read() {
+    let text = "v=0\no=- 1 1 IN IP4 203.0.113.9\ns=-\nc=IN IP4 203.0.113.9\nt=0 0\n\
+                m=audio 5004 RTP/AVP 8\na=recvonly\n";
     let agreed = parse_answer(text.as_bytes(), &local()).unwrap();
     assert_eq!(
         (agreed.codec, agreed.direction, agreed.held),
         (Codec::Pcma, Direction::SendOnly, false)
     );
+    let refused = offer("m=audio 0 RTP/AVP 0\r\n");
     assert!(matches!(
-        parse_answer(offer("m=audio 0 RTP/AVP 0\r\n").as_bytes(), &local()),
+        parse_answer(refused.as_bytes(), &local()),
         Err(SdpError::PortZero)
     ));
 }

@@ -1,4 +1,5 @@
-//! Sessions over real loopback sockets. Nothing is slept for: each test waits for the frames or packets themselves.
+//! Sessions over real loopback sockets. Nothing is slept for: each test waits for the frames or packets
+//! themselves.
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},

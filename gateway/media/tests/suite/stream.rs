@@ -278,7 +278,10 @@ fn other_payload_types_are_counted_and_leave_no_hole() {
 proptest! {
     #[test]
     fn whatever_comes_there_is_a_frame_every_20_ms(
-        datagrams in prop::collection::vec((prop::collection::vec(any::<u8>(), 0..80), any::<bool>(), 0u64..50), 0..80),
+        datagrams in prop::collection::vec(
+            (prop::collection::vec(any::<u8>(), 0..80), any::<bool>(), 0u64..50),
+            0..80,
+        ),
     ) {
         for codec in [Codec::Pcma, Codec::G722] {
             let mut receiver = receiver(codec);

@@ -1,91 +1,21 @@
-//! A jitter buffer in virtual time: it orders the packets of one RTP stream and hands them out one packet time apart.
+//! A jitter buffer in virtual time: it orders the packets of one RTP stream and hands them out one packet
+//! time apart.
 //!
-//! It buffers packets, not samples, so that it serves every codec. The consumer calls [`JitterBuffer::pop`] whenever it needs the next
-//! packet's worth of sound (every 20 ms with 20 ms packets), decodes what it gets and conceals what is missing.
+//! It buffers packets, not samples, so that it serves every codec. The consumer calls [`JitterBuffer::pop`]
+//! whenever it needs the next packet's worth of sound (every 20 ms with 20 ms packets), decodes what it gets
+//! and conceals what is missing.
 //!
-//! The delay adapts by itself: it begins at [`Options::target`], grows when packets come later than that (the late packet is still
-//! played if nothing newer has been), and shrinks again through [`JitterBuffer::skim`] once the buffer has been fuller than needed for
-//! two seconds.
+//! The delay adapts by itself: it begins at [`Options::target`], grows when packets come later than that (the
+//! late packet is still played if nothing newer has been), and shrinks again through [`JitterBuffer::skim`]
+//! once the buffer has been fuller than needed for two seconds.
+
+mod measure;
+mod types;
 
 use std::time::Duration;
 
-/// How one buffer behaves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Options {
-    /// The rate of the RTP timestamps in Hz. Default 8000.
-    pub clock_rate_hz: u32,
-    /// How long the first packet waits, which is how late a packet may come or how far it may be overtaken. 0 to 400 ms, default 40 ms:
-    /// two packets, enough for a wired network and below what a talker notices.
-    pub target: Duration,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            clock_rate_hz: 8_000,
-            target: Duration::from_millis(40),
-        }
-    }
-}
-
-/// What became of a packet that came in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Pushed {
-    /// It waits to be played.
-    Queued,
-    /// It is there already, and was dropped.
-    Duplicate,
-    /// Its turn has passed, and it was dropped.
-    Late,
-    /// Its number is far from the stream's, and it was dropped; if the next packet follows it, the stream begins anew there (RFC 3550,
-    /// appendix A.1).
-    Stray,
-    /// The stream began anew with it: the sender has restarted.
-    Restarted,
-    /// Longer than [`JitterBuffer::MAX_PAYLOAD_BYTES`], and dropped.
-    TooLong,
-}
-
-/// What to play next.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Popped<'a> {
-    /// Decode this.
-    Packet {
-        /// The RTP timestamp of its first sample.
-        timestamp: u32,
-        /// Never empty.
-        payload: &'a [u8],
-    },
-    /// A packet is missing: conceal one packet time.
-    Missing,
-    /// There is no stream now: play silence. So it is before the first packet, while the buffer fills, and after 100 ms without any.
-    Idle,
-}
-
-/// What a buffer has seen since it was made. Resets keep the counts.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Stats {
-    /// Packets pushed, whatever became of them.
-    pub received: u64,
-    /// Packets handed out or skimmed, those without payload included.
-    pub delivered: u64,
-    /// Packets that never came, or came too late.
-    pub lost: u64,
-    /// Packets dropped because their turn had passed.
-    pub late: u64,
-    /// Packets dropped because they were there already.
-    pub duplicates: u64,
-    /// Packets dropped unplayed because too many waited, or because the stream began anew.
-    pub discarded: u64,
-    /// Packets refused as stray or too long.
-    pub refused: u64,
-    /// Times that a packet was due and none was there.
-    pub underruns: u64,
-    /// Times that the stream began anew.
-    pub restarts: u64,
-    /// The interarrival jitter of RFC 3550 §6.4.1.
-    pub jitter: Duration,
-}
+use measure::{Arrival, Arrivals, DepthWindow};
+pub use types::{Options, Popped, Pushed, Stats};
 
 /// Orders one stream. See the [module](self).
 #[derive(Debug)]
@@ -93,16 +23,17 @@ pub struct JitterBuffer {
     options: Options,
     slots: Vec<Slot>,
     queued: usize,
-    /// The next packet to play and the newest one seen, as sequence numbers that do not wrap. `None` before the first packet.
+    /// The next packet to play and the newest one seen, as sequence numbers that do not wrap. `None` before
+    /// the first packet.
     stream: Option<Stream>,
     phase: Phase,
-    /// Packet times concealed since the buffer ran dry. A packet of that time that turns out lost is covered already.
+    /// Packet times concealed since the buffer ran dry. A packet of that time that turns out lost is covered
+    /// already.
     starved: u32,
     /// The sequence number that would confirm a restart.
     restart_at: Option<u16>,
-    packet_time: Duration,
     depth: DepthWindow,
-    arrival: Option<Arrival>,
+    arrivals: Arrivals,
     stats: Stats,
 }
 
@@ -126,31 +57,15 @@ enum Phase {
     Playing,
 }
 
-/// The last packet with payload, for the jitter and the packet time.
-#[derive(Debug, Clone, Copy)]
-struct Arrival {
-    sequence: u64,
-    timestamp: u32,
-    at: Duration,
-}
-
-/// The least number of packets that waited, over a window of deliveries.
-#[derive(Debug, Default)]
-struct DepthWindow {
-    deliveries: u32,
-    least: usize,
-    surplus: usize,
-}
-
-/// Longer gaps are not filled packet by packet: the concealment is silent by then, and the stream goes on at once.
+/// Longer gaps are not filled packet by packet: the concealment is silent by then, and the stream goes on at
+/// once.
 const LONGEST_CONCEALED_GAP: u64 = 5;
-/// After so many packet times without any packet the stream has paused: the buffer fills anew before it goes on.
+/// After so many packet times without any packet the stream has paused: the buffer fills anew before it goes
+/// on.
 const PAUSE_AFTER: u32 = 5;
 /// RFC 3550, appendix A.1: `MAX_DROPOUT` and `MAX_MISORDER`.
 const FARTHEST_AHEAD: i16 = 3_000;
 const FARTHEST_BEHIND: i16 = -100;
-/// 100 deliveries are two seconds.
-const DEPTH_WINDOW: u32 = 100;
 /// Sequence numbers start here, so that packets before the first one seen have room below.
 const SEQUENCE_BASE: u64 = 1 << 32;
 
@@ -176,15 +91,15 @@ impl JitterBuffer {
             phase: Phase::Filling(None),
             starved: 0,
             restart_at: None,
-            packet_time: crate::FRAME,
             depth: DepthWindow::default(),
-            arrival: None,
+            arrivals: Arrivals::new(options.clock_rate_hz),
             stats: Stats::default(),
         }
     }
 
-    /// Takes a packet that arrived at `now`. An empty payload holds a place in the sequence and takes no time to play: push one for
-    /// each packet of the stream that is not sound (DTMF, comfort noise), or it will count as lost.
+    /// Takes a packet that arrived at `now`. An empty payload holds a place in the sequence and takes no time
+    /// to play: push one for each packet of the stream that is not sound (DTMF, comfort noise), or it will
+    /// count as lost.
     pub fn push(&mut self, sequence: u16, timestamp: u32, payload: &[u8], now: Duration) -> Pushed {
         self.stats.received += 1;
         if payload.len() > Self::MAX_PAYLOAD_BYTES {
@@ -220,15 +135,17 @@ impl JitterBuffer {
         }
     }
 
-    /// The payload that follows a [`Popped::Missing`], if it is there, for codecs that can repair the missing one from it (Opus).
+    /// The payload that follows a [`Popped::Missing`], if it is there, for codecs that can repair the missing
+    /// one from it (Opus).
     pub fn following(&self) -> Option<&[u8]> {
         let expected = self.stream?.expected;
         let slot = &self.slots[index_of(expected)];
         (slot.sequence == Some(expected)).then_some(&slot.payload[..])
     }
 
-    /// When more has waited in the buffer than the target over two seconds: the next packet, to be decoded and not played, which makes
-    /// the delay one packet time shorter. Call it where nobody hears it, right after a quiet packet.
+    /// When more has waited in the buffer than the target over two seconds: the next packet, to be decoded
+    /// and not played, which makes the delay one packet time shorter. Call it where nobody hears it, right
+    /// after a quiet packet.
     pub fn skim(&mut self) -> Option<&[u8]> {
         let expected = self.stream?.expected;
         let index = index_of(expected);
@@ -255,7 +172,7 @@ impl JitterBuffer {
         self.starved = 0;
         self.restart_at = None;
         self.depth = DepthWindow::default();
-        self.arrival = None;
+        self.arrivals.forget_last();
     }
 
     /// The number of packets that wait.
@@ -265,12 +182,15 @@ impl JitterBuffer {
 
     /// The time that one packet takes, as the timestamps tell; 20 ms until they have.
     pub fn packet_time(&self) -> Duration {
-        self.packet_time
+        self.arrivals.packet_time
     }
 
     /// What the buffer has seen.
     pub fn stats(&self) -> Stats {
-        self.stats
+        Stats {
+            jitter: self.arrivals.jitter,
+            ..self.stats
+        }
     }
 
     fn begin(&mut self, sequence: u16, timestamp: u32, payload: &[u8], now: Duration) {
@@ -335,7 +255,7 @@ impl JitterBuffer {
             if let Phase::Filling(until @ None) = &mut self.phase {
                 *until = Some(now + self.options.target);
             }
-            self.note_arrival(Arrival {
+            self.arrivals.note(Arrival {
                 sequence: number,
                 timestamp,
                 at: now,
@@ -444,28 +364,11 @@ impl JitterBuffer {
         }
     }
 
-    fn note_arrival(&mut self, arrival: Arrival) {
-        let clock = f64::from(self.options.clock_rate_hz.max(1));
-        if let Some(last) = self.arrival.replace(arrival) {
-            let ticks = f64::from(arrival.timestamp.wrapping_sub(last.timestamp) as i32);
-            let transit = arrival.at.as_secs_f64() - last.at.as_secs_f64() - ticks / clock;
-            // A pause in the sending, or a new start of the timestamps, is not jitter.
-            if transit.abs() < 1.0 {
-                let jitter = self.stats.jitter.as_secs_f64();
-                self.stats.jitter = Duration::from_secs_f64(jitter + (transit.abs() - jitter) / 16.0);
-            }
-            let seconds = ticks / clock;
-            if arrival.sequence == last.sequence + 1 && (0.005..=0.2).contains(&seconds) {
-                self.packet_time = Duration::from_secs_f64(seconds);
-            }
-        }
-    }
-
     fn target_packets(&self) -> usize {
         self.options
             .target
             .as_nanos()
-            .div_ceil(self.packet_time.as_nanos().max(1)) as usize
+            .div_ceil(self.arrivals.packet_time.as_nanos().max(1)) as usize
     }
 }
 
@@ -473,21 +376,6 @@ enum Advance {
     Slot(usize),
     Missing,
     Idle,
-}
-
-impl DepthWindow {
-    fn note(&mut self, queued: usize, target: usize) {
-        self.least = if self.deliveries == 0 {
-            queued
-        } else {
-            self.least.min(queued)
-        };
-        self.deliveries += 1;
-        if self.deliveries == DEPTH_WINDOW {
-            self.surplus = self.least.saturating_sub(target);
-            self.deliveries = 0;
-        }
-    }
 }
 
 fn index_of(number: u64) -> usize {

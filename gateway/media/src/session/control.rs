@@ -1,0 +1,87 @@
+//! A view of a session: what it has seen, and changes to it.
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use crate::{RtpStats, source::SourceLock};
+
+/// A view of a running session. Clones see the same one.
+#[derive(Debug, Clone)]
+pub struct RtpControl(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    started: Instant,
+    link: Mutex<Link>,
+}
+
+/// What the task, the sender and the views share.
+#[derive(Debug)]
+pub(super) struct Link {
+    pub(super) lock: SourceLock,
+    pub(super) sending: bool,
+    pub(super) stats: RtpStats,
+    pub(super) last_packet: Option<Instant>,
+}
+
+impl RtpControl {
+    pub(super) fn new(lock: SourceLock, sending: bool) -> Self {
+        let link = Link {
+            lock,
+            sending,
+            stats: RtpStats::default(),
+            last_packet: None,
+        };
+        Self(Arc::new(Shared {
+            started: Instant::now(),
+            link: Mutex::new(link),
+        }))
+    }
+
+    /// The counts so far; they are brought up to date every 20 ms.
+    pub fn stats(&self) -> RtpStats {
+        self.link().stats
+    }
+
+    /// The time since the peer's last packet, of whatever kind; `None` before the first one.
+    pub fn since_last_packet(&self) -> Option<Duration> {
+        self.link().last_packet.map(|at| at.elapsed())
+    }
+
+    /// Ends when the peer has sent nothing for `first` since the start, or for `later` since its last packet.
+    /// The gateway uses 30 s and 15 s. Cancel-safe. While the call is held the caller should not wait for it.
+    pub async fn media_timeout(&self, first: Duration, later: Duration) {
+        loop {
+            let deadline = match self.link().last_packet {
+                Some(at) => at + later,
+                None => self.0.started + first,
+            };
+            if deadline <= Instant::now() {
+                return;
+            }
+            tokio::time::sleep_until(deadline).await;
+        }
+    }
+
+    /// Follows a re-INVITE: where to send, and whether. With symmetric RTP the source is learnt anew.
+    pub fn update(&self, remote: Option<SocketAddr>, sending: bool) {
+        let mut link = self.link();
+        link.lock.set_sdp(remote);
+        link.sending = sending;
+    }
+
+    /// This instant on the session's own clock, which begins at its start.
+    pub(super) fn at(&self, instant: Instant) -> Duration {
+        instant - self.0.started
+    }
+
+    pub(super) fn link(&self) -> MutexGuard<'_, Link> {
+        // Plain values: a panic elsewhere cannot leave them half changed.
+        self.0.link.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

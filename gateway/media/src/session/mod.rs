@@ -1,0 +1,125 @@
+//! One call's RTP over a real socket.
+
+mod control;
+mod sender;
+mod task;
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use audio::Codec;
+use tokio::sync::mpsc;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    Digit, Frame, Receiver, ReceiverOptions, RtpPort, SourcePolicy, Start, Transmitter, sdp::Negotiated,
+    source::SourceLock,
+};
+pub use control::RtpControl;
+pub use sender::RtpSender;
+use task::ReceiveTask;
+
+/// What a session is started with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SessionOptions {
+    /// The codec agreed on.
+    pub codec: Codec,
+    /// Its payload type.
+    pub payload_type: u8,
+    /// The payload type of telephone-events, if agreed on.
+    pub dtmf_payload_type: Option<u8>,
+    /// Where the peer wants its packets; `None` while it holds the call.
+    pub remote: Option<SocketAddr>,
+    /// Whether packets may be sent: the direction agreed on.
+    pub sending: bool,
+    /// Whose packets are taken. Default: by the SDP.
+    pub source: SourcePolicy,
+    /// How long the first packet waits in the jitter buffer, 0 to 400 ms. Default 40 ms.
+    pub jitter_target: Duration,
+}
+
+impl From<&Negotiated> for SessionOptions {
+    fn from(negotiated: &Negotiated) -> Self {
+        Self {
+            codec: negotiated.codec,
+            payload_type: negotiated.payload_type,
+            dtmf_payload_type: negotiated.dtmf_payload_type,
+            remote: negotiated.remote,
+            sending: negotiated.direction.sends(),
+            source: SourcePolicy::default(),
+            jitter_target: Duration::from_millis(40),
+        }
+    }
+}
+
+/// The ends of a running session.
+#[derive(Debug)]
+pub struct RtpSession {
+    /// To the peer.
+    pub sender: RtpSender,
+    /// From the peer: one frame per 20 ms, silence included, from the start to the end of the session. At
+    /// most ten wait (200 ms); when nobody takes them, newer ones are dropped and counted.
+    pub frames: mpsc::Receiver<Frame>,
+    /// The peer's DTMF digits, each when it begins. At most 32 wait.
+    pub digits: mpsc::Receiver<Digit>,
+    /// Statistics, the media timeout, and changes by re-INVITE.
+    pub control: RtpControl,
+}
+
+const MAX_WAITING_FRAMES: usize = 10;
+const MAX_WAITING_DIGITS: usize = 32;
+
+impl RtpSession {
+    /// Runs the session as a task of `tasks` until `cancel`. The port is free again when the task has ended
+    /// and the sender is dropped.
+    pub fn start(
+        port: RtpPort,
+        options: SessionOptions,
+        tasks: &TaskTracker,
+        cancel: CancellationToken,
+    ) -> Self {
+        let SessionOptions {
+            codec,
+            payload_type,
+            dtmf_payload_type,
+            ..
+        } = options;
+        let port = Arc::new(port);
+        let control = RtpControl::new(SourceLock::new(options.source, options.remote), options.sending);
+        let (frames_in, frames) = mpsc::channel(MAX_WAITING_FRAMES);
+        let (digits_in, digits) = mpsc::channel(MAX_WAITING_DIGITS);
+        let receiver = Receiver::new(ReceiverOptions {
+            codec,
+            payload_type,
+            dtmf_payload_type,
+            jitter_target: options.jitter_target,
+        });
+        let task = ReceiveTask {
+            port: port.clone(),
+            control: control.clone(),
+            receiver,
+            frames: frames_in,
+            digits: digits_in,
+            foreign: 0,
+            frames_dropped: 0,
+        };
+        tasks.spawn(task.run(cancel));
+        let start = Start {
+            ssrc: rand::random(),
+            sequence: rand::random(),
+            timestamp: rand::random(),
+        };
+        let transmitter = Transmitter::new(codec, payload_type, dtmf_payload_type, start);
+        let sender = RtpSender {
+            port,
+            control: control.clone(),
+            transmitter,
+            codec,
+        };
+        Self {
+            sender,
+            frames,
+            digits,
+            control,
+        }
+    }
+}

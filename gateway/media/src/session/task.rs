@@ -1,0 +1,105 @@
+//! The task that receives.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use tokio::{
+    sync::mpsc,
+    time::{Instant, Interval, MissedTickBehavior},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::RtpControl;
+use crate::{Digit, Frame, Received, Receiver, RtpPort, RtpStats, rtp};
+
+/// Between two ticks no more datagrams are read at once than fifty streams would send.
+const MAX_DATAGRAMS_PER_TICK: usize = 64;
+
+pub(super) struct ReceiveTask {
+    pub(super) port: Arc<RtpPort>,
+    pub(super) control: RtpControl,
+    pub(super) receiver: Receiver,
+    pub(super) frames: mpsc::Sender<Frame>,
+    pub(super) digits: mpsc::Sender<Digit>,
+    /// Datagrams from a wrong address.
+    pub(super) foreign: u64,
+    pub(super) frames_dropped: u64,
+}
+
+impl ReceiveTask {
+    pub(super) async fn run(mut self, cancel: CancellationToken) {
+        let mut datagram = vec![0; rtp::MAX_PACKET_BYTES + 1];
+        let mut ticks = frame_ticks();
+        // A socket that fails is left alone until the next tick, so that it cannot keep the task busy.
+        let mut readable = true;
+        loop {
+            tokio::select! {
+                biased;
+                // Cancel-safe, as is every other arm: a tick or a datagram not taken stays where it is.
+                () = cancel.cancelled() => return,
+                _ = ticks.tick() => {
+                    readable = true;
+                    self.drain(&mut datagram);
+                    self.emit_frame();
+                }
+                received = self.port.incoming.recv_from(&mut datagram), if readable => match received {
+                    Ok((length, from)) => self.take(&datagram[..length], from),
+                    Err(_) => readable = false,
+                }
+            }
+        }
+    }
+
+    /// Reads all that has come in. After a stall of the machine the packets of that time must be in the
+    /// buffer before the ticks of that time are made up for.
+    fn drain(&mut self, datagram: &mut [u8]) {
+        for _ in 0..MAX_DATAGRAMS_PER_TICK {
+            let Ok((length, from)) = self.port.incoming.try_recv_from(datagram) else {
+                return;
+            };
+            self.take(&datagram[..length], from);
+        }
+    }
+
+    fn take(&mut self, datagram: &[u8], from: SocketAddr) {
+        let now = Instant::now();
+        let mut link = self.control.link();
+        if !link.lock.accepts(from) {
+            self.foreign += 1;
+            return;
+        }
+        let received = self.receiver.datagram(datagram, self.control.at(now));
+        if let Received::Packet | Received::Digit(_) = received {
+            link.lock.confirm(from);
+            link.last_packet = Some(now);
+        }
+        drop(link);
+        if let Received::Digit(digit) = received {
+            // Nobody presses 32 keys faster than a program reads them; if it does not read, they are lost.
+            let _ = self.digits.try_send(digit);
+        }
+    }
+
+    fn emit_frame(&mut self) {
+        let frame = self.receiver.frame(self.control.at(Instant::now()));
+        if let Err(mpsc::error::TrySendError::Full(_)) = self.frames.try_send(frame) {
+            self.frames_dropped += 1;
+        }
+        let received = self.receiver.stats();
+        let mut link = self.control.link();
+        link.stats = RtpStats {
+            frames_dropped: self.frames_dropped,
+            packets_foreign: received.packets_foreign + self.foreign,
+            packets_sent: link.stats.packets_sent,
+            send_errors: link.stats.send_errors,
+            ..received
+        };
+    }
+}
+
+/// A tick every 20 ms; those missed are made up for at once, so that as many frames come out as time has
+/// passed.
+fn frame_ticks() -> Interval {
+    let mut ticks = tokio::time::interval(audio::FRAME);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
+    ticks
+}
