@@ -5,8 +5,8 @@
 
 use std::borrow::Cow;
 
-/// The digits of a phone number: E.164 has at most 15, and nothing below 7 is worth calling one.
-const PHONE_DIGITS: std::ops::RangeInclusive<usize> = 7..=15;
+/// Nothing with fewer digits is worth calling a phone number. There is no upper bound: a number may run into the next one.
+const MIN_PHONE_DIGITS: usize = 7;
 
 const TOKEN_MASK: &str = "[token]";
 const PHONE_MASK: &str = "[phone]";
@@ -16,7 +16,7 @@ const PHONE_MASK: &str = "[phone]";
 /// - JSON web tokens (`eyJ….….…`) and whatever follows `Bearer `, `Basic ` or `Digest response="`-like credentials,
 /// - API keys that begin with `sk-`,
 /// - the password of a URL (`scheme://user:password@host`),
-/// - `+` (or `%2B`) with 7 to 15 digits, which may be grouped by spaces, dots, hyphens and brackets,
+/// - `+` (or `%2B`) with 7 digits or more, which may be grouped by spaces, dots, hyphens and brackets,
 /// - the user part of `sip:`, `sips:` and `tel:` URIs, and the digits of `sip_<digits>` identities and
 ///   `Phone <digits>` names.
 ///
@@ -53,8 +53,8 @@ struct Found {
     mask: &'static str,
 }
 
-fn found(keep: usize, hide: usize, mask: &'static str) -> Option<Found> {
-    (hide > 0).then_some(Found { keep, hide, mask })
+fn found_if(sure: bool, keep: usize, hide: usize, mask: &'static str) -> Option<Found> {
+    (sure && hide > 0).then_some(Found { keep, hide, mask })
 }
 
 fn find(text: &str, at: usize, rest: &str) -> Option<Found> {
@@ -93,18 +93,14 @@ fn jwt(rest: &str) -> Option<Found> {
     let token = rest.strip_prefix("eyJ")?;
     let length = 3 + run(token, |b| b.is_ascii_alphanumeric() || b"-_.=".contains(&b));
     // `{"` in base64 begins with eyJ; words do not, but be sure that it is long enough to be a header.
-    (length >= 12)
-        .then_some(())
-        .and_then(|()| found(0, length, TOKEN_MASK))
+    found_if(length >= 12, 0, length, TOKEN_MASK)
 }
 
 fn api_key(rest: &str) -> Option<Found> {
     let length = run(rest.strip_prefix("sk-")?, |b| {
         b.is_ascii_alphanumeric() || b"-_".contains(&b)
     });
-    (length >= 8)
-        .then_some(())
-        .and_then(|()| found(0, length + 3, TOKEN_MASK))
+    found_if(length >= 8, 0, length + 3, TOKEN_MASK)
 }
 
 fn credential(rest: &str, scheme: &str) -> Option<Found> {
@@ -114,9 +110,7 @@ fn credential(rest: &str, scheme: &str) -> Option<Found> {
     let length = run(rest.get(said.len()..)?, |b| {
         b.is_ascii_alphanumeric() || b"-_.=+/~".contains(&b)
     });
-    (length >= 8)
-        .then_some(())
-        .and_then(|()| found(said.len(), length, TOKEN_MASK))
+    found_if(length >= 8, said.len(), length, TOKEN_MASK)
 }
 
 fn sip_user(rest: &str) -> Option<Found> {
@@ -133,19 +127,19 @@ fn uri_user(rest: &str, scheme: &str) -> Option<Found> {
         b.is_ascii_digit() || b"+%-.()".contains(&b) || b == b'B' || b == b'b'
     });
     let digits = user.get(..length)?.bytes().filter(u8::is_ascii_digit).count();
-    (digits >= 3)
-        .then_some(())
-        .and_then(|()| found(said.len(), length, PHONE_MASK))
+    found_if(digits >= 3, said.len(), length, PHONE_MASK)
 }
 
 fn digits_after(rest: &str, word: &str) -> Option<Found> {
     let number = rest.strip_prefix(word)?;
     let length = usize::from(number.starts_with('+'));
     let digits = run(number.get(length..)?, |b| b.is_ascii_digit());
-    PHONE_DIGITS
-        .contains(&digits)
-        .then_some(())
-        .and_then(|()| found(word.len(), length + digits, PHONE_MASK))
+    found_if(
+        digits >= MIN_PHONE_DIGITS,
+        word.len(),
+        length + digits,
+        PHONE_MASK,
+    )
 }
 
 /// A number behind a plus sign of `sign` bytes, grouped or not.
@@ -163,10 +157,7 @@ fn phone(rest: &str, sign: usize) -> Option<Found> {
             _ => break,
         }
     }
-    PHONE_DIGITS
-        .contains(&digits)
-        .then_some(())
-        .and_then(|()| found(0, sign + end, PHONE_MASK))
+    found_if(digits >= MIN_PHONE_DIGITS, 0, sign + end, PHONE_MASK)
 }
 
 /// `://user:password@`, from the first colon on.
@@ -179,7 +170,7 @@ fn url_password(rest: &str) -> Option<Found> {
     )?;
     let (userinfo, _) = authority.rsplit_once('@')?;
     let (user, password) = userinfo.split_once(':')?;
-    found("://".len() + user.len() + 1, password.len(), "[secret]")
+    found_if(true, "://".len() + user.len() + 1, password.len(), "[secret]")
 }
 
 /// How many bytes at the beginning fulfil `allowed`, which must refuse all that is not ASCII.

@@ -19,12 +19,93 @@
 //! All faults are found in one run and reported together as [`Faults`], each with its key, its line, what is wrong and
 //! what to do. A program that gets them prints them and exits with [`EXIT_CODE`].
 
+mod environment;
+mod fault;
+mod lines;
+mod reader;
+mod sections;
+mod suggest;
+mod tree;
 mod types;
+mod values;
 
+#[cfg(test)]
+mod tests;
+
+use std::{cell::RefCell, path::Path};
+
+pub use environment::{Environment, ProcessEnvironment};
+pub use fault::{Fault, Faults, Place};
 pub use types::{
     ApiKey, Config, Http, LiveKitConfig, LogConfig, LogFormat, OpenAi, PortRange, Providers, QueueConfig,
     Redis, Sip, SipCodec, StoreConfig, Worker,
 };
 
+use reader::Context;
+
 /// What a program exits with when its configuration has faults: `EX_USAGE` of sysexits.
 pub const EXIT_CODE: u8 = 64;
+/// The largest file that is read, in bytes.
+const MAX_FILE_BYTES: u64 = 1024 * 1024;
+
+/// Reads the configuration: the file, if one is given, and the environment.
+///
+/// # Errors
+/// All faults at once.
+pub fn load(file: Option<&Path>, env: &dyn Environment) -> Result<Config, Faults> {
+    let Some(file) = file else {
+        return parse("", None, Path::new("."), env);
+    };
+    let name = file.display().to_string();
+    let base = file
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    match read(file) {
+        Ok(text) => parse(&text, Some(&name), base, env),
+        Err(problem) => {
+            let remedy = "name another file, or make this one readable UTF-8".to_owned();
+            let fault = Fault {
+                key: String::new(),
+                place: Place::File(None),
+                problem,
+                remedy,
+            };
+            Err(Faults::new(Some(name), vec![fault]))
+        }
+    }
+}
+
+/// The same from a text. `name` is what the report calls it, `base` where relative paths begin.
+///
+/// # Errors
+/// All faults at once.
+pub fn parse(text: &str, name: Option<&str>, base: &Path, env: &dyn Environment) -> Result<Config, Faults> {
+    let mut faults = Vec::new();
+    let root = tree::build(text, env, &mut faults);
+    if let tree::Node::Faulty = root {
+        return Err(Faults::new(name.map(str::to_owned), faults));
+    }
+    let cx = Context {
+        env,
+        faults: RefCell::new(faults),
+    };
+    let config = sections::config(&cx, root, base);
+    let faults = cx.faults.into_inner();
+    match config {
+        Some(config) if faults.is_empty() => Ok(config),
+        _ => Err(Faults::new(name.map(str::to_owned), faults)),
+    }
+}
+
+fn read(file: &Path) -> Result<String, String> {
+    let length = std::fs::metadata(file)
+        .map_err(|e| format!("the file cannot be read: {e}"))?
+        .len();
+    if length > MAX_FILE_BYTES {
+        return Err(format!(
+            "the file has {length} bytes; a configuration has at most {MAX_FILE_BYTES}"
+        ));
+    }
+    std::fs::read_to_string(file).map_err(|e| format!("the file cannot be read: {e}"))
+}

@@ -4,6 +4,8 @@ use std::{
     time::Duration,
 };
 
+use events::{Region, agents::AgentRule};
+
 use crate::Secret;
 
 /// The whole configuration, checked. `Debug` shows no secret.
@@ -17,6 +19,9 @@ pub struct Config {
     pub http: Http,
     /// `sip`: the gateway.
     pub sip: Sip,
+    /// `agents`: `[{profile, numbers, rooms, attributes}]`, which calls are answered by which profile. Two entries that could
+    /// both take one call are a fault. Default: none, so that every call is recorded as unmatched.
+    pub agents: Vec<AgentRule>,
     /// `profiles`: the folder of the agent profiles, `<name>.yaml` each. Every profile that `agents` names must be there.
     /// Default `profiles`.
     pub profiles: PathBuf,
@@ -84,7 +89,7 @@ pub struct Sip {
     pub rtp_ports: PortRange,
     /// `default_region`: two-letter country (ISO 3166-1) by which numbers without `+` are read, where the trunk says
     /// nothing. Default `US`.
-    pub default_region: String,
+    pub default_region: Region,
     /// `no_agent_timeout`: ringing this long without an agent ends in 480. 1 s to 180 s, default `10s`.
     pub no_agent_timeout: Duration,
     /// `agent_gone_grace`: an answered call is kept this long after its agent vanished, so that another worker can take

@@ -137,8 +137,13 @@ impl std::fmt::Display for AuthFault {
         match self {
             Self::UnknownKey => f.write_str("unknown API key"),
             Self::WrongSecret => f.write_str("wrong API secret"),
-            Self::Clock { server_ahead_s: Some(s) } => {
-                write!(f, "token outside its time (the server's clock is {s:+} s from ours)")
+            Self::Clock {
+                server_ahead_s: Some(s),
+            } => {
+                write!(
+                    f,
+                    "token outside its time (the server's clock is {s:+} s from ours)"
+                )
             }
             Self::Clock { server_ahead_s: None } => f.write_str("token outside its time"),
             Self::Other => f.write_str("not authenticated"),
@@ -205,12 +210,23 @@ impl LiveKitError {
             "unauthenticated" => Self::unauthenticated(method, &message, None),
             "permission_denied" => Self::PermissionDenied { method, message },
             "not_found" => Self::NotFound { method, message },
-            "unavailable" | "resource_exhausted" | "deadline_exceeded" | "aborted" | "429" | "502" | "503" | "504" => {
-                Self::Unavailable { method, code, message }
-            }
+            "unavailable" | "resource_exhausted" | "deadline_exceeded" | "aborted" | "429" | "502"
+            | "503" | "504" => Self::Unavailable {
+                method,
+                code,
+                message,
+            },
             _ => {
-                let meta = meta.into_iter().map(|(key, value)| (key, mask(&value).into_owned())).collect();
-                Self::Refused { method, code, message, meta }
+                let meta = meta
+                    .into_iter()
+                    .map(|(key, value)| (key, mask(&value).into_owned()))
+                    .collect();
+                Self::Refused {
+                    method,
+                    code,
+                    message,
+                    meta,
+                }
             }
         }
     }

@@ -47,7 +47,9 @@ struct Inner {
 
 impl std::fmt::Debug for LiveKit {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("LiveKit").field("url", &self.inner.url).finish_non_exhaustive()
+        f.debug_struct("LiveKit")
+            .field("url", &self.inner.url)
+            .finish_non_exhaustive()
     }
 }
 
@@ -72,7 +74,13 @@ impl LiveKit {
     fn with_twirp(config: &LiveKitConfig, twirp: Twirp) -> Result<Self, LiveKitError> {
         crate::install_providers();
         let signer = Signer::new(&config.api_key, &config.api_secret);
-        Ok(Self { inner: Arc::new(Inner { url: config.url.clone(), signer, twirp }) })
+        Ok(Self {
+            inner: Arc::new(Inner {
+                url: config.url.clone(),
+                signer,
+                twirp,
+            }),
+        })
     }
 
     /// Where participants join: `ws://` or `wss://`.

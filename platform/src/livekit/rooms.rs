@@ -7,7 +7,11 @@ use super::{
 };
 
 const fn method(name: &'static str, repeat: Repeat) -> Method {
-    Method { service: "RoomService", name, repeat }
+    Method {
+        service: "RoomService",
+        name,
+        repeat,
+    }
 }
 
 static LIST_ROOMS: Method = method("ListRooms", Repeat::Safe);
@@ -51,7 +55,9 @@ impl LiveKit {
     /// # Errors
     /// As [`LiveKitError`] says.
     pub async fn list_rooms(&self, names: &[&str]) -> Result<Vec<proto::Room>, LiveKitError> {
-        let request = proto::ListRoomsRequest { names: names.iter().map(ToString::to_string).collect() };
+        let request = proto::ListRoomsRequest {
+            names: names.iter().map(ToString::to_string).collect(),
+        };
         let found: proto::ListRoomsResponse = self.call(&LIST_ROOMS, &Grant::RoomList, &request).await?;
         Ok(found.rooms)
     }
@@ -69,7 +75,9 @@ impl LiveKit {
     /// # Errors
     /// As [`LiveKitError`] says.
     pub async fn delete_room(&self, room: &str) -> Result<(), LiveKitError> {
-        let request = proto::DeleteRoomRequest { room: room.to_owned() };
+        let request = proto::DeleteRoomRequest {
+            room: room.to_owned(),
+        };
         let done: Result<proto::DeleteRoomResponse, _> =
             self.call(&DELETE_ROOM, &Grant::RoomCreate, &request).await;
         unless_gone(done)
@@ -80,10 +88,15 @@ impl LiveKit {
     /// # Errors
     /// As [`LiveKitError`] says.
     pub async fn list_participants(&self, room: &str) -> Result<Vec<proto::ParticipantInfo>, LiveKitError> {
-        let request = proto::ListParticipantsRequest { room: room.to_owned() };
-        let found: Result<proto::ListParticipantsResponse, _> =
-            self.call(&LIST_PARTICIPANTS, &Grant::RoomAdmin(room), &request).await;
-        Ok(if_there(found)?.map(|found| found.participants).unwrap_or_default())
+        let request = proto::ListParticipantsRequest {
+            room: room.to_owned(),
+        };
+        let found: Result<proto::ListParticipantsResponse, _> = self
+            .call(&LIST_PARTICIPANTS, &Grant::RoomAdmin(room), &request)
+            .await;
+        Ok(if_there(found)?
+            .map(|found| found.participants)
+            .unwrap_or_default())
     }
 
     /// One participant; `None` when it or the room is gone.
@@ -95,7 +108,10 @@ impl LiveKit {
         room: &str,
         identity: &str,
     ) -> Result<Option<proto::ParticipantInfo>, LiveKitError> {
-        if_there(self.call(&GET_PARTICIPANT, &Grant::RoomAdmin(room), &who(room, identity)).await)
+        if_there(
+            self.call(&GET_PARTICIPANT, &Grant::RoomAdmin(room), &who(room, identity))
+                .await,
+        )
     }
 
     /// Sends a participant away. One that is gone is no error.
@@ -103,8 +119,9 @@ impl LiveKit {
     /// # Errors
     /// As [`LiveKitError`] says.
     pub async fn remove_participant(&self, room: &str, identity: &str) -> Result<(), LiveKitError> {
-        let done: Result<proto::RemoveParticipantResponse, _> =
-            self.call(&REMOVE_PARTICIPANT, &Grant::RoomAdmin(room), &who(room, identity)).await;
+        let done: Result<proto::RemoveParticipantResponse, _> = self
+            .call(&REMOVE_PARTICIPANT, &Grant::RoomAdmin(room), &who(room, identity))
+            .await;
         unless_gone(done)
     }
 
@@ -112,10 +129,17 @@ impl LiveKit {
     ///
     /// # Errors
     /// [`LiveKitError::NotFound`] when the room is gone; otherwise as [`LiveKitError`] says.
-    pub async fn update_room_metadata(&self, room: &str, metadata: &str) -> Result<proto::Room, LiveKitError> {
-        let request =
-            proto::UpdateRoomMetadataRequest { room: room.to_owned(), metadata: metadata.to_owned() };
-        self.call(&UPDATE_ROOM_METADATA, &Grant::RoomAdmin(room), &request).await
+    pub async fn update_room_metadata(
+        &self,
+        room: &str,
+        metadata: &str,
+    ) -> Result<proto::Room, LiveKitError> {
+        let request = proto::UpdateRoomMetadataRequest {
+            room: room.to_owned(),
+            metadata: metadata.to_owned(),
+        };
+        self.call(&UPDATE_ROOM_METADATA, &Grant::RoomAdmin(room), &request)
+            .await
     }
 
     /// Changes a participant's metadata, name or attributes.
@@ -136,7 +160,8 @@ impl LiveKit {
             attributes: update.attributes,
             permission: None,
         };
-        self.call(&UPDATE_PARTICIPANT, &Grant::RoomAdmin(room), &request).await
+        self.call(&UPDATE_PARTICIPANT, &Grant::RoomAdmin(room), &request)
+            .await
     }
 
     /// Sends a data packet to participants of the room. Never repeated once it may have been sent.
@@ -144,7 +169,11 @@ impl LiveKit {
     /// # Errors
     /// As [`LiveKitError`] says.
     pub async fn send_data(&self, room: &str, data: Data) -> Result<(), LiveKitError> {
-        let kind = if data.reliable { proto::data_packet::Kind::Reliable } else { proto::data_packet::Kind::Lossy };
+        let kind = if data.reliable {
+            proto::data_packet::Kind::Reliable
+        } else {
+            proto::data_packet::Kind::Lossy
+        };
         let request = proto::SendDataRequest {
             room: room.to_owned(),
             data: data.payload,
@@ -170,7 +199,11 @@ impl LiveKit {
 }
 
 fn who(room: &str, identity: &str) -> proto::RoomParticipantIdentity {
-    proto::RoomParticipantIdentity { room: room.to_owned(), identity: identity.to_owned(), revoke_token_ts: 0 }
+    proto::RoomParticipantIdentity {
+        room: room.to_owned(),
+        identity: identity.to_owned(),
+        revoke_token_ts: 0,
+    }
 }
 
 pub(super) fn if_there<T>(result: Result<T, LiveKitError>) -> Result<Option<T>, LiveKitError> {

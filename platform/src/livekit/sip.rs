@@ -6,7 +6,11 @@ use super::{
 };
 
 const fn method(name: &'static str, repeat: Repeat) -> Method {
-    Method { service: "SIP", name, repeat }
+    Method {
+        service: "SIP",
+        name,
+        repeat,
+    }
 }
 
 // A create that is done twice leaves two trunks or rules, and then calls match both.
@@ -38,8 +42,9 @@ impl LiveKit {
     /// As [`LiveKitError`] says.
     pub async fn list_sip_inbound_trunks(&self) -> Result<Vec<proto::SipInboundTrunkInfo>, LiveKitError> {
         let request = proto::ListSipInboundTrunkRequest::default();
-        let found: proto::ListSipInboundTrunkResponse =
-            self.call(&LIST_INBOUND_TRUNKS, &Grant::SipAdmin, &request).await?;
+        let found: proto::ListSipInboundTrunkResponse = self
+            .call(&LIST_INBOUND_TRUNKS, &Grant::SipAdmin, &request)
+            .await?;
         Ok(found.items)
     }
 
@@ -48,7 +53,9 @@ impl LiveKit {
     /// # Errors
     /// As [`LiveKitError`] says.
     pub async fn delete_sip_trunk(&self, trunk_id: &str) -> Result<(), LiveKitError> {
-        let request = proto::DeleteSipTrunkRequest { sip_trunk_id: trunk_id.to_owned() };
+        let request = proto::DeleteSipTrunkRequest {
+            sip_trunk_id: trunk_id.to_owned(),
+        };
         let done: Result<proto::SipTrunkInfo, _> = self.call(&DELETE_TRUNK, &Grant::SipAdmin, &request).await;
         unless_gone(done)
     }
@@ -63,8 +70,10 @@ impl LiveKit {
         &self,
         rule: proto::SipDispatchRuleInfo,
     ) -> Result<proto::SipDispatchRuleInfo, LiveKitError> {
-        let request =
-            proto::CreateSipDispatchRuleRequest { dispatch_rule: Some(rule), ..Default::default() };
+        let request = proto::CreateSipDispatchRuleRequest {
+            dispatch_rule: Some(rule),
+            ..Default::default()
+        };
         self.call(&CREATE_DISPATCH_RULE, &Grant::SipAdmin, &request).await
     }
 
@@ -74,8 +83,9 @@ impl LiveKit {
     /// As [`LiveKitError`] says.
     pub async fn list_sip_dispatch_rules(&self) -> Result<Vec<proto::SipDispatchRuleInfo>, LiveKitError> {
         let request = proto::ListSipDispatchRuleRequest::default();
-        let found: proto::ListSipDispatchRuleResponse =
-            self.call(&LIST_DISPATCH_RULES, &Grant::SipAdmin, &request).await?;
+        let found: proto::ListSipDispatchRuleResponse = self
+            .call(&LIST_DISPATCH_RULES, &Grant::SipAdmin, &request)
+            .await?;
         Ok(found.items)
     }
 
@@ -84,7 +94,9 @@ impl LiveKit {
     /// # Errors
     /// As [`LiveKitError`] says.
     pub async fn delete_sip_dispatch_rule(&self, rule_id: &str) -> Result<(), LiveKitError> {
-        let request = proto::DeleteSipDispatchRuleRequest { sip_dispatch_rule_id: rule_id.to_owned() };
+        let request = proto::DeleteSipDispatchRuleRequest {
+            sip_dispatch_rule_id: rule_id.to_owned(),
+        };
         let done: Result<proto::SipDispatchRuleInfo, _> =
             self.call(&DELETE_DISPATCH_RULE, &Grant::SipAdmin, &request).await;
         unless_gone(done)

@@ -38,14 +38,20 @@ pub struct TokenRequest {
 impl std::fmt::Debug for TokenRequest {
     /// Identities, names and attributes of phones hold numbers.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("TokenRequest").field("kind", &self.kind).finish_non_exhaustive()
+        f.debug_struct("TokenRequest")
+            .field("kind", &self.kind)
+            .finish_non_exhaustive()
     }
 }
 
 impl TokenRequest {
     /// A person who joins `room` as `identity`, which is unique in the room: a second one evicts the first.
     pub fn new(room: impl Into<String>, identity: impl Into<String>) -> Self {
-        Self { room: room.into(), identity: identity.into(), ..Self::default() }
+        Self {
+            room: room.into(),
+            identity: identity.into(),
+            ..Self::default()
+        }
     }
 
     /// Joins as this kind.
@@ -75,7 +81,10 @@ impl TokenRequest {
         mut self,
         attributes: impl IntoIterator<Item = (K, V)>,
     ) -> Self {
-        self.attributes = attributes.into_iter().map(|(key, value)| (key.into(), value.into())).collect();
+        self.attributes = attributes
+            .into_iter()
+            .map(|(key, value)| (key.into(), value.into()))
+            .collect();
         self
     }
 
@@ -120,19 +129,33 @@ pub(super) struct Signer {
 
 impl Signer {
     pub(super) fn new(api_key: &str, api_secret: &Secret) -> Self {
-        Self { api_key: api_key.to_owned(), api_secret: api_secret.clone() }
+        Self {
+            api_key: api_key.to_owned(),
+            api_secret: api_secret.clone(),
+        }
     }
 
     pub(super) fn call(&self, grant: &Grant<'_>) -> Result<Secret, LiveKitError> {
         let token = self.blank().with_ttl(CALL_TTL);
         let video = VideoGrants::default();
         sign(match grant {
-            Grant::RoomCreate => token.with_grants(VideoGrants { room_create: true, ..video }),
-            Grant::RoomList => token.with_grants(VideoGrants { room_list: true, ..video }),
-            Grant::RoomAdmin(room) => {
-                token.with_grants(VideoGrants { room_admin: true, room: (*room).to_owned(), ..video })
-            }
-            Grant::SipAdmin => token.with_sip_grants(SIPGrants { admin: true, call: false }),
+            Grant::RoomCreate => token.with_grants(VideoGrants {
+                room_create: true,
+                ..video
+            }),
+            Grant::RoomList => token.with_grants(VideoGrants {
+                room_list: true,
+                ..video
+            }),
+            Grant::RoomAdmin(room) => token.with_grants(VideoGrants {
+                room_admin: true,
+                room: (*room).to_owned(),
+                ..video
+            }),
+            Grant::SipAdmin => token.with_sip_grants(SIPGrants {
+                admin: true,
+                call: false,
+            }),
         })
     }
 
@@ -172,5 +195,7 @@ impl Signer {
 }
 
 fn sign(token: AccessToken) -> Result<Secret, LiveKitError> {
-    token.to_jwt().map(Secret::new).map_err(|e| LiveKitError::Token { reason: e.to_string() })
+    token.to_jwt().map(Secret::new).map_err(|e| LiveKitError::Token {
+        reason: e.to_string(),
+    })
 }

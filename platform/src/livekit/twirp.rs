@@ -60,12 +60,16 @@ impl Twirp {
     pub(super) fn new(url: &str, deadline: Duration) -> Result<Self, LiveKitError> {
         crate::install_providers();
         let base = api_base(url)?;
-        let mut builder = Client::builder().connect_timeout(CONNECT_LIMIT).redirect(reqwest::redirect::Policy::none());
+        let mut builder = Client::builder()
+            .connect_timeout(CONNECT_LIMIT)
+            .redirect(reqwest::redirect::Policy::none());
         if base.starts_with("http://") {
             // No TLS to come: do not read the machine's certificates, and do not fail where there are none.
             builder = builder.tls_certs_only([]);
         }
-        let http = builder.build().map_err(|e| LiveKitError::Setup { reason: sources(&e) })?;
+        let http = builder
+            .build()
+            .map_err(|e| LiveKitError::Setup { reason: sources(&e) })?;
         let limits = Limits {
             deadline,
             attempt: deadline.mul_f64(0.4),
@@ -91,7 +95,10 @@ impl Twirp {
                 Err(error) => error,
             };
             let pause = self.pause(attempt);
-            if attempt >= MAX_ATTEMPTS || !may_repeat(method.repeat, &error) || Instant::now() + pause >= deadline {
+            if attempt >= MAX_ATTEMPTS
+                || !may_repeat(method.repeat, &error)
+                || Instant::now() + pause >= deadline
+            {
                 return Err(error);
             }
             tracing::debug!(method = method.name, attempt, %error, "LiveKit call fails, repeating it");
@@ -122,16 +129,27 @@ impl Twirp {
             let response = request.send().await.map_err(|e| broken(method, e))?;
             let (status, date) = (response.status(), date_of(&response));
             let answer = read(method, response).await?;
-            if status == StatusCode::OK { Ok(answer) } else { Err(refusal(method, status, date, &answer)) }
+            if status == StatusCode::OK {
+                Ok(answer)
+            } else {
+                Err(refusal(method, status, date, &answer))
+            }
         };
-        timeout_at(until, exchange)
-            .await
-            .unwrap_or_else(|_| Err(LiveKitError::Deadline { method: method.name, after: until - started }))
+        timeout_at(until, exchange).await.unwrap_or_else(|_| {
+            Err(LiveKitError::Deadline {
+                method: method.name,
+                after: until - started,
+            })
+        })
     }
 
     /// Full jitter: anything between nothing and twice the pause before, so that many clients do not come back at once.
     fn pause(&self, attempt: u32) -> Duration {
-        let longest = self.limits.first_pause.saturating_mul(1 << (attempt - 1).min(16)).min(self.limits.pause_cap);
+        let longest = self
+            .limits
+            .first_pause
+            .saturating_mul(1 << (attempt - 1).min(16))
+            .min(self.limits.pause_cap);
         longest.mul_f64(rand::random::<f64>())
     }
 }
@@ -149,16 +167,24 @@ fn api_base(url: &str) -> Result<String, LiveKitError> {
     match url.split_once("://") {
         Some(("ws" | "http", rest)) => Ok(format!("http://{rest}")),
         Some(("wss" | "https", rest)) => Ok(format!("https://{rest}")),
-        _ => Err(LiveKitError::Setup { reason: "livekit.url must begin with wss:// or ws://".into() }),
+        _ => Err(LiveKitError::Setup {
+            reason: "livekit.url must begin with wss:// or ws://".into(),
+        }),
     }
 }
 
 fn broken(method: &'static Method, error: reqwest::Error) -> LiveKitError {
     let (unsent, source) = (error.is_connect(), error.without_url());
     if unsent {
-        LiveKitError::Unreachable { method: method.name, source }
+        LiveKitError::Unreachable {
+            method: method.name,
+            source,
+        }
     } else {
-        LiveKitError::Interrupted { method: method.name, source }
+        LiveKitError::Interrupted {
+            method: method.name,
+            source,
+        }
     }
 }
 
@@ -166,7 +192,10 @@ async fn read(method: &'static Method, mut response: Response) -> Result<bytes::
     let mut answer = bytes::BytesMut::new();
     while let Some(chunk) = response.chunk().await.map_err(|e| broken(method, e))? {
         if answer.len() + chunk.len() > MAX_ANSWER {
-            return Err(LiveKitError::Unreadable { method: method.name, reason: "above 16 MiB".into() });
+            return Err(LiveKitError::Unreadable {
+                method: method.name,
+                reason: "above 16 MiB".into(),
+            });
         }
         answer.extend_from_slice(&chunk);
     }
@@ -174,7 +203,10 @@ async fn read(method: &'static Method, mut response: Response) -> Result<bytes::
 }
 
 fn decode<R: Message + Default>(method: &'static Method, answer: &[u8]) -> Result<R, LiveKitError> {
-    R::decode(answer).map_err(|e| LiveKitError::Unreadable { method: method.name, reason: e.to_string() })
+    R::decode(answer).map_err(|e| LiveKitError::Unreadable {
+        method: method.name,
+        reason: e.to_string(),
+    })
 }
 
 /// `Date` of RFC 9110 §6.6.1.

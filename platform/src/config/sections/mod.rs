@@ -1,0 +1,241 @@
+//! One function per section of the file, in its order. Checks that concern several keys stand at the end.
+
+mod agents;
+mod livekit;
+mod sip;
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::Path,
+    time::Duration,
+};
+
+use super::{
+    fault::Place,
+    reader::{Context, Section, parsed},
+    tree::Node,
+    types::{Config, Http, LogConfig, LogFormat, OpenAi, Providers, QueueConfig, Redis, StoreConfig, Worker},
+    values::{
+        Wrong, duration, human, log_format, log_level, parse_as, queue, redis_url, store, url, whole_number,
+        wrong,
+    },
+};
+use crate::Secret;
+use agents::{agents, agents_do_not_overlap, profiles_are_there};
+use livekit::livekit;
+use sip::{SipSection, sip};
+
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_hours(1);
+/// What the grace must exceed the lease by: a take-over needs time beyond the lost lease.
+const TAKEOVER: Duration = Duration::from_secs(5);
+
+/// Reads everything; `None` when something required is missing or wrong. `base` is where relative paths begin.
+pub(super) fn config(cx: &Context<'_>, root: Node, base: &Path) -> Option<Config> {
+    let mut root = Section::of(cx, String::new(), root);
+    let livekit = livekit(cx, root.section("livekit"));
+    let redis = redis(root.section("redis"));
+    let http = http(root.section("http"));
+    let sip = sip(cx, root.section("sip"));
+    let agents = agents(cx, root.list("agents"));
+    let profiles = base.join(root.or("profiles", "profiles".to_owned(), not_empty));
+    let queue = match root.or("queue", QueueConfig::Sqlite("data/queue.sqlite".into()), queue) {
+        QueueConfig::Sqlite(path) => QueueConfig::Sqlite(base.join(path)),
+    };
+    let store = match root.or("store", StoreConfig::Folder("data/store".into()), store) {
+        StoreConfig::Folder(path) => StoreConfig::Folder(base.join(path)),
+    };
+    let worker = worker(cx, root.section("worker"));
+    let providers = providers(root.section("providers"));
+    let log = log(root.section("log"));
+    root.finish();
+
+    profiles_are_there(cx, &agents, &profiles);
+    agents_do_not_overlap(cx, &agents);
+    sip_fits_worker(cx, &sip, &worker);
+    let agents = agents.into_iter().map(|(_, rule)| rule).collect();
+    let (livekit, sip) = (livekit?, sip.config?);
+    let mut config = Config {
+        livekit,
+        redis,
+        http,
+        sip,
+        agents,
+        profiles,
+        queue,
+        store,
+        worker: worker.config,
+        providers,
+        log,
+    };
+    config.log.secrets = secrets(&config);
+    Some(config)
+}
+
+/// Every secret of the configuration, for the logs to mask.
+fn secrets(config: &Config) -> Vec<Secret> {
+    let keys = config.livekit.webhook_keys.iter().map(|key| &key.api_secret);
+    let openai = config.providers.openai.iter().map(|openai| &openai.api_key);
+    keys.chain([&config.livekit.api_secret])
+        .chain(openai)
+        .cloned()
+        .collect()
+}
+
+fn redis(mut section: Section<'_>) -> Redis {
+    let url = section.or("url", Secret::new("redis://127.0.0.1:6379"), redis_url);
+    section.finish();
+    Redis { url }
+}
+
+fn http(mut section: Section<'_>) -> Http {
+    let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 9100));
+    let listen = section.or(
+        "listen",
+        listen,
+        parse_as("address with a port", "127.0.0.1:9100"),
+    );
+    section.finish();
+    Http { listen }
+}
+
+struct WorkerSection {
+    config: Worker,
+    slots_place: Place,
+}
+
+fn worker(cx: &Context<'_>, mut section: Section<'_>) -> WorkerSection {
+    let (slots, slots_place) = placed(cx, &mut section, "slots", 8, whole_number(1..=1_000));
+    let lease = section.or("lease", SECOND * 9, duration(SECOND * 3..=SECOND * 60));
+    let (heartbeat, place) = placed(
+        cx,
+        &mut section,
+        "heartbeat",
+        SECOND * 3,
+        duration(Duration::from_millis(500)..=SECOND * 20),
+    );
+    if heartbeat * 3 > lease {
+        cx.fault(
+            section.path("heartbeat"),
+            place,
+            format!(
+                "{} is more than a third of worker.lease ({})",
+                human(heartbeat),
+                human(lease)
+            ),
+            format!(
+                "set it to {} or less, so that two lost heartbeats do no harm",
+                human(lease / 3)
+            ),
+        );
+    }
+    let drain_limit = section.or(
+        "drain_limit",
+        Duration::from_mins(10),
+        duration(Duration::ZERO..=HOUR * 12),
+    );
+    section.finish();
+    WorkerSection {
+        config: Worker {
+            slots,
+            lease,
+            heartbeat,
+            drain_limit,
+        },
+        slots_place,
+    }
+}
+
+fn providers(mut section: Section<'_>) -> Providers {
+    let openai = openai(section.section("openai"));
+    section.finish();
+    Providers { openai }
+}
+
+fn openai(mut section: Section<'_>) -> Option<OpenAi> {
+    // A service that the file names wants a key; one that only the environment names may be another program's.
+    let wants_key = section.has("base_url");
+    let base_url = match section.raw("base_url", &["OPENAI_BASE_URL"]) {
+        Some(found) => section.parse(&found, url("https", "http")),
+        None => Some("https://api.openai.com/v1".to_owned()),
+    };
+    let api_key = if wants_key {
+        let remedy = "set it, or OPENAI_API_KEY; a service that wants none takes any text";
+        section.required("api_key", &["OPENAI_API_KEY"], remedy, not_empty)
+    } else {
+        section
+            .raw("api_key", &["OPENAI_API_KEY"])
+            .map(|found| found.text)
+            .filter(|key| !key.trim().is_empty())
+    };
+    section.finish();
+    Some(OpenAi {
+        api_key: Secret::new(api_key?),
+        base_url: base_url?,
+    })
+}
+
+fn log(mut section: Section<'_>) -> LogConfig {
+    let level = section.or("level", "info".to_owned(), log_level);
+    let format = section.or("format", LogFormat::Json, log_format);
+    section.finish();
+    LogConfig {
+        level,
+        format,
+        secrets: Vec::new(),
+    }
+}
+
+fn sip_fits_worker(cx: &Context<'_>, sip: &SipSection, worker: &WorkerSection) {
+    let Worker { slots, lease, .. } = worker.config;
+    if sip.agent_gone_grace < lease + TAKEOVER {
+        cx.fault(
+            "sip.agent_gone_grace",
+            sip.grace_place.clone(),
+            format!(
+                "{} is too short to take a call over: worker.lease is {}",
+                human(sip.agent_gone_grace),
+                human(lease)
+            ),
+            format!("set it to {} or more", human(lease + TAKEOVER)),
+        );
+    }
+    let needed = u32::try_from(slots).unwrap_or(u32::MAX).saturating_mul(2);
+    if sip.rtp_ports.count() < needed {
+        let place = if sip.ports_place == Place::Nowhere {
+            &worker.slots_place
+        } else {
+            &sip.ports_place
+        };
+        cx.fault(
+            "sip.rtp_ports",
+            place.clone(),
+            format!(
+                "{} ports are too few for {slots} calls (worker.slots)",
+                sip.rtp_ports.count()
+            ),
+            format!("give it {needed} ports or more, two for each call"),
+        );
+    }
+}
+
+/// The value of a key with a default, and where it stands.
+fn placed<T>(
+    cx: &Context<'_>,
+    section: &mut Section<'_>,
+    key: &'static str,
+    default: T,
+    parse: impl FnOnce(&str) -> Result<T, Wrong>,
+) -> (T, Place) {
+    match section.raw(key, &[]) {
+        Some(found) => (parsed(cx, &found, parse).unwrap_or(default), found.place),
+        None => (default, Place::Nowhere),
+    }
+}
+
+fn not_empty(text: &str) -> Result<String, Wrong> {
+    match text.trim() {
+        "" => wrong("it is empty", "set it, or leave it out"),
+        text => Ok(text.to_owned()),
+    }
+}

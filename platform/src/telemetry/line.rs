@@ -1,0 +1,147 @@
+//! One line, as JSON or as text.
+
+use std::fmt::Write;
+
+use serde_json::{Map, Value};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use tracing::{
+    Level,
+    field::{Field, Visit},
+};
+
+use super::layer::Masks;
+use crate::config::LogFormat;
+
+/// The longest text of one field, in bytes; what is behind it is cut.
+const MAX_TEXT: usize = 8 * 1024;
+
+/// Gathers the fields of an event or a span, masked.
+pub(super) struct Fields<'a> {
+    pub(super) masks: &'a Masks,
+    pub(super) values: &'a mut Map<String, Value>,
+}
+
+impl Fields<'_> {
+    fn put(&mut self, field: &Field, value: Value) {
+        // Fields of the `log` crate's bridge: the target and the place are known already.
+        if !field.name().starts_with("log.") {
+            self.values.insert(field.name().to_owned(), value);
+        }
+    }
+
+    fn put_text(&mut self, field: &Field, text: &str) {
+        let text = if is_secret(field.name()) {
+            "[secret]".to_owned()
+        } else {
+            cut(self.masks.mask(text))
+        };
+        self.put(field, Value::String(text));
+    }
+}
+
+impl Visit for Fields<'_> {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.put_text(field, value);
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.put(field, value.into());
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.put(field, value.into());
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.put(field, value.into());
+    }
+
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.put(field, value.into());
+    }
+
+    fn record_error(&mut self, field: &Field, error: &(dyn std::error::Error + 'static)) {
+        let mut text = error.to_string();
+        let mut source = error.source();
+        while let Some(error) = source {
+            // Writing to a string cannot fail.
+            let _ = write!(text, ": {error}");
+            source = error.source();
+        }
+        self.put_text(field, &text);
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+        self.put_text(field, &format!("{value:?}"));
+    }
+}
+
+/// Whether a field must not be read, going by its name.
+fn is_secret(name: &str) -> bool {
+    ["secret", "password", "token", "authorization", "api_key"]
+        .iter()
+        .any(|end| name.ends_with(end))
+}
+
+fn cut(mut text: String) -> String {
+    if text.len() > MAX_TEXT {
+        let end = (0..=MAX_TEXT)
+            .rev()
+            .find(|at| text.is_char_boundary(*at))
+            .unwrap_or(0);
+        text.truncate(end);
+        text.push('…');
+    }
+    text
+}
+
+/// The whole line with its line feed. Fields of inner spans win over those of outer ones, the event's own over all.
+pub(super) fn line(
+    format: LogFormat,
+    at: OffsetDateTime,
+    level: Level,
+    target: &str,
+    mut fields: Map<String, Value>,
+) -> String {
+    let message = fields.remove("message");
+    let at = at.format(&Rfc3339).unwrap_or_default();
+    match format {
+        LogFormat::Json => {
+            let mut line = Map::new();
+            line.insert("timestamp".into(), at.into());
+            line.insert("level".into(), level.as_str().into());
+            line.insert("target".into(), target.into());
+            line.extend(message.map(|message| ("message".to_owned(), message)));
+            // A field never takes the place of what stands on every line.
+            for (name, value) in fields {
+                let name = if line.contains_key(&name) {
+                    format!("{name}_")
+                } else {
+                    name
+                };
+                line.insert(name, value);
+            }
+            format!("{}\n", Value::Object(line))
+        }
+        LogFormat::Text => {
+            let mut line = format!("{at} {level:>5} {target}:");
+            if let Some(value) = message {
+                let _ = write!(line, " {}", plain(&value));
+            }
+            for (name, value) in fields {
+                let _ = write!(line, " {name}={}", plain(&value));
+            }
+            // One event, one line: a text must not be able to forge another one.
+            line = line.replace(['\n', '\r'], "⏎");
+            line.push('\n');
+            line
+        }
+    }
+}
+
+fn plain(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.chars().filter(|c| !c.is_control() || *c == '\n').collect(),
+        other => other.to_string(),
+    }
+}
