@@ -340,3 +340,31 @@ async fn the_media_timeout_counts_from_the_start_and_then_from_the_last_packet()
     );
     running.stop().await;
 }
+
+/// In virtual time: the machine stands still for 100 ms while packets come in.
+#[tokio::test(start_paused = true)]
+async fn after_a_stall_the_packets_of_that_time_are_played_and_none_is_concealed() {
+    let running = Running::new();
+    let peer = std::net::UdpSocket::bind((LOOPBACK, 0)).unwrap();
+    let port = pool().bind(LOOPBACK).unwrap();
+    let ours = SocketAddr::new(LOOPBACK, port.port());
+    let options = options(Codec::Pcmu, Some(peer.local_addr().unwrap()));
+    let mut session = RtpSession::start(port, options, &running.tasks, running.cancel.clone());
+    let mut kinds = Vec::new();
+    for n in 0..20 {
+        peer.send_to(&packet(n, 0, 7), ours).unwrap();
+        kinds.push(session.frames.recv().await.unwrap().kind());
+    }
+    for n in 20..25 {
+        peer.send_to(&packet(n, 0, 7), ours).unwrap();
+    }
+    tokio::time::advance(Duration::from_millis(100)).await;
+    for _ in 0..5 {
+        kinds.push(session.frames.recv().await.unwrap().kind());
+    }
+    assert!(
+        kinds[5..].iter().all(|kind| *kind == FrameKind::Received),
+        "{kinds:?}"
+    );
+    running.stop().await;
+}

@@ -275,6 +275,85 @@ fn other_payload_types_are_counted_and_leave_no_hole() {
     );
 }
 
+/// Two seconds of speech-like sound: tones of half a second and pauses of 0.1 s.
+fn talk(samples: usize) -> Vec<i16> {
+    let mut noise = 1u32;
+    let mut smooth = 0.0;
+    (0..samples)
+        .map(|n| {
+            noise = noise.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            smooth += (f64::from((noise >> 20) as i16 - 2_048) * 6.0 - smooth) * 0.4;
+            if n % 4_800 < 4_000 { smooth as i16 } else { 0 }
+        })
+        .collect()
+}
+
+#[test]
+fn a_sender_whose_clock_is_fast_does_not_build_up_delay() {
+    let (mut transmitter, mut receiver) = (transmitter(Codec::Pcmu), receiver(Codec::Pcmu));
+    // Two minutes at 19.9 ms per packet: 0.6 s too much in all.
+    let sent = talk(160 * 6_030);
+    let mut frames = sent.chunks(160);
+    let (mut heard, mut at) = (Vec::new(), 0.0);
+    for n in 0..6_000u32 {
+        while at <= f64::from(n) * 20.0 {
+            for datagram in packets(&mut transmitter, frames.next().unwrap_or_default()) {
+                receiver.datagram(&datagram, Duration::from_secs_f64(at / 1e3));
+            }
+            at += 19.9;
+        }
+        heard.extend_from_slice(&receiver.frame(ms(u64::from(n) * 20 + 5)));
+    }
+    let stats = receiver.stats();
+    assert_eq!((stats.packets_lost, stats.frames_concealed), (0, 0));
+    // What is heard in the last two seconds was sent, on the sender's clock, at most 120 ms before.
+    let last = &heard[160 * 5_900..];
+    let sent_by_then = (160.0 * 5_900.0 * 20.0 / 19.9) as usize;
+    let window = &sent[sent_by_then - 1_600..];
+    let found = correlate::best_lag(last, window, 3_000);
+    let delay_ms = (1_600 - found.lag_samples) / 8;
+    assert!(
+        found.coefficient > 0.6 && (20..=120).contains(&delay_ms),
+        "{delay_ms} ms, {found:?}"
+    );
+}
+
+#[test]
+fn on_a_rough_line_no_more_is_concealed_than_was_lost() {
+    let (mut transmitter, mut receiver) = (transmitter(Codec::G722), receiver(Codec::G722));
+    let mut random = 1u32;
+    let mut next = move |below: u32| {
+        random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (random >> 8) % below
+    };
+    // 3 % loss, and each packet up to 35 ms late.
+    let mut arrivals: Vec<(u64, Vec<u8>)> = Vec::new();
+    for n in 0..3_000u64 {
+        let datagram = packets(&mut transmitter, &[2_000; 320]).remove(0);
+        let late = if n == 0 { 0 } else { u64::from(next(36)) };
+        if n == 0 || next(100) >= 3 {
+            arrivals.push((n * 20 + late, datagram));
+        }
+    }
+    let lost = 3_000 - arrivals.len() as u64;
+    arrivals.sort_by_key(|(at, _)| *at);
+    let mut arrivals = arrivals.into_iter().peekable();
+    for n in 0..3_002u64 {
+        while let Some((at, datagram)) = arrivals.next_if(|(at, _)| *at <= n * 20 + 5) {
+            receiver.datagram(&datagram, ms(at));
+        }
+        receiver.frame(ms(n * 20 + 5));
+    }
+    let stats = receiver.stats();
+    assert!(lost > 60, "the line is rough: {lost} lost");
+    assert_eq!((stats.packets_lost, stats.packets_late), (lost, 0));
+    assert!(
+        stats.frames_concealed <= lost + 2,
+        "{} concealed, {lost} lost",
+        stats.frames_concealed
+    );
+}
+
 proptest! {
     #[test]
     fn whatever_comes_there_is_a_frame_every_20_ms(
