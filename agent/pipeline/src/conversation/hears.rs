@@ -1,0 +1,192 @@
+//! What happens to the conversation: frames, providers' news, playout's news.
+
+use providers::{ProviderError, Transcript};
+use turns::{Input, TurnId, Voice};
+
+use super::Conversation;
+use crate::playout::{News, Played};
+use crate::report::{Speaker, SpokenTurn};
+use crate::stages::{Stage, StageEvent};
+use crate::{ConversationEvent, EndReason, FRAME_SAMPLES};
+
+impl Conversation {
+    /// A frame of the caller's, cut or padded to 20 ms.
+    pub(super) fn frame(&mut self, frame: &[i16]) {
+        let mut exact = [0; FRAME_SAMPLES];
+        for (target, sample) in exact.iter_mut().zip(frame) {
+            *target = *sample;
+        }
+        let now = self.now();
+        if let Some(slots) = &mut self.slots {
+            slots.caller(&exact, now);
+        }
+        self.hear(&exact);
+    }
+
+    pub(super) fn hear(&mut self, frame: &[i16; FRAME_SAMPLES]) {
+        self.hearing.push(frame);
+        let probability = self.detector.probability(frame);
+        if let Some(voice) = self.gate.push(probability, self.now()) {
+            if let (Voice::Ended { last_voice }, Some(user)) = (voice, &mut self.user) {
+                user.last_voice = last_voice;
+            }
+            self.input(Input::Voice(voice));
+        }
+    }
+
+    pub(super) fn stage_event(&mut self, event: StageEvent) {
+        match event {
+            StageEvent::Transcribed { turn, take, result } => self.transcribed(turn, take, result),
+            StageEvent::FirstToken { utterance, ttft } => {
+                if let Some(preparing) = self.preparing.as_mut().filter(|it| it.utterance == utterance) {
+                    preparing.latency.llm_ttft = Some(ttft);
+                }
+            }
+            StageEvent::EndCall { utterance } => self.input(Input::Closing { utterance }),
+            StageEvent::FirstAudio { utterance, ttfb } => {
+                let Some(preparing) = self.preparing.as_mut().filter(|it| it.utterance == utterance) else {
+                    return;
+                };
+                preparing.latency.tts_ttfb = Some(ttfb);
+                let interruptible = preparing.answers.is_some() || self.profile.greeting_interruptible;
+                self.input(Input::ReplyReady {
+                    utterance,
+                    interruptible,
+                });
+            }
+            StageEvent::Failed {
+                utterance,
+                stage,
+                error,
+            } => {
+                self.count_failure(stage, &error);
+                if let Some(preparing) = self.preparing.as_mut().filter(|it| it.utterance == utterance) {
+                    preparing.has_failed = true;
+                }
+                if let Some(playing) = self.playing.as_mut().filter(|it| it.utterance == utterance) {
+                    playing.has_failed = true;
+                }
+            }
+            StageEvent::Done { utterance, has_audio } => {
+                if has_audio {
+                    return;
+                }
+                let Some(preparing) = self.preparing.take_if(|it| it.utterance == utterance) else {
+                    return;
+                };
+                if preparing.answers.is_some() {
+                    self.commit_user_turn();
+                } else {
+                    self.prepare_phrases();
+                }
+                self.input(Input::ReplyFailed { utterance });
+            }
+        }
+    }
+
+    fn transcribed(&mut self, turn: TurnId, take: u32, result: Result<Transcript, ProviderError>) {
+        let now = self.now();
+        let Some(user) = self
+            .user
+            .as_mut()
+            .filter(|user| user.id == turn && user.take == take)
+        else {
+            return;
+        };
+        let delay = Some(now.saturating_sub(user.last_voice));
+        user.latency.transcription_delay = delay;
+        if let Some(preparing) = self.preparing.as_mut().filter(|it| it.answers == Some(turn)) {
+            preparing.latency.transcription_delay = delay;
+        }
+        let result = result.map(|transcript| transcript.text.trim().to_owned());
+        // A failed transcription is answered too, by an apology.
+        let words = result
+            .as_ref()
+            .map_or(true, |text| text.chars().any(char::is_alphanumeric));
+        if let Err(error) = &result {
+            self.count_failure(Stage::Stt, error);
+        }
+        if let Some(user) = &mut self.user {
+            user.transcript = Some(result);
+        }
+        self.input(Input::Transcript { turn, take, words });
+        self.reply_when_possible();
+        self.act();
+    }
+
+    fn count_failure(&mut self, stage: Stage, error: &ProviderError) {
+        self.errors += 1;
+        tracing::warn!(stage = stage.name(), %error, "a provider has failed");
+        let at = self.now();
+        self.ledger.failed(stage, error.to_string(), at);
+    }
+
+    pub(super) fn playout_news(&mut self, news: News) {
+        match news {
+            News::Started { utterance, at } => {
+                let at = at.saturating_duration_since(self.started);
+                if let Some(playing) = self.playing.as_mut().filter(|it| it.utterance == utterance) {
+                    playing.started_at = Some(at);
+                    playing.latency.e2e_latency =
+                        playing.last_voice.map(|last_voice| at.saturating_sub(last_voice));
+                    let is_greeting = playing.is_greeting;
+                    self.ledger
+                        .tell(ConversationEvent::AgentStarted { is_greeting, at });
+                }
+                self.input(Input::Playout {
+                    utterance,
+                    event: turns::Playout::Started,
+                });
+            }
+            News::Mark { utterance } => self.input(Input::Playout {
+                utterance,
+                event: turns::Playout::Mark,
+            }),
+            News::Finished(played) => self.played(played, turns::Playout::Finished),
+            News::Stopped(played) => self.played(played, turns::Playout::Stopped),
+            News::Heard { at, samples } => {
+                let mut resampled = Vec::new();
+                self.to_tap.process(&samples, &mut resampled);
+                if let Some(slots) = &mut self.slots {
+                    slots.agent(&resampled, at.saturating_duration_since(self.started));
+                }
+            }
+            News::Failed(error) => {
+                tracing::warn!(%error, "the agent's voice has nowhere to go");
+                self.end.get_or_insert(EndReason::AudioOutFailed);
+            }
+        }
+    }
+
+    /// The history learns what was heard before the machine learns that it is silent.
+    fn played(&mut self, played: Played, event: turns::Playout) {
+        let Played { utterance, words, at } = played;
+        let at = at.saturating_duration_since(self.started);
+        if let Some(playing) = self.playing.take_if(|it| it.utterance == utterance) {
+            let is_finished = event == turns::Playout::Finished;
+            if !playing.has_failed && is_finished {
+                self.errors = 0;
+            }
+            if let Some(started_at) = playing.started_at {
+                let turn = SpokenTurn {
+                    speaker: Speaker::Agent,
+                    text: words,
+                    started_at,
+                    ended_at: at,
+                    interrupted: !is_finished,
+                    latency: playing.latency,
+                };
+                self.ledger.turn(turn, at);
+            }
+            if playing.is_greeting && is_finished && self.ledger.greeted(at) {
+                self.open_tap();
+            }
+            if playing.is_greeting {
+                self.prepare_phrases();
+            }
+        }
+        self.input(Input::Playout { utterance, event });
+        self.reply_when_possible();
+        self.act();
+    }
+}

@@ -1,0 +1,315 @@
+//! The conversation: one actor that hears frames, timers, providers and playout, and does what the turn machine says.
+
+mod acts;
+mod hears;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use providers::{Llm, ProviderError, Stt, Tts};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+use turns::{FRAME, Input, OptionsError, TurnId, TurnMachine, UtteranceId, VoiceGate};
+
+use crate::hearing::Hearing;
+use crate::ledger::Ledger;
+use crate::playout::{Command, News, Piece, Playout, Wiring};
+use crate::report::Latency;
+use crate::stages::StageEvent;
+use crate::tap::Slots;
+use crate::{
+    AudioOut, ConversationEvent, ConversationReport, EndReason, FRAME_SAMPLES, Phrases, Profile,
+    SAMPLE_RATE_HZ, SpeechDetector, Tap,
+};
+
+/// When no frame has come for so long, silence is heard instead, so that a turn ends though the network does not say so.
+const STARVED_AFTER: Duration = Duration::from_millis(60);
+/// How long the end of a conversation may take: the playout's last word, and its task.
+const END_TIMEOUT: Duration = Duration::from_millis(500);
+/// Commands, and news of playout and providers, that may wait.
+const WAITING: usize = 64;
+
+/// What a conversation is made of.
+pub struct Setup {
+    /// What the agent is.
+    pub profile: Arc<Profile>,
+    /// Speech to text.
+    pub stt: Arc<dyn Stt>,
+    /// The language model.
+    pub llm: Arc<dyn Llm>,
+    /// Text to speech.
+    pub tts: Arc<dyn Tts>,
+    /// Phrases that were synthesised before; to be shared by all conversations of a process.
+    pub phrases: Phrases,
+    /// Finds voice in the caller's frames.
+    pub detector: Box<dyn SpeechDetector>,
+    /// The caller's audio in frames of 20 ms at 16 kHz (320 samples; other lengths are cut or padded). When its sender
+    /// is dropped the caller is gone.
+    pub heard: mpsc::Receiver<Vec<i16>>,
+    /// The agent's voice.
+    pub audio_out: Box<dyn AudioOut>,
+    /// The recording, if the profile allows one.
+    pub tap: Option<Box<dyn Tap>>,
+    /// Who wants to know. Events that do not fit are lost and counted.
+    pub events: mpsc::Sender<ConversationEvent>,
+    /// Ends the conversation at once.
+    pub cancel: CancellationToken,
+}
+
+/// A conversation cannot begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SetupError {
+    /// The rate of the audio out is not supported.
+    #[error("the audio out takes {0} Hz; it must be a multiple of 1,000 from 8,000 to 48,000")]
+    SampleRate(u32),
+    /// The profile's turn options contradict each other.
+    #[error("turns: {0}")]
+    Turns(#[from] OptionsError),
+}
+
+/// One conversation between a caller and an agent.
+pub struct Conversation {
+    profile: Arc<Profile>,
+    stt: Arc<dyn Stt>,
+    llm: Arc<dyn Llm>,
+    tts: Arc<dyn Tts>,
+    phrases: Phrases,
+    detector: Box<dyn SpeechDetector>,
+    heard: mpsc::Receiver<Vec<i16>>,
+    cancel: CancellationToken,
+
+    machine: TurnMachine,
+    gate: VoiceGate,
+    hearing: Hearing,
+    ledger: Ledger,
+    slots: Option<Slots>,
+    to_tap: audio::Resampler,
+
+    started: Instant,
+    starved_at: Instant,
+    user: Option<UserTurn>,
+    preparing: Option<Preparing>,
+    playing: Option<Playing>,
+    /// Failed replies in a row.
+    errors: u32,
+    end: Option<EndReason>,
+
+    sample_rate_hz: u32,
+    commands: mpsc::Sender<Command>,
+    news: mpsc::Receiver<News>,
+    stage_events: (mpsc::Sender<StageEvent>, mpsc::Receiver<StageEvent>),
+    /// The providers' tasks.
+    tasks: JoinSet<()>,
+    playout: Option<Playout>,
+    playout_cancel: CancellationToken,
+}
+
+/// The caller's turn that goes on, or is answered and may still go on.
+struct UserTurn {
+    id: TurnId,
+    take: u32,
+    started_at: Duration,
+    last_voice: Duration,
+    transcript: Option<Result<String, ProviderError>>,
+    latency: Latency,
+    /// Cancels the transcription under way.
+    transcribing: CancellationToken,
+}
+
+/// The agent's utterance of which nothing was played.
+struct Preparing {
+    utterance: UtteranceId,
+    answers: Option<TurnId>,
+    last_voice: Option<Duration>,
+    latency: Latency,
+    token: CancellationToken,
+    has_failed: bool,
+    /// None until its task was started.
+    pieces: Option<mpsc::Receiver<Piece>>,
+}
+
+/// The agent's utterance that is played, or paused, or stopping.
+struct Playing {
+    utterance: UtteranceId,
+    is_greeting: bool,
+    started_at: Option<Duration>,
+    last_voice: Option<Duration>,
+    latency: Latency,
+    token: CancellationToken,
+    has_failed: bool,
+}
+
+impl Conversation {
+    /// A conversation that begins with [`Conversation::run`].
+    pub fn new(setup: Setup) -> Result<Self, SetupError> {
+        let sample_rate_hz = setup.audio_out.sample_rate_hz();
+        let to_tap = audio::Resampler::new(sample_rate_hz, SAMPLE_RATE_HZ)
+            .ok()
+            .filter(|_| sample_rate_hz.is_multiple_of(1000) && (8000..=48_000).contains(&sample_rate_hz))
+            .ok_or(SetupError::SampleRate(sample_rate_hz))?;
+        let profile = setup.profile;
+        let (commands, obeyed) = mpsc::channel(WAITING);
+        let (told, news) = mpsc::channel(WAITING);
+        let playout_cancel = setup.cancel.child_token();
+        let tells_heard = setup.tap.is_some();
+        let wiring = Wiring {
+            commands: obeyed,
+            news: told,
+            cancel: playout_cancel.clone(),
+            tells_heard,
+        };
+        let now = Instant::now();
+        Ok(Self {
+            machine: TurnMachine::new(profile.turns)?,
+            gate: VoiceGate::new(profile.turns.vad),
+            hearing: Hearing::new(profile.prefix_padding),
+            ledger: Ledger::new(setup.events, profile.recording),
+            slots: setup.tap.map(Slots::new),
+            to_tap,
+            profile,
+            stt: setup.stt,
+            llm: setup.llm,
+            tts: setup.tts,
+            phrases: setup.phrases,
+            detector: setup.detector,
+            heard: setup.heard,
+            cancel: setup.cancel,
+            started: now,
+            starved_at: now,
+            user: None,
+            preparing: None,
+            playing: None,
+            errors: 0,
+            end: None,
+            sample_rate_hz,
+            commands,
+            news,
+            stage_events: mpsc::channel(WAITING),
+            tasks: JoinSet::new(),
+            playout: Some(Playout::new(setup.audio_out, wiring)),
+            playout_cancel,
+        })
+    }
+
+    /// Holds the conversation to its end. Nothing of it is left when this returns: no task, no request, no sound.
+    /// Dropping the future ends it too, without a report.
+    pub async fn run(mut self) -> ConversationReport {
+        let mut voice = JoinSet::new();
+        if let Some(playout) = self.playout.take() {
+            voice.spawn(playout.run());
+        }
+        self.begin();
+        let reason = loop {
+            if let Some(reason) = self.end {
+                break reason;
+            }
+            self.step().await;
+        };
+        self.finish(reason, voice).await
+    }
+
+    fn begin(&mut self) {
+        self.started = Instant::now();
+        self.starved_at = self.started + STARVED_AFTER;
+        if self.cancel.is_cancelled() {
+            self.end = Some(EndReason::Cancelled);
+            return;
+        }
+        if self.heard.is_closed() && self.heard.is_empty() {
+            self.end = Some(EndReason::CallerGone);
+            return;
+        }
+        if self.ledger.begin(Duration::ZERO) {
+            self.open_tap();
+        }
+        if self.profile.greeting.is_some() {
+            self.input(Input::Say);
+        } else {
+            self.input(Input::Listen);
+            self.prepare_phrases();
+        }
+    }
+
+    /// Takes one thing that happens.
+    async fn step(&mut self) {
+        let timer = self
+            .machine
+            .poll_timeout()
+            .map_or(self.starved_at, |at| self.starved_at.min(self.started + at));
+        // Every arm is cancel-safe: receiving, joining and sleeping lose nothing when another arm wins.
+        tokio::select! {
+            biased;
+            () = self.cancel.cancelled() => self.end = Some(EndReason::Cancelled),
+            Some(news) = self.news.recv() => self.playout_news(news),
+            Some(event) = self.stage_events.1.recv() => self.stage_event(event),
+            frame = self.heard.recv() => match frame {
+                Some(frame) => {
+                    self.starved_at = Instant::now() + STARVED_AFTER;
+                    self.frame(&frame);
+                }
+                None => self.end = Some(EndReason::CallerGone),
+            },
+            Some(joined) = self.tasks.join_next(), if !self.tasks.is_empty() => {
+                if let Err(error) = joined && error.is_panic() {
+                    tracing::error!("a provider's task has panicked");
+                }
+            }
+            () = sleep_until(timer) => self.timer(),
+        }
+    }
+
+    fn timer(&mut self) {
+        let now = Instant::now();
+        self.machine
+            .handle_timeout(now.saturating_duration_since(self.started));
+        self.act();
+        if self.starved_at <= now {
+            self.starved_at += FRAME;
+            self.hear(&[0; FRAME_SAMPLES]);
+        }
+    }
+
+    /// Silence first, then everything else: the caller may be somebody else by now.
+    async fn finish(mut self, reason: EndReason, mut voice: JoinSet<()>) -> ConversationReport {
+        self.input(Input::HangUp);
+        self.tasks.abort_all();
+        let deadline = Instant::now() + END_TIMEOUT;
+        while self.playing.is_some() {
+            match tokio::time::timeout_at(deadline, self.news.recv()).await {
+                Ok(Some(news)) => self.playout_news(news),
+                Ok(None) | Err(_) => break,
+            }
+        }
+        self.playout_cancel.cancel();
+        let ended = timeout(END_TIMEOUT, async {
+            loop {
+                tokio::select! {
+                    Some(news) = self.news.recv() => self.playout_news(news),
+                    _ = voice.join_next() => break,
+                }
+            }
+        });
+        if ended.await.is_err() {
+            tracing::warn!("the playout did not end in time and was aborted");
+        }
+        voice.shutdown().await;
+        self.tasks.shutdown().await;
+        self.commit_user_turn();
+        let now = self.now();
+        if let Some(slots) = &mut self.slots {
+            slots.finish(now);
+        }
+        self.ledger.close(reason, now)
+    }
+
+    fn now(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    fn input(&mut self, input: Input) {
+        self.machine.handle(input, self.now());
+        self.act();
+    }
+}

@@ -1,0 +1,330 @@
+//! An agent's profile: one YAML file, read once, with all of its faults at once.
+
+mod fields;
+mod turns;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+
+use fields::Fields;
+
+/// When the recording of a call may begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RecordingPolicy {
+    /// Never.
+    Off,
+    /// When the greeting, which holds the notice, was played out. If the caller cuts it off, never.
+    #[default]
+    AfterNotice,
+    /// When the caller's first turn was a plain yes.
+    AfterConsent,
+    /// From the first frame.
+    Always,
+}
+
+/// A provider and, where it has several, its model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProviderChoice {
+    /// The adapter's name, such as `openai` or `flite`.
+    pub name: String,
+    /// The provider's own name of a model.
+    pub model: Option<String>,
+}
+
+/// The choice per stage; none: whatever the deployment's default is.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ProviderChoices {
+    /// Speech to text.
+    pub stt: Option<ProviderChoice>,
+    /// Language model.
+    pub llm: Option<ProviderChoice>,
+    /// Text to speech.
+    pub tts: Option<ProviderChoice>,
+}
+
+/// How long a provider may let the caller wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeouts {
+    /// For the transcript of an utterance. Default 10 s.
+    pub stt: Duration,
+    /// For the first piece of a reply, and between two. Default 10 s.
+    pub llm: Duration,
+    /// For the first sound of a sentence, and between two. Default 10 s.
+    pub tts: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        let limit = Duration::from_secs(10);
+        Self {
+            stt: limit,
+            llm: limit,
+            tts: limit,
+        }
+    }
+}
+
+/// What an agent says, hears and is. `Debug` shows no prompt and no sentence.
+#[derive(Clone, PartialEq)]
+pub struct Profile {
+    /// The language model's instructions.
+    pub prompt: String,
+    /// Spoken first; none: the agent waits for the caller.
+    pub greeting: Option<String>,
+    /// Whether the caller can cut the greeting off. Default true.
+    pub greeting_interruptible: bool,
+    /// BCP 47. Default `en`.
+    pub language: String,
+    /// The TTS provider's name of a voice; empty: its default for the language.
+    pub voice: String,
+    /// Which providers.
+    pub providers: ProviderChoices,
+    /// The scripted dialogue, for the offline language model and recogniser.
+    pub dialogue: Option<PathBuf>,
+    /// When the recording may begin.
+    pub recording: RecordingPolicy,
+    /// Said instead of silence when a provider fails.
+    pub fallback: String,
+    /// Said when providers have failed too often, before hanging up.
+    pub goodbye: String,
+    /// How long a provider may take.
+    pub timeouts: Timeouts,
+    /// Failed replies in a row after which the agent says goodbye. 1 to 20; default 3.
+    pub max_unrecoverable_errors: u32,
+    /// The turn machine's options.
+    pub turns: ::turns::Options,
+    /// Audio kept from before the caller's voice began. Default 0.5 s.
+    pub prefix_padding: Duration,
+    /// SHA-256 of the file, in lower-case hexadecimal.
+    pub hash: String,
+}
+
+/// Why a profile cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ProfileError {
+    /// The file could not be read.
+    #[error("{}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The file was read, and this is wrong in it.
+    #[error("{}", list(.0))]
+    Faults(Vec<ProfileFault>),
+}
+
+/// One thing that is wrong in a profile.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{key}: {problem}; {remedy}")]
+pub struct ProfileFault {
+    /// Where, as a dotted path.
+    pub key: String,
+    /// What.
+    pub problem: String,
+    /// What to do about it.
+    pub remedy: String,
+}
+
+fn list(faults: &[ProfileFault]) -> String {
+    faults
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+const STT: [&str; 2] = ["pocketsphinx", "openai"];
+const LLM: [&str; 2] = ["dialogue", "openai"];
+const TTS: [&str; 3] = ["flite", "espeak-ng", "openai"];
+
+impl Profile {
+    /// Reads the profile at `path`. Relative paths in it are relative to its folder.
+    pub fn load(path: &Path) -> Result<Self, ProfileError> {
+        let read = |source| ProfileError::Read {
+            path: path.to_owned(),
+            source,
+        };
+        let bytes = std::fs::read(path).map_err(read)?;
+        let mut profile = Self::parse(&bytes)?;
+        if let (Some(dialogue), Some(folder)) = (&mut profile.dialogue, path.parent()) {
+            *dialogue = folder.join(&dialogue);
+        }
+        Ok(profile)
+    }
+
+    /// Parses the bytes of a profile's file; an unknown key is a fault.
+    pub fn parse(bytes: &[u8]) -> Result<Self, ProfileError> {
+        let mut faults = Vec::new();
+        let profile = match Fields::root(bytes, &mut faults) {
+            Some(fields) => Self::read(fields, sha256(bytes), &mut faults),
+            None => return Err(ProfileError::Faults(faults)),
+        };
+        if faults.is_empty() {
+            Ok(profile)
+        } else {
+            Err(ProfileError::Faults(faults))
+        }
+    }
+
+    fn read(mut fields: Fields, hash: String, faults: &mut Vec<ProfileFault>) -> Self {
+        let prompt = fields.text("prompt", faults);
+        if prompt.is_none() && !fields.was_faulty("prompt", faults) {
+            fields.fault(
+                "prompt",
+                "is missing",
+                "say who the agent is and what it does",
+                faults,
+            );
+        }
+        let language = fields.language("language", faults).unwrap_or_else(|| "en".into());
+        let (fallback, goodbye) = sentences(&language);
+        let (turns, prefix_padding) = turns::read(fields.map("turns", faults), faults);
+        let profile = Self {
+            prompt: prompt.unwrap_or_default(),
+            greeting: fields.text("greeting", faults),
+            greeting_interruptible: fields.flag("greeting_interruptible", faults).unwrap_or(true),
+            language,
+            voice: fields.text("voice", faults).unwrap_or_default(),
+            providers: providers(fields.map("providers", faults), faults),
+            dialogue: fields.text("dialogue", faults).map(PathBuf::from),
+            recording: recording(&mut fields, faults),
+            fallback: fields.text("fallback", faults).unwrap_or_else(|| fallback.into()),
+            goodbye: fields.text("goodbye", faults).unwrap_or_else(|| goodbye.into()),
+            timeouts: timeouts(fields.map("timeouts", faults), faults),
+            max_unrecoverable_errors: fields
+                .whole("max_unrecoverable_errors", 1..=20, faults)
+                .and_then(|errors| u32::try_from(errors).ok())
+                .unwrap_or(3),
+            turns,
+            prefix_padding,
+            hash,
+        };
+        profile.agrees_with_itself(&fields, faults);
+        fields.finish(faults);
+        profile
+    }
+
+    fn agrees_with_itself(&self, fields: &Fields, faults: &mut Vec<ProfileFault>) {
+        let has_no_notice = self.recording == RecordingPolicy::AfterNotice && self.greeting.is_none();
+        if has_no_notice && !fields.was_faulty("recording", faults) && !fields.was_faulty("greeting", faults)
+        {
+            let remedy =
+                "write a greeting that holds the notice, or set recording to off, after_consent or always";
+            fields.fault(
+                "recording",
+                "after_notice needs a notice, and there is no greeting",
+                remedy,
+                faults,
+            );
+        }
+        let scripted = self
+            .providers
+            .llm
+            .as_ref()
+            .is_some_and(|llm| llm.name == "dialogue");
+        if scripted && self.dialogue.is_none() {
+            fields.fault(
+                "dialogue",
+                "is missing",
+                "name the scripted dialogue's file, or another llm",
+                faults,
+            );
+        }
+        if let Err(error) = self.turns.check() {
+            fields.fault(
+                "turns",
+                &error.to_string(),
+                "change one of the two, or leave it out",
+                faults,
+            );
+        }
+    }
+}
+
+impl std::fmt::Debug for Profile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Profile")
+            .field("language", &self.language)
+            .field("voice", &self.voice)
+            .field("providers", &self.providers)
+            .field("recording", &self.recording)
+            .field("hash", &self.hash)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What is said in `language` when a provider fails, and when too many have.
+fn sentences(language: &str) -> (&'static str, &'static str) {
+    if language
+        .split('-')
+        .next()
+        .is_some_and(|primary| primary.eq_ignore_ascii_case("ru"))
+    {
+        (
+            "Извините, я вас не расслышал. Повторите, пожалуйста.",
+            "Извините, у нас неполадки. Перезвоните позже. До свидания.",
+        )
+    } else {
+        (
+            "Sorry, I did not get that. Could you say it again?",
+            "Sorry, we have technical problems. Please call again later. Goodbye.",
+        )
+    }
+}
+
+fn providers(fields: Option<Fields>, faults: &mut Vec<ProfileFault>) -> ProviderChoices {
+    let Some(mut fields) = fields else {
+        return ProviderChoices::default();
+    };
+    let choices = ProviderChoices {
+        stt: fields.provider("stt", &STT, faults),
+        llm: fields.provider("llm", &LLM, faults),
+        tts: fields.provider("tts", &TTS, faults),
+    };
+    fields.finish(faults);
+    choices
+}
+
+fn recording(fields: &mut Fields, faults: &mut Vec<ProfileFault>) -> RecordingPolicy {
+    const POLICIES: [(&str, RecordingPolicy); 4] = [
+        ("off", RecordingPolicy::Off),
+        ("after_notice", RecordingPolicy::AfterNotice),
+        ("after_consent", RecordingPolicy::AfterConsent),
+        ("always", RecordingPolicy::Always),
+    ];
+    fields.one_of("recording", &POLICIES, faults).unwrap_or_default()
+}
+
+fn timeouts(fields: Option<Fields>, faults: &mut Vec<ProfileFault>) -> Timeouts {
+    let mut timeouts = Timeouts::default();
+    let Some(mut fields) = fields else { return timeouts };
+    let range = Duration::from_millis(100)..=Duration::from_secs(10);
+    for (key, timeout) in [
+        ("stt", &mut timeouts.stt),
+        ("llm", &mut timeouts.llm),
+        ("tts", &mut timeouts.tts),
+    ] {
+        fields.duration(key, range.clone(), timeout, faults);
+    }
+    fields.finish(faults);
+    timeouts
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    Sha256::digest(bytes)
+        .iter()
+        .fold(String::with_capacity(64), |mut hex, byte| {
+            let _ = write!(hex, "{byte:02x}");
+            hex
+        })
+}
+
+#[cfg(test)]
+mod tests;

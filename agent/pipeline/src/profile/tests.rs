@@ -1,0 +1,159 @@
+use super::*;
+
+fn faults(yaml: &str) -> Vec<String> {
+    match Profile::parse(yaml.as_bytes()) {
+        Ok(_) => Vec::new(),
+        Err(ProfileError::Faults(faults)) => faults.into_iter().map(|fault| fault.key).collect(),
+        Err(error) => panic!("{error}"),
+    }
+}
+
+#[test]
+fn a_small_profile_has_the_peers_defaults() {
+    let profile =
+        Profile::parse(b"prompt: You sell pizza.\ngreeting: Hello, this call is recorded.\n").unwrap();
+    assert_eq!(profile.language, "en");
+    assert_eq!(profile.recording, RecordingPolicy::AfterNotice);
+    assert_eq!(profile.timeouts, Timeouts::default());
+    assert_eq!(profile.max_unrecoverable_errors, 3);
+    assert_eq!(profile.turns, ::turns::Options::default());
+    assert_eq!(profile.prefix_padding, Duration::from_millis(500));
+    assert!(profile.greeting_interruptible);
+}
+
+#[test]
+fn every_key_is_read() {
+    let yaml = "
+prompt: Ты продаёшь пиццу.
+greeting: Здравствуйте!
+greeting_interruptible: false
+language: ru-RU
+voice: anna
+providers:
+  stt: {name: openai, model: whisper-1}
+  llm: dialogue
+  tts: espeak-ng
+dialogue: pizza.yaml
+recording: off
+fallback: Повторите?
+goodbye: Пока.
+timeouts: {stt: 5s, llm: 800ms, tts: 2s}
+max_unrecoverable_errors: 5
+turns:
+  vad: {activation: 0.6, deactivation: 0.4, min_speech: 60ms, min_silence: 0.3s, prefix_padding: 400ms}
+  endpointing: {min_delay: 400ms, max_delay: 2s}
+  interruption: {enabled: true, pause_after: 100ms, min_duration: 400ms, false_interruption_timeout: 1s, early_answer: 0s}
+  user_away_timeout: 20s
+  idle_timeout: 2m
+";
+    let profile = Profile::parse(yaml.as_bytes()).unwrap();
+    assert_eq!(profile.recording, RecordingPolicy::Off);
+    assert_eq!(profile.fallback, "Повторите?");
+    let stt = profile.providers.stt.unwrap();
+    assert_eq!(
+        (stt.name.as_str(), stt.model.as_deref()),
+        ("openai", Some("whisper-1"))
+    );
+    assert_eq!(profile.timeouts.llm, Duration::from_millis(800));
+    assert_eq!(profile.turns.endpointing.max_delay, Duration::from_secs(2));
+    assert_eq!(profile.turns.limits.idle, Duration::from_mins(2));
+    assert_eq!(profile.turns.interruption.early_answer, Duration::ZERO);
+    assert_eq!(profile.prefix_padding, Duration::from_millis(400));
+}
+
+#[test]
+fn russian_agents_apologise_in_russian() {
+    let profile = Profile::parse("prompt: Привет\nrecording: off\nlanguage: ru".as_bytes()).unwrap();
+    assert!(profile.fallback.starts_with("Извините"));
+}
+
+#[test]
+fn all_faults_come_at_once_each_with_key_and_remedy() {
+    let yaml = "
+greting: Hi
+language: English language
+recording: sometimes
+providers: {stt: whisper, ear: left}
+timeouts: {llm: 10}
+max_unrecoverable_errors: 0
+turns: {endpointing: {min_delay: 4s}, vad: {activation: 2}}
+";
+    let mut keys = faults(yaml);
+    keys.sort();
+    let expected = [
+        "greting",
+        "language",
+        "max_unrecoverable_errors",
+        "prompt",
+        "providers.ear",
+        "providers.stt",
+        "recording",
+        "timeouts.llm",
+        "turns",
+        "turns.vad.activation",
+    ];
+    assert_eq!(keys, expected);
+    let Err(ProfileError::Faults(faults)) = Profile::parse(yaml.as_bytes()) else {
+        panic!("faults expected")
+    };
+    assert!(
+        faults
+            .iter()
+            .all(|fault| !fault.problem.is_empty() && !fault.remedy.is_empty())
+    );
+}
+
+#[test]
+fn after_notice_without_a_greeting_is_a_fault() {
+    assert_eq!(faults("prompt: x"), ["recording"]);
+    assert_eq!(faults("prompt: x\nrecording: always"), [""; 0]);
+}
+
+#[test]
+fn a_scripted_model_needs_its_dialogue() {
+    assert_eq!(
+        faults("prompt: x\nrecording: always\nproviders: {llm: dialogue}"),
+        ["dialogue"]
+    );
+}
+
+#[test]
+fn what_is_not_a_mapping_is_one_fault() {
+    for file in ["", "- a\n- b", "prompt: [", "\u{0}"] {
+        assert_eq!(faults(file), ["(file)"], "{file:?}");
+    }
+    assert_eq!(
+        Profile::parse(&[0xff, 0xfe, 0x00]).map_err(|error| error.to_string().is_empty()),
+        Err(false)
+    );
+}
+
+#[test]
+fn the_hash_is_of_the_bytes() {
+    let one = Profile::parse(b"prompt: x\nrecording: always").unwrap();
+    let two = Profile::parse(b"prompt: x\nrecording:  always").unwrap();
+    assert_ne!(one.hash, two.hash);
+    assert_eq!(one.hash.len(), 64);
+}
+
+#[test]
+fn debug_shows_no_prompt() {
+    let profile = Profile::parse(b"prompt: canary-prompt\ngreeting: canary-greeting").unwrap();
+    assert!(!format!("{profile:?}").contains("canary"));
+}
+
+#[test]
+fn a_dialogue_is_found_beside_its_profile() {
+    let folder = std::env::temp_dir().join(format!("trunkline-profile-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let path = folder.join("pizza.yaml");
+    std::fs::write(
+        &path,
+        "prompt: x\nrecording: always\ndialogue: dialogues/pizza.yaml",
+    )
+    .unwrap();
+    let profile = Profile::load(&path).unwrap();
+    std::fs::remove_dir_all(&folder).unwrap();
+    assert_eq!(profile.dialogue, Some(folder.join("dialogues/pizza.yaml")));
+    assert!(matches!(Profile::load(&path), Err(ProfileError::Read { .. })));
+}

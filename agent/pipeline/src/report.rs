@@ -1,0 +1,154 @@
+//! What a conversation tells while it goes on, and at its end.
+
+use std::time::Duration;
+
+use turns::{AgentState, UserState};
+
+use crate::stages::Stage;
+
+/// How long things took, under the peers' names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Latency {
+    /// From the caller's last voice to the transcript.
+    pub transcription_delay: Option<Duration>,
+    /// From the caller's last voice to the decision that the turn is over.
+    pub end_of_turn_delay: Option<Duration>,
+    /// From the request to the model's first text.
+    pub llm_ttft: Option<Duration>,
+    /// From the first sentence's request to its first sound.
+    pub tts_ttfb: Option<Duration>,
+    /// From the caller's last voice to the first sample that the far end gets.
+    pub e2e_latency: Option<Duration>,
+}
+
+/// Who spoke.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Speaker {
+    /// The caller.
+    User,
+    /// The agent.
+    Agent,
+}
+
+/// One turn of either side. `Debug` shows no words. Times count from the beginning of the conversation.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SpokenTurn {
+    /// Who.
+    pub speaker: Speaker,
+    /// The caller's words as recognised; the agent's words as heard by the caller.
+    pub text: String,
+    /// When the voice began.
+    pub started_at: Duration,
+    /// When it ended.
+    pub ended_at: Duration,
+    /// Whether the agent was cut off.
+    pub interrupted: bool,
+    /// The caller's: transcription and end of turn. The agent's: all five, as far as they apply.
+    pub latency: Latency,
+}
+
+impl std::fmt::Debug for SpokenTurn {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SpokenTurn")
+            .field("speaker", &self.speaker)
+            .field("chars", &self.text.chars().count())
+            .field("started_at", &self.started_at)
+            .field("ended_at", &self.ended_at)
+            .field("interrupted", &self.interrupted)
+            .field("latency", &self.latency)
+            .finish()
+    }
+}
+
+/// Why a conversation is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EndReason {
+    /// The caller's audio has ended.
+    CallerGone,
+    /// The agent said its last words.
+    AgentEnded,
+    /// Providers failed too often in a row; the agent has said goodbye, if it could.
+    ProvidersFailed,
+    /// Nobody said anything for `idle_timeout`.
+    Idle,
+    /// The call's token was cancelled.
+    Cancelled,
+    /// The agent's audio had nowhere to go.
+    AudioOutFailed,
+}
+
+/// News of a conversation. `at` counts from its beginning.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ConversationEvent {
+    /// The agent's state has changed.
+    Agent {
+        /// To this.
+        state: AgentState,
+        /// When.
+        at: Duration,
+    },
+    /// The caller's state has changed.
+    User {
+        /// To this.
+        state: UserState,
+        /// When.
+        at: Duration,
+    },
+    /// The far end gets the agent's first sample of an utterance.
+    AgentStarted {
+        /// Whether it is the greeting.
+        is_greeting: bool,
+        /// When.
+        at: Duration,
+    },
+    /// The agent fell silent because the caller spoke; [`ConversationEvent::Resumed`] or the end of its turn follows.
+    Paused {
+        /// When.
+        at: Duration,
+    },
+    /// The agent went on: a false interruption.
+    Resumed {
+        /// When.
+        at: Duration,
+    },
+    /// A turn is over. The caller's comes when its reply begins, since it may go on until then.
+    Turn(SpokenTurn),
+    /// From now on the call may be recorded.
+    RecordingGateOpened {
+        /// When.
+        at: Duration,
+    },
+    /// A provider has failed.
+    Failed {
+        /// In this stage.
+        stage: Stage,
+        /// What it said.
+        reason: String,
+        /// When.
+        at: Duration,
+    },
+    /// The conversation is over. The last event.
+    Ended {
+        /// Why.
+        reason: EndReason,
+        /// When.
+        at: Duration,
+    },
+}
+
+/// What is left of a conversation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConversationReport {
+    /// Why it is over.
+    pub reason: EndReason,
+    /// How long it was.
+    pub duration: Duration,
+    /// Every turn, in the order in which they ended.
+    pub turns: Vec<SpokenTurn>,
+    /// When the recording gate opened.
+    pub recording_from: Option<Duration>,
+    /// Failures of the stages.
+    pub failures: Vec<Stage>,
+    /// Events that found their channel full. All turns are in here nevertheless.
+    pub lost_events: u64,
+}

@@ -1,0 +1,51 @@
+//! What the providers' tasks tell the conversation.
+
+use std::time::Duration;
+
+use providers::{ProviderError, Transcript};
+use turns::{TurnId, UtteranceId};
+
+/// A stage of a turn that may fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// Speech to text.
+    Stt,
+    /// The language model.
+    Llm,
+    /// Text to speech.
+    Tts,
+}
+
+impl Stage {
+    /// The stage's name in logs and reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Stt => "stt",
+            Self::Llm => "llm",
+            Self::Tts => "tts",
+        }
+    }
+}
+
+/// One thing that a provider's task tells.
+pub(crate) enum StageEvent {
+    Transcribed {
+        turn: TurnId,
+        take: u32,
+        result: Result<Transcript, ProviderError>,
+    },
+    /// The model's first piece of text came so long after the request.
+    FirstToken { utterance: UtteranceId, ttft: Duration },
+    /// The model wants the call to end after this utterance.
+    EndCall { utterance: UtteranceId },
+    /// There is something to play, so long after its sentence was asked for.
+    FirstAudio { utterance: UtteranceId, ttfb: Duration },
+    /// A stage has failed; the apology is under way in the same utterance, if it can be.
+    Failed {
+        utterance: UtteranceId,
+        stage: Stage,
+        error: ProviderError,
+    },
+    /// All that there is of the utterance has been passed to the playout.
+    Done { utterance: UtteranceId, has_audio: bool },
+}

@@ -1,0 +1,234 @@
+//! Scripted providers. Each counts the requests that are alive, so that a test can tell whether one was left behind.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::BoxStream;
+use pipeline::SpeechDetector;
+use providers::{Action, ChatRequest, Llm, LlmEvent, ProviderError, SpeechRequest, Stt, Transcript, Tts};
+use tokio::time::sleep;
+
+/// The sound of a word at 16 kHz: 200 ms.
+pub(crate) const WORD_SAMPLES: usize = 3200;
+
+/// Requests alive.
+#[derive(Clone, Default)]
+pub(crate) struct Alive(Arc<AtomicUsize>);
+
+impl Alive {
+    pub(crate) fn count(&self) -> usize {
+        self.0.load(Ordering::SeqCst)
+    }
+
+    fn guard(&self) -> Guard {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        Guard(self.clone())
+    }
+}
+
+struct Guard(Alive);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// What a provider does with one request.
+#[derive(Clone)]
+pub(crate) enum Answer {
+    /// The words, or the pieces of a reply; `|` parts pieces that come 20 ms apart.
+    Says(&'static str),
+    /// Says that, and wants to hang up.
+    SaysAndHangsUp(&'static str),
+    Fails,
+    /// Says that and fails.
+    SaysAndFails(&'static str),
+    Hangs,
+}
+
+fn failure() -> ProviderError {
+    ProviderError::Unavailable {
+        provider: "fake",
+        reason: "scripted".into(),
+    }
+}
+
+/// One provider's answers, in order; then the last one for ever.
+#[derive(Clone)]
+pub(crate) struct Script(Arc<Mutex<VecDeque<Answer>>>);
+
+impl Script {
+    pub(crate) fn new(answers: &[Answer]) -> Self {
+        Self(Arc::new(Mutex::new(answers.iter().cloned().collect())))
+    }
+
+    fn next(&self) -> Answer {
+        let mut answers = self.0.lock().unwrap();
+        if answers.len() > 1 {
+            answers.pop_front().unwrap()
+        } else {
+            answers.front().unwrap().clone()
+        }
+    }
+}
+
+/// Answers after 100 ms.
+#[derive(Clone)]
+pub(crate) struct FakeStt {
+    pub(crate) script: Script,
+    pub(crate) alive: Alive,
+    /// Samples of each utterance.
+    pub(crate) utterances: Arc<Mutex<Vec<usize>>>,
+}
+
+#[async_trait::async_trait]
+impl Stt for FakeStt {
+    fn name(&self) -> &'static str {
+        "fake"
+    }
+
+    fn sample_rate_hz(&self) -> u32 {
+        16_000
+    }
+
+    async fn transcribe(&self, speech: &[i16], _: &str) -> Result<Transcript, ProviderError> {
+        let _guard = self.alive.guard();
+        self.utterances.lock().unwrap().push(speech.len());
+        let answer = self.script.next();
+        sleep(Duration::from_millis(100)).await;
+        match answer {
+            Answer::Says(text) => Ok(Transcript {
+                text: text.into(),
+                confidence: None,
+            }),
+            Answer::Hangs => std::future::pending().await,
+            Answer::Fails | Answer::SaysAndFails(_) | Answer::SaysAndHangsUp(_) => Err(failure()),
+        }
+    }
+}
+
+/// The first piece after 200 ms, then one in 20 ms.
+#[derive(Clone)]
+pub(crate) struct FakeLlm {
+    pub(crate) script: Script,
+    pub(crate) alive: Alive,
+    pub(crate) requests: Arc<Mutex<Vec<ChatRequest>>>,
+}
+
+impl Llm for FakeLlm {
+    fn name(&self) -> &'static str {
+        "fake"
+    }
+
+    fn chat(&self, request: ChatRequest) -> BoxStream<'static, Result<LlmEvent, ProviderError>> {
+        self.requests.lock().unwrap().push(request);
+        let text = |text: &str| {
+            text.split('|')
+                .map(|piece| Ok(LlmEvent::Text(piece.into())))
+                .collect::<Vec<_>>()
+        };
+        let mut hangs = false;
+        let events = match self.script.next() {
+            Answer::Says(words) => text(words),
+            Answer::SaysAndHangsUp(words) => {
+                let mut events = if words.is_empty() { Vec::new() } else { text(words) };
+                events.push(Ok(LlmEvent::Action(Action::EndCall)));
+                events
+            }
+            Answer::Fails => vec![Err(failure())],
+            Answer::SaysAndFails(words) => text(words).into_iter().chain([Err(failure())]).collect(),
+            Answer::Hangs => {
+                hangs = true;
+                Vec::new()
+            }
+        };
+        let guard = self.alive.guard();
+        let events =
+            futures_util::stream::iter(events.into_iter().enumerate()).then(|(index, event)| async move {
+                sleep(Duration::from_millis(if index == 0 { 200 } else { 20 })).await;
+                event
+            });
+        let end = futures_util::stream::once(async move {
+            if hangs {
+                std::future::pending::<()>().await;
+            }
+            drop(guard);
+        })
+        .filter_map(|()| async { None });
+        events.chain(end).boxed()
+    }
+}
+
+/// The first 100 ms of sound after 100 ms, then ten times faster than it is heard. The samples of a process count
+/// from 1, so that each is known by its value.
+#[derive(Clone)]
+pub(crate) struct FakeTts {
+    pub(crate) script: Script,
+    pub(crate) alive: Alive,
+    pub(crate) sentences: Arc<Mutex<Vec<String>>>,
+    pub(crate) sample_rate_hz: u32,
+    pub(crate) sample: Arc<AtomicUsize>,
+}
+
+impl Tts for FakeTts {
+    fn name(&self) -> &'static str {
+        "fake"
+    }
+
+    fn sample_rate_hz(&self) -> u32 {
+        self.sample_rate_hz
+    }
+
+    fn synthesize(&self, request: SpeechRequest) -> BoxStream<'static, Result<Vec<i16>, ProviderError>> {
+        let words = request.text.split_whitespace().count();
+        self.sentences.lock().unwrap().push(request.text);
+        let guard = self.alive.guard();
+        let answer = self.script.next();
+        let samples = words * WORD_SAMPLES;
+        let first = match answer {
+            Answer::Says(_) => self.sample.fetch_add(samples, Ordering::SeqCst),
+            _ => 0,
+        };
+        let pieces: Vec<_> = match answer {
+            Answer::Says(_) => (first..first + samples)
+                .map(|index| i16::try_from(index % 30_000 + 1).unwrap())
+                .collect::<Vec<_>>()
+                .chunks(1600)
+                .map(|piece| Ok(piece.to_vec()))
+                .collect(),
+            Answer::Hangs => Vec::new(),
+            _ => vec![Err(failure())],
+        };
+        let hangs = matches!(answer, Answer::Hangs);
+        let pieces =
+            futures_util::stream::iter(pieces.into_iter().enumerate()).then(|(index, piece)| async move {
+                sleep(Duration::from_millis(if index == 0 { 100 } else { 10 })).await;
+                piece
+            });
+        let end = futures_util::stream::once(async move {
+            if hangs {
+                std::future::pending::<()>().await;
+            }
+            drop(guard);
+        })
+        .filter_map(|()| async { None });
+        pieces.chain(end).boxed()
+    }
+}
+
+/// Voice is whatever is loud.
+pub(crate) struct LoudnessDetector;
+
+impl SpeechDetector for LoudnessDetector {
+    fn probability(&mut self, frame: &[i16]) -> f32 {
+        if frame.iter().any(|sample| sample.unsigned_abs() > 1000) {
+            0.9
+        } else {
+            0.0
+        }
+    }
+}

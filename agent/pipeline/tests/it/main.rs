@@ -1,0 +1,17 @@
+//! Whole conversations in virtual time, with scripted providers, a scripted caller and a far end that hears every sample.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unchecked_time_subtraction,
+    reason = "tests may unwrap, index and panic"
+)]
+
+mod barge_in;
+mod endings;
+mod failures;
+mod fakes;
+mod recording;
+mod turns;
+mod world;

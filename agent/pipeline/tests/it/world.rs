@@ -1,0 +1,352 @@
+//! One call: a caller who sends a frame every 20 ms, a conversation, a far end that hears 16 samples a millisecond.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use pipeline::{
+    AudioOut, AudioOutError, Conversation, ConversationEvent, ConversationReport, FRAME_SAMPLES, Phrases,
+    Profile, Setup, Slot, SpokenTurn, Tap,
+};
+use providers::ChatRequest;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::fakes::{Alive, Answer, FakeLlm, FakeStt, FakeTts, LoudnessDetector, Script};
+
+/// Six words: 1.2 s.
+pub(crate) const GREETING: &str = "Hello, this call will be recorded.";
+
+/// What a call is made of, before it begins.
+pub(crate) struct Cast {
+    pub(crate) profile: String,
+    pub(crate) stt: Vec<Answer>,
+    pub(crate) llm: Vec<Answer>,
+    pub(crate) tts: Vec<Answer>,
+    pub(crate) sample_rate_hz: u32,
+    pub(crate) events: usize,
+    pub(crate) phrases: Phrases,
+}
+
+impl Default for Cast {
+    fn default() -> Self {
+        Self {
+            profile: "prompt: You sell pizza.\nrecording: off\n".into(),
+            stt: vec![Answer::Says("a large pizza please")],
+            llm: vec![Answer::Says(
+                "It will be with you in one hour. |Anything else that I can do for you today?",
+            )],
+            tts: vec![Answer::Says("")],
+            sample_rate_hz: 16_000,
+            events: 1024,
+            phrases: Phrases::new(),
+        }
+    }
+}
+
+impl Cast {
+    /// With the greeting of this house, and more lines of profile.
+    pub(crate) fn greeting(more: &str) -> Self {
+        let profile = format!("prompt: You sell pizza.\ngreeting: {GREETING}\n{more}");
+        Self {
+            profile,
+            ..Self::default()
+        }
+    }
+}
+
+/// The far end's line: one sample for each 1/16 ms since the beginning, zero where there was nothing.
+#[derive(Clone)]
+pub(crate) struct FarEnd(Arc<Mutex<Line>>);
+
+struct Line {
+    started: Instant,
+    rate: u32,
+    queue: VecDeque<i16>,
+    heard: Vec<i16>,
+    broken: bool,
+}
+
+impl Line {
+    fn run(&mut self) {
+        let elapsed = self.started.elapsed().as_micros() * u128::from(self.rate) / 1_000_000;
+        let elapsed = usize::try_from(elapsed).unwrap();
+        let new = elapsed - self.heard.len();
+        let count = new.min(self.queue.len());
+        self.heard.extend(self.queue.drain(..count));
+        self.heard.resize(elapsed, 0);
+    }
+}
+
+#[async_trait]
+impl AudioOut for FarEnd {
+    fn sample_rate_hz(&self) -> u32 {
+        self.0.lock().unwrap().rate
+    }
+
+    async fn write(&mut self, frame: &[i16]) -> Result<(), AudioOutError> {
+        let mut line = self.0.lock().unwrap();
+        if line.broken {
+            return Err(AudioOutError {
+                reason: "scripted".into(),
+            });
+        }
+        line.run();
+        line.queue.extend(frame);
+        Ok(())
+    }
+
+    fn clear(&mut self) {
+        let mut line = self.0.lock().unwrap();
+        line.run();
+        line.queue.clear();
+    }
+}
+
+/// The slots of the recording.
+#[derive(Clone, Default)]
+pub(crate) struct Slots(pub(crate) Arc<Mutex<Vec<Slot>>>);
+
+impl Tap for Slots {
+    fn slot(&mut self, slot: &Slot) {
+        self.0.lock().unwrap().push(slot.clone());
+    }
+}
+
+pub(crate) struct Call {
+    pub(crate) cancel: CancellationToken,
+    pub(crate) far_end: FarEnd,
+    pub(crate) slots: Slots,
+    pub(crate) alive: Alive,
+    pub(crate) utterances: Arc<Mutex<Vec<usize>>>,
+    pub(crate) requests: Arc<Mutex<Vec<ChatRequest>>>,
+    pub(crate) sentences: Arc<Mutex<Vec<String>>>,
+    events: mpsc::Receiver<ConversationEvent>,
+    seen: Vec<ConversationEvent>,
+    frames: Option<mpsc::Sender<Vec<i16>>>,
+    started: Instant,
+    next_frame: Instant,
+    running: JoinSet<ConversationReport>,
+}
+
+impl Call {
+    pub(crate) fn start(cast: Cast) -> Self {
+        let started = Instant::now();
+        let alive = Alive::default();
+        let line = Line {
+            started,
+            rate: cast.sample_rate_hz,
+            queue: VecDeque::new(),
+            heard: Vec::new(),
+            broken: false,
+        };
+        let far_end = FarEnd(Arc::new(Mutex::new(line)));
+        let slots = Slots::default();
+        let stt = FakeStt {
+            script: Script::new(&cast.stt),
+            alive: alive.clone(),
+            utterances: Arc::default(),
+        };
+        let llm = FakeLlm {
+            script: Script::new(&cast.llm),
+            alive: alive.clone(),
+            requests: Arc::default(),
+        };
+        let tts = FakeTts {
+            script: Script::new(&cast.tts),
+            alive: alive.clone(),
+            sentences: Arc::default(),
+            sample_rate_hz: 16_000,
+            sample: Arc::default(),
+        };
+        let (frames, heard) = mpsc::channel(50);
+        let (told, events) = mpsc::channel(cast.events);
+        let cancel = CancellationToken::new();
+        let (utterances, requests, sentences) = (
+            stt.utterances.clone(),
+            llm.requests.clone(),
+            tts.sentences.clone(),
+        );
+        let conversation = Conversation::new(Setup {
+            profile: Arc::new(Profile::parse(cast.profile.as_bytes()).expect("a good profile")),
+            stt: Arc::new(stt),
+            llm: Arc::new(llm),
+            tts: Arc::new(tts),
+            phrases: cast.phrases,
+            detector: Box::new(LoudnessDetector),
+            heard,
+            audio_out: Box::new(far_end.clone()),
+            tap: Some(Box::new(slots.clone())),
+            events: told,
+            cancel: cancel.clone(),
+        })
+        .expect("a good set-up");
+        let mut running = JoinSet::new();
+        running.spawn(Box::pin(conversation.run()));
+        Self {
+            cancel,
+            far_end,
+            slots,
+            alive,
+            utterances,
+            requests,
+            sentences,
+            events,
+            seen: Vec::new(),
+            frames: Some(frames),
+            started,
+            next_frame: started,
+            running,
+        }
+    }
+
+    pub(crate) async fn voice(&mut self, ms: u64) -> &mut Self {
+        self.send(ms, 5000).await
+    }
+
+    pub(crate) async fn silence(&mut self, ms: u64) -> &mut Self {
+        self.send(ms, 0).await
+    }
+
+    /// A frame every 20 ms, each at the end of its time.
+    async fn send(&mut self, ms: u64, level: i16) -> &mut Self {
+        for _ in 0..ms / 20 {
+            self.next_frame = self.next_frame.max(Instant::now()) + Duration::from_millis(20);
+            sleep_until(self.next_frame).await;
+            if let Some(frames) = &self.frames {
+                let _ = frames.send(vec![level; FRAME_SAMPLES]).await;
+            }
+        }
+        self
+    }
+
+    /// The network says nothing.
+    pub(crate) async fn nothing(&mut self, ms: u64) -> &mut Self {
+        sleep_until(Instant::now() + Duration::from_millis(ms)).await;
+        self
+    }
+
+    /// Silence until `is_it` is seen among the events; returns it. At most 60 s.
+    pub(crate) async fn until<T>(&mut self, is_it: impl Fn(&ConversationEvent) -> Option<T>) -> T {
+        for _ in 0..3000 {
+            let from = self.seen.len();
+            self.look();
+            if let Some(found) = self.seen.iter().skip(from).find_map(&is_it) {
+                return found;
+            }
+            self.silence(20).await;
+        }
+        panic!("it did not come; there was: {:#?}", self.seen);
+    }
+
+    /// Silence until the agent's next utterance begins; returns its millisecond.
+    pub(crate) async fn until_agent_speaks(&mut self) -> u64 {
+        self.until(|event| match event {
+            ConversationEvent::AgentStarted { at, .. } => Some(millis(*at)),
+            _ => None,
+        })
+        .await
+    }
+
+    /// Silence until the agent's turn is over; returns that.
+    pub(crate) async fn until_agent_is_done(&mut self) -> SpokenTurn {
+        self.until(|event| match event {
+            ConversationEvent::Turn(turn) if turn.speaker == pipeline::Speaker::Agent => Some(turn.clone()),
+            _ => None,
+        })
+        .await
+    }
+
+    /// All events so far.
+    pub(crate) fn seen(&mut self) -> &[ConversationEvent] {
+        self.look();
+        &self.seen
+    }
+
+    fn look(&mut self) {
+        while let Ok(event) = self.events.try_recv() {
+            self.seen.push(event);
+        }
+    }
+
+    pub(crate) fn is_over(&mut self) -> bool {
+        self.look();
+        matches!(self.seen.last(), Some(ConversationEvent::Ended { .. }))
+    }
+
+    /// The caller hangs up.
+    pub(crate) fn hang_up(&mut self) {
+        self.frames = None;
+    }
+
+    /// What is left of the conversation, which must end within a second.
+    pub(crate) async fn report(&mut self) -> ConversationReport {
+        let ended = timeout(Duration::from_secs(1), self.running.join_next());
+        ended
+            .await
+            .expect("the conversation did not end")
+            .expect("it was started")
+            .expect("it did not panic")
+    }
+
+    /// The caller hangs up, and what is left.
+    pub(crate) async fn end(&mut self) -> ConversationReport {
+        self.hang_up();
+        self.report().await
+    }
+
+    pub(crate) fn now_ms(&self) -> u64 {
+        millis(self.started.elapsed())
+    }
+
+    /// What the far end has heard: a sample for each 1/16 ms.
+    pub(crate) fn line(&self) -> Vec<i16> {
+        let mut line = self.far_end.0.lock().unwrap();
+        line.run();
+        line.heard.clone()
+    }
+
+    /// The samples that are not silence.
+    pub(crate) fn sounds(&self) -> Vec<i16> {
+        self.line().into_iter().filter(|sample| *sample != 0).collect()
+    }
+
+    /// When the far end heard the agent last, in milliseconds.
+    pub(crate) fn last_sound_ms(&self) -> u64 {
+        let last = self
+            .line()
+            .iter()
+            .rposition(|sample| *sample != 0)
+            .map_or(0, |last| last + 1);
+        u64::try_from(last).unwrap() / 16
+    }
+
+    /// The far end can no longer be reached.
+    pub(crate) fn cut_the_line(&self) {
+        self.far_end.0.lock().unwrap().broken = true;
+    }
+
+    /// The words of each message of the last request.
+    pub(crate) fn last_request(&self) -> Vec<String> {
+        let requests = self.requests.lock().unwrap();
+        let last = requests.last().expect("a request");
+        last.messages.iter().map(|message| message.text.clone()).collect()
+    }
+
+    /// Nothing is left of the conversation: no request, no task.
+    pub(crate) fn assert_nothing_is_left(&self) {
+        assert_eq!(self.alive.count(), 0, "requests are left");
+        assert_eq!(
+            tokio::runtime::Handle::current().metrics().num_alive_tasks(),
+            0,
+            "tasks are left"
+        );
+    }
+}
+
+pub(crate) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap()
+}
