@@ -178,7 +178,7 @@ impl LiveKitError {
         }
     }
 
-    /// An error of the middleware in front of the API, which answers 401 in plain text.
+    /// An error of the middleware in front of the API, which answers 401 in plain text (livekit-server 1.13.5).
     pub(super) fn unauthenticated(
         method: &'static str,
         text: &str,
@@ -187,9 +187,9 @@ impl LiveKitError {
         let says = |what: &str| text.contains(what);
         let fault = if says("invalid API key") {
             AuthFault::UnknownKey
-        } else if says("not valid yet") || says("expired") || says("issued in the future") {
+        } else if says("not valid yet") || says("expired") {
             AuthFault::Clock { server_ahead_s }
-        } else if says("cryptographic primitive") || says("signature") {
+        } else if says("signature is invalid") {
             AuthFault::WrongSecret
         } else {
             AuthFault::Other

@@ -145,6 +145,16 @@ pub(super) fn set_visible(
     Ok(changed > 0)
 }
 
+/// Ends a lease whose body reached nobody, and does not count it as a receive.
+pub(super) fn return_undelivered(tx: &Transaction<'_>, now_ms: i64, receipt: &str) -> rusqlite::Result<()> {
+    tx.prepare_cached(
+        "UPDATE message SET visible_ms = ?1, receive_count = receive_count - 1
+         WHERE receipt = ?2 AND visible_ms > ?1",
+    )?
+    .execute(params![now_ms, receipt])
+    .map(|_| ())
+}
+
 /// Removes a leased body. False: the receipt is stale.
 pub(super) fn delete(conn: &Connection, now_ms: i64, receipt: &str) -> rusqlite::Result<bool> {
     let changed = conn

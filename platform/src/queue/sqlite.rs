@@ -114,7 +114,7 @@ impl SqliteQueue {
             let returned = std::mem::take(&mut *queue.inner.undelivered.lock());
             let (buried, leased) = in_transaction(conn, |tx| {
                 for receipt in &returned {
-                    schema::set_visible(tx, now_ms, receipt.as_str(), now_ms)?;
+                    schema::return_undelivered(tx, now_ms, receipt.as_str())?;
                 }
                 let buried = schema::bury(tx, now_ms)?;
                 let leased = schema::lease(tx, now_ms, plus(now_ms, visibility), max, new_receipt)?;
