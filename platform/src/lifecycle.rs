@@ -179,6 +179,20 @@ mod tests {
         );
     }
 
+    #[tokio::test]
+    async fn a_real_sigterm_drains() {
+        let life = Lifecycle::new();
+        let terminate = async {
+            // Polled second: the handler is there already.
+            let pid = std::process::id().to_string();
+            std::process::Command::new("kill").args(["-TERM", &pid]).status()
+        };
+        let (ending, sent) = tokio::join!(life.supervise(Duration::from_secs(5)), terminate);
+        assert!(sent.unwrap().success());
+        assert_eq!(ending.unwrap(), Ending::Drained);
+        assert!(life.soft.is_cancelled() && !life.hard.is_cancelled());
+    }
+
     #[test]
     fn hard_implies_soft_and_not_the_other_way_round() {
         let life = Lifecycle::new();

@@ -17,6 +17,7 @@ const PHONE_MASK: &str = "[phone]";
 /// - API keys that begin with `sk-`,
 /// - the password of a URL (`scheme://user:password@host`),
 /// - `+` (or `%2B`) with 7 digits or more, which may be grouped by spaces, dots, hyphens and brackets,
+/// - the digits behind LiveKit's attributes `sip.phoneNumber` and `sip.trunkPhoneNumber`,
 /// - the user part of `sip:`, `sips:` and `tel:` URIs, and the digits of `sip_<digits>` identities and
 ///   `Phone <digits>` names.
 ///
@@ -68,7 +69,8 @@ fn find(text: &str, at: usize, rest: &str) -> Option<Found> {
             })
             .flatten(),
         b't' | b'T' => after_word(text, at).then(|| uri_user(rest, "tel:")).flatten(),
-        b'P' => digits_after(rest, "Phone "),
+        b'P' => digits_after(rest, "Phone ").or_else(|| phone_attribute(rest)),
+        b'p' => phone_attribute(rest),
         b'B' | b'b' => credential(rest, "bearer ").or_else(|| credential(rest, "basic ")),
         b'+' => phone(rest, 1),
         b'%' => rest
@@ -140,6 +142,18 @@ fn digits_after(rest: &str, word: &str) -> Option<Found> {
         length + digits,
         PHONE_MASK,
     )
+}
+
+/// `phoneNumber": "15550100"`, as JSON and `Debug` write it.
+fn phone_attribute(rest: &str) -> Option<Found> {
+    let (name, value) = rest.split_at_checked("phoneNumber".len())?;
+    if !name.eq_ignore_ascii_case("phoneNumber") {
+        return None;
+    }
+    let between = run(value, |b| b"\": =\\(".contains(&b));
+    let number = value.get(between..)?;
+    let length = run(number, |b| b.is_ascii_digit() || b == b'+');
+    found_if(between > 0, name.len() + between, length, PHONE_MASK)
 }
 
 /// A number behind a plus sign of `sign` bytes, grouped or not.
@@ -224,6 +238,10 @@ mod tests {
             ("room call-_+15105550100_x8Yz", "room call-_[phone]_x8Yz"),
             ("?to=%2B15105550100", "?to=[phone]"),
             ("+1 (510) 555-0100", "[phone]"),
+            (
+                r#"{"sip.phoneNumber": "15550100", "sip.trunkPhoneNumber":"100"}"#,
+                r#"{"sip.phoneNumber": "[phone]", "sip.trunkPhoneNumber":"[phone]"}"#,
+            ),
         ] {
             assert_eq!(mask(text), masked);
         }
@@ -238,7 +256,7 @@ mod tests {
             "http://127.0.0.1:7880/twirp ws://[::1]:9",
             "sip:alice@example.org, gossip:1234567, skip-list",
             "RM_4fG7hJ2kL9 EV_abcdef",
-            "größe 日本語 eyJ",
+            "größe 日本語 eyJ phoneNumber",
         ] {
             assert!(matches!(mask(text), Cow::Borrowed(_)), "{text} -> {}", mask(text));
         }

@@ -61,7 +61,10 @@ pub enum LiveKitError {
         message: String,
     },
     /// No connection: nothing was sent. Retry.
-    #[error("LiveKit cannot be reached for {method}; check livekit.url and that the server runs")]
+    #[error(
+        "LiveKit cannot be reached for {method} ({}); check livekit.url and that the server runs",
+        root_cause(source)
+    )]
     Unreachable {
         /// The API call.
         method: &'static str,
@@ -204,6 +207,8 @@ impl LiveKitError {
         message: &str,
         meta: HashMap<String, String>,
     ) -> Self {
+        // What came over the server's bus is wrapped once more.
+        let message = message.strip_prefix("twirp error unknown: ").unwrap_or(message);
         let message: String = mask(message).chars().take(MAX_TEXT).collect();
         let code: String = code.chars().take(MAX_TEXT).collect();
         match code.as_str() {
@@ -230,4 +235,13 @@ impl LiveKitError {
             }
         }
     }
+}
+
+/// What is at the bottom of a chain of errors: `Connection refused`, not `error sending request`.
+fn root_cause(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    mask(&cause.to_string()).into_owned()
 }

@@ -57,6 +57,11 @@ pub(super) fn allows(target: &str, level: Level) -> bool {
         .all(|(capped, most)| !is_in(target, capped) || level <= *most)
 }
 
+/// Whether the target is one of the capped ones.
+pub(super) fn is_capped(target: &str) -> bool {
+    CAPS.iter().any(|(capped, _)| is_in(target, capped))
+}
+
 fn is_in(target: &str, capped: &str) -> bool {
     // Crates of one vendor share a prefix: aws_smithy_runtime, aws_sdk_s3.
     let below = |rest: &str| {

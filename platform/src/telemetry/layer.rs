@@ -71,9 +71,11 @@ where
     fn on_new_span(&self, attrs: &Attributes<'_>, id: &Id, ctx: Context<'_, S>) {
         let Some(span) = ctx.span(id) else { return };
         let mut values = Map::new();
+        let capped = caps::is_capped(attrs.metadata().target());
         attrs.record(&mut Fields {
             masks: &self.masks,
             values: &mut values,
+            capped,
         });
         span.extensions_mut().insert(SpanFields(values));
     }
@@ -81,9 +83,11 @@ where
     fn on_record(&self, id: &Id, record: &Record<'_>, ctx: Context<'_, S>) {
         let Some(span) = ctx.span(id) else { return };
         if let Some(SpanFields(values)) = span.extensions_mut().get_mut() {
+            let capped = caps::is_capped(span.metadata().target());
             record.record(&mut Fields {
                 masks: &self.masks,
                 values,
+                capped,
             });
         }
     }
@@ -101,9 +105,11 @@ where
                 fields.extend(values.iter().map(|(name, value)| (name.clone(), value.clone())));
             }
         }
+        let capped = caps::is_capped(meta.target());
         event.record(&mut Fields {
             masks: &self.masks,
             values: &mut fields,
+            capped,
         });
         let line = line(
             self.format,

@@ -14,11 +14,15 @@ use crate::config::LogFormat;
 
 /// The longest text of one field, in bytes; what is behind it is cut.
 const MAX_TEXT: usize = 8 * 1024;
+/// The same for capped targets: their errors dump whole events, with who takes part and what was sent.
+const MAX_CAPPED_TEXT: usize = 256;
 
 /// Gathers the fields of an event or a span, masked.
 pub(super) struct Fields<'a> {
     pub(super) masks: &'a Masks,
     pub(super) values: &'a mut Map<String, Value>,
+    /// Whether they come from a target of [`CAPS`](super::CAPS).
+    pub(super) capped: bool,
 }
 
 impl Fields<'_> {
@@ -30,10 +34,11 @@ impl Fields<'_> {
     }
 
     fn put_text(&mut self, field: &Field, text: &str) {
+        let longest = if self.capped { MAX_CAPPED_TEXT } else { MAX_TEXT };
         let text = if is_secret(field.name()) {
             "[secret]".to_owned()
         } else {
-            cut(self.masks.mask(text))
+            cut(self.masks.mask(text), longest)
         };
         self.put(field, Value::String(text));
     }
@@ -83,9 +88,9 @@ fn is_secret(name: &str) -> bool {
         .any(|end| name.ends_with(end))
 }
 
-fn cut(mut text: String) -> String {
-    if text.len() > MAX_TEXT {
-        let end = (0..=MAX_TEXT)
+fn cut(mut text: String, longest: usize) -> String {
+    if text.len() > longest {
+        let end = (0..=longest)
             .rev()
             .find(|at| text.is_char_boundary(*at))
             .unwrap_or(0);
@@ -107,21 +112,27 @@ pub(super) fn line(
     let at = at.format(&Rfc3339).unwrap_or_default();
     match format {
         LogFormat::Json => {
-            let mut line = Map::new();
-            line.insert("timestamp".into(), at.into());
-            line.insert("level".into(), level.as_str().into());
-            line.insert("target".into(), target.into());
-            line.extend(message.map(|message| ("message".to_owned(), message)));
+            let head = [
+                ("timestamp", at.as_str()),
+                ("level", level.as_str()),
+                ("target", target),
+            ];
+            let head = head.map(|(name, text)| (name.to_owned(), Value::from(text)));
+            let message = message.map(|message| ("message".to_owned(), message));
             // A field never takes the place of what stands on every line.
-            for (name, value) in fields {
-                let name = if line.contains_key(&name) {
-                    format!("{name}_")
+            let is_taken = |name: &str| ["timestamp", "level", "target"].contains(&name);
+            let fields = fields.into_iter().map(|(name, value)| {
+                if is_taken(&name) {
+                    (format!("{name}_"), value)
                 } else {
-                    name
-                };
-                line.insert(name, value);
-            }
-            format!("{}\n", Value::Object(line))
+                    (name, value)
+                }
+            });
+            let members = head.into_iter().chain(message).chain(fields);
+            let members: Vec<String> = members
+                .map(|(name, value)| format!("{}:{value}", Value::from(name)))
+                .collect();
+            format!("{{{}}}\n", members.join(","))
         }
         LogFormat::Text => {
             let mut line = format!("{at} {level:>5} {target}:");

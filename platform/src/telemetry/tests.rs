@@ -123,6 +123,33 @@ fn leaky_targets_stay_capped_whatever_the_level_says() {
 }
 
 #[test]
+fn what_capped_targets_dump_is_cut() {
+    let text = logged(&at("info"), || {
+        error!(target: "livekit::rtc_engine", "event took long: {}", "words that were said ".repeat(100));
+    });
+    assert!(text.len() < 500, "{text}");
+}
+
+#[test]
+fn records_of_the_log_crate_go_through_the_same_filter_and_masks() {
+    // Only one logger can be set in a process; this is the only test that needs it.
+    let _ = tracing_log::LogTracer::init();
+    let text = logged(&at("debug"), || {
+        log::debug!(target: "gateway", "kept, from +15550100123");
+        log::trace!(target: "gateway", "below the level");
+        log::debug!(target: "livekit::rtc_engine", "capped");
+    });
+    let lines = json_lines(&text);
+    assert_eq!(
+        (lines.len(), &lines[0]["target"]),
+        (1, &"gateway".into()),
+        "{text}"
+    );
+    assert_eq!(lines[0]["message"], "kept, from [phone]");
+    assert!(lines[0].get("log.target").is_none());
+}
+
+#[test]
 fn levels_apply_per_target() {
     let text = logged(&at("warn,gateway=debug"), || {
         info!("not this");
