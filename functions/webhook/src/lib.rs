@@ -1,1 +1,66 @@
-//! POST /webhooks/livekit: verify, parse, plan, idempotent effects.
+//! `POST /webhooks/livekit`: LiveKit tells what happens in its rooms, and calls get their jobs.
+//!
+//! # Calling contract
+//!
+//! - [`router`] needs a [`WebhookState`] and nothing else; `platform::install_providers` has run before.
+//! - Every webhook is checked in this order: token ([`Keys`]), size, hash over the raw bytes, shape. Nothing is done, and no body is
+//!   read, for a sender without a valid token.
+//! - What it brings about is decided by [`plan`], which is pure, and done by [`deliver`], effect by effect. Each effect is idempotent
+//!   by its key, and the event's own object is written last: its presence says that all the others are done. A function that is
+//!   killed between any two of them leaves nothing behind that the retry does not complete, and nothing that it doubles.
+//! - A refusal (4xx) is final: LiveKit does not repeat it. What failed on our side is 5xx: LiveKit repeats it four times within a minute.
+//! - Unknown events and unknown enum values are acknowledged.
+//!
+//! # What this function does not do
+//!
+//! It holds no state between two requests. It never waits for an agent, ends no call and never speaks to a phone. It logs neither
+//! bodies nor tokens: one line per webhook with id, event, call, outcome and milliseconds; at DEBUG the event with all that is
+//! personal masked.
+//!
+//! # Where the objects of a call lie
+//!
+//! Under the day on which its room was created. Events of tracks, egresses and ingresses do not tell that day: it is looked up
+//! in `index/<CallId>`, which `room_started` and `participant_joined` leave behind. If both were lost, the event's own day stands in, so
+//! that such an event can lie one day beside its call.
+
+mod effects;
+mod plan;
+mod refusal;
+mod route;
+mod token;
+
+use std::sync::Arc;
+
+pub use effects::{DeliverError, Outcome, Rooms, deliver};
+use events::{ClosePolicy, agents::Agents};
+pub use plan::{Effect, plan};
+use platform::{clock::SharedClock, queue::Queue, store::Store};
+pub use refusal::Refusal;
+pub use route::{MAX_BODY_BYTES, PATH, router};
+pub use token::{BodyHash, Keys, LEEWAY_S};
+
+/// What the function works with.
+#[derive(Clone)]
+pub struct WebhookState {
+    /// The keys that LiveKit may sign with.
+    pub keys: Keys,
+    /// Who takes which call, and how an unclaimed one is judged.
+    pub policy: Policy,
+    /// Where jobs go.
+    pub queue: Arc<dyn Queue>,
+    /// Where events and records go.
+    pub store: Arc<dyn Store>,
+    /// The wall clock.
+    pub clock: SharedClock,
+    /// Writes the metadata of rooms; `None`: rooms are left as they are.
+    pub rooms: Option<Arc<dyn Rooms>>,
+}
+
+/// What decides about calls.
+#[derive(Debug, Clone, Default)]
+pub struct Policy {
+    /// The entries of `agents:`.
+    pub agents: Agents,
+    /// How a call is judged that no agent ever claimed, and how its numbers are read.
+    pub close: ClosePolicy,
+}

@@ -1,0 +1,130 @@
+//! What an event brings about. Pure: the same event and policy always give the same effects.
+
+use events::{
+    CallEvent, CallJob, IndexEntry, Parties, ProfileRef, Step, TimelineEntry,
+    agents::{Candidate, NoMatch},
+    livekit::{Event, Metadata, Participant, ParticipantKind, Room},
+};
+use serde_json::{Map, Value, json};
+
+use crate::Policy;
+
+/// One thing to do. Each is idempotent by its key, so that a repeat of the whole plan changes nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// Put `index/<CallId>` if there is none.
+    KeepIndex(IndexEntry),
+    /// Enqueue the job, by the dedup id `<CallId>:<generation>`, unless the call has its `job.json`, and put that.
+    Enqueue(Box<CallJob>),
+    /// Put `no-match.json` if there is none.
+    KeepNoMatch(NoMatch),
+    /// Set the room's metadata. It informs the room's participants only, so that its failure is logged and no more.
+    SetMetadata(Metadata),
+    /// Put `record.json` if there is none and nobody ever claimed the call.
+    CloseUnclaimed,
+    /// Put the event's own object: from here on a repeat is a replay. Always the last.
+    MarkDone,
+}
+
+/// What `event` brings about, in the order in which it has to be done.
+///
+/// - `room_started`: a job if an entry of `agents:` fits the room by itself.
+/// - `participant_joined` of kind SIP or STANDARD: a job if an entry fits, else the reason why none does. Other kinds never.
+/// - `room_finished`: the record of a call that nobody claimed.
+pub fn plan(event: &CallEvent, policy: &Policy) -> Vec<Effect> {
+    let mut effects = match &event.event {
+        Event::RoomStarted { room } => room_started(event, room, policy),
+        Event::ParticipantJoined { room, participant } => {
+            participant_joined(event, room, participant, policy)
+        }
+        Event::RoomFinished { .. } => vec![Effect::CloseUnclaimed],
+        _ => Vec::new(),
+    };
+    effects.push(Effect::MarkDone);
+    effects
+}
+
+fn room_started(event: &CallEvent, room: &Room, policy: &Policy) -> Vec<Effect> {
+    let mut effects = vec![index(event)];
+    if let Some(profile) = policy.agents.for_room(&room.name, room.metadata.as_str()) {
+        effects.push(Effect::Enqueue(Box::new(job(event, profile))));
+        effects.extend(announcement(event, room, profile));
+    }
+    effects
+}
+
+fn participant_joined(
+    event: &CallEvent,
+    room: &Room,
+    participant: &Participant,
+    policy: &Policy,
+) -> Vec<Effect> {
+    let mut effects = vec![index(event)];
+    let parties = match participant.kind {
+        ParticipantKind::Sip => Some(Parties::of(&participant.attributes, &policy.close.regions)),
+        ParticipantKind::Standard => None,
+        _ => return effects,
+    };
+    let candidate = Candidate {
+        room: &room.name,
+        metadata: room.metadata.as_str(),
+        called: parties.as_ref().map(|parties| &parties.called),
+        attributes: &participant.attributes,
+    };
+    match policy.agents.for_participant(&candidate) {
+        Ok(profile) => {
+            let mut job = job(event, profile);
+            job.participant = Some(participant.identity.clone());
+            let joined_at = participant.joined_at.unwrap_or(event.at);
+            job.timeline
+                .push(TimelineEntry::new(Step::CallerJoined, joined_at));
+            job.timeline.sort_by_key(|entry| entry.at);
+            if let Some(Parties { caller, called }) = parties {
+                job.caller = Some(caller);
+                job.called = Some(called);
+            }
+            effects.push(Effect::Enqueue(Box::new(job)));
+            effects.extend(announcement(event, room, profile));
+        }
+        Err(reason) => effects.push(Effect::KeepNoMatch(reason)),
+    }
+    effects
+}
+
+fn index(event: &CallEvent) -> Effect {
+    Effect::KeepIndex(IndexEntry {
+        created_at: event.room_created_at,
+        room: event.room.clone(),
+    })
+}
+
+fn job(event: &CallEvent, profile: &ProfileRef) -> CallJob {
+    CallJob {
+        version: CallJob::VERSION,
+        call: event.call.clone(),
+        room: event.room.clone(),
+        created_at: event.room_created_at,
+        generation: 1,
+        profile: profile.clone(),
+        caller: None,
+        called: None,
+        participant: None,
+        timeline: vec![
+            TimelineEntry::new(Step::RoomStarted, event.room_created_at),
+            TimelineEntry::new(Step::Webhook, event.received_at),
+        ],
+    }
+}
+
+/// Adds the member `trunkline` to the room's metadata; `None` when it says the same already, or is no JSON object and so somebody
+/// else's.
+fn announcement(event: &CallEvent, room: &Room, profile: &ProfileRef) -> Option<Effect> {
+    let mut members = if room.metadata.is_empty() {
+        Map::new()
+    } else {
+        serde_json::from_str(room.metadata.as_str()).ok()?
+    };
+    let ours = json!({"call": event.call, "profile": profile.name});
+    let before = members.insert("trunkline".to_owned(), ours.clone());
+    (before.as_ref() != Some(&ours)).then(|| Effect::SetMetadata(Value::Object(members).to_string().into()))
+}
