@@ -35,7 +35,7 @@ pub enum Pushed {
     Stray,
     /// The stream began anew with it: the sender has restarted.
     Restarted,
-    /// Longer than [`JitterBuffer::MAX_PAYLOAD_BYTES`], and dropped.
+    /// Longer than [`MAX_PAYLOAD_BYTES`](super::JitterBuffer::MAX_PAYLOAD_BYTES), and dropped.
     TooLong,
 }
 

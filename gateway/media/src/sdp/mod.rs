@@ -1,6 +1,6 @@
 //! Offer and answer (RFC 3264) in SDP (RFC 8866), for one audio stream.
 //!
-//! What comes from the peer is parsed once, in [`description`], into bounded types; `sdp-types` does not
+//! What comes from the peer is parsed once, in `description`, into bounded types; `sdp-types` does not
 //! reach further.
 
 mod description;

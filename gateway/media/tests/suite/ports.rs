@@ -2,7 +2,8 @@ use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 
 use media::{PortError, PortPool, PortRange};
 
-const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+/// Loopback, and nobody else's: on 127.0.0.1 other programs come and go.
+const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 77, 1));
 
 #[test]
 fn ranges_are_checked_at_the_edge() {

@@ -16,7 +16,8 @@ use media::{
 use tokio::{net::UdpSocket, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+/// Loopback, and nobody else's: on 127.0.0.1 other programs come and go.
+const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 77, 2));
 /// Longer than any test takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
 
