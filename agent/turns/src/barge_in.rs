@@ -69,18 +69,16 @@ impl TurnMachine {
             self.emit(Output::Capture { turn, from: onset });
             return None;
         }
-        let early_answer = self.options.interruption.early_answer;
+        let options = self.options.interruption;
         let goes_on = |overlap: &Overlap| {
-            overlap.in_full
-                || overlap
-                    .ended
-                    .is_none_or(|at| onset.saturating_sub(at) <= early_answer)
+            let is_recent = |at| onset.saturating_sub(at) <= options.early_answer;
+            overlap.voiced >= options.min_duration || overlap.ended.is_none_or(is_recent)
         };
-        let (turn, in_full) = match agent.overlap {
-            Some(overlap) if goes_on(&overlap) => (overlap.turn, overlap.in_full),
+        let (turn, voiced) = match agent.overlap {
+            Some(overlap) if goes_on(&overlap) => (overlap.turn, overlap.voiced),
             earlier => {
                 self.discard(earlier);
-                (self.next_turn(), false)
+                (self.next_turn(), Duration::ZERO)
             }
         };
         self.emit(Output::Capture { turn, from: onset });
@@ -88,7 +86,7 @@ impl TurnMachine {
             turn,
             ended: None,
             has_paused: false,
-            in_full,
+            voiced,
         })
     }
 
@@ -136,14 +134,11 @@ impl TurnMachine {
             Floor::Agent(mut agent) => {
                 if let Some(overlap) = &mut agent.overlap {
                     overlap.ended = Some(last_voice);
-                    overlap.in_full |= segment.voiced >= self.options.interruption.min_duration;
+                    overlap.voiced = overlap.voiced.max(segment.voiced);
                 }
-                if let Some(overlap) = agent.overlap
-                    && segment.voiced < self.options.interruption.pause_after
-                    && !overlap.in_full
-                {
-                    self.discard(agent.overlap.take());
-                }
+                let is_noise = |overlap: &mut Overlap| overlap.voiced < self.options.interruption.pause_after;
+                let noise = agent.overlap.take_if(is_noise);
+                self.discard(noise);
                 agent.voiced_before = Duration::ZERO;
                 self.floor = Floor::Agent(agent);
                 if matches!(agent.stage, Stage::Playing { paused: Some(_), .. }) {

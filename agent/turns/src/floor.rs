@@ -66,8 +66,8 @@ pub(crate) struct Overlap {
     pub(crate) ended: Option<Duration>,
     /// Whether this segment has paused the agent already; it does so only once.
     pub(crate) has_paused: bool,
-    /// Said in full before the agent's first sample: a turn, whenever the agent finishes.
-    pub(crate) in_full: bool,
+    /// The most voice that one of its segments had.
+    pub(crate) voiced: Duration,
 }
 
 /// The caller's voice now.

@@ -71,6 +71,8 @@ pub struct Interruption {
     /// A short answer given over the agent's last words counts as a turn when it ended at most this long
     /// before them. Default 1.0 s.
     pub early_answer: Duration,
+    /// Voice that such an answer has at least; less is a cough. Default 200 ms.
+    pub early_answer_min_duration: Duration,
 }
 
 impl Default for Interruption {
@@ -81,6 +83,7 @@ impl Default for Interruption {
             min_duration: Duration::from_millis(500),
             false_interruption_timeout: Duration::from_secs(2),
             early_answer: Duration::from_secs(1),
+            early_answer_min_duration: Duration::from_millis(200),
         }
     }
 }

@@ -131,7 +131,8 @@ pub enum End {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Output {
     /// Keep the caller's audio for this turn from `from` on (and some before it), until its end or discard. Comes
-    /// again when the turn goes on after a silence; any transcription under way is then obsolete.
+    /// again when the turn goes on after a silence. While its reply is prepared that is only a guess: the turn has
+    /// really gone on when [`Output::Interrupt`] follows.
     Capture {
         /// The turn.
         turn: TurnId,

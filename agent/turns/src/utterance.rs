@@ -143,14 +143,20 @@ impl TurnMachine {
             self.listen_to(turn, 0, now);
             return;
         }
-        let early_answer = self.options.interruption.early_answer;
+        let options = self.options.interruption;
+        let is_answer = |overlap: &Overlap, last_voice| {
+            let is_early = now.saturating_sub(last_voice) <= options.early_answer;
+            overlap.voiced >= options.min_duration
+                || (is_early && overlap.voiced >= options.early_answer_min_duration)
+        };
         match agent.overlap {
-            Some(Overlap {
-                turn,
-                ended: Some(last_voice),
-                in_full,
-                ..
-            }) if in_full || now.saturating_sub(last_voice) <= early_answer => {
+            Some(
+                overlap @ Overlap {
+                    turn,
+                    ended: Some(last_voice),
+                    ..
+                },
+            ) if is_answer(&overlap, last_voice) => {
                 let delay = self.options.endpointing.min_delay;
                 let ended = Some(Ended {
                     last_voice,

@@ -116,7 +116,6 @@ impl Conversation {
 
     fn count_failure(&mut self, stage: Stage, error: &ProviderError) {
         self.errors += 1;
-        tracing::warn!(stage = stage.name(), %error, "a provider has failed");
         let at = self.now();
         self.ledger.failed(stage, error.to_string(), at);
     }

@@ -73,6 +73,8 @@ pub(super) fn read(fields: Option<Fields>, faults: &mut Vec<ProfileFault>) -> (O
             &mut interruption.early_answer,
             faults,
         );
+        let answer = &mut interruption.early_answer_min_duration;
+        section.duration("early_answer_min_duration", ZERO..=5 * SECOND, answer, faults);
         section.finish(faults);
     }
     let limits = &mut options.limits;

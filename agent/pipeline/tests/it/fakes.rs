@@ -185,12 +185,14 @@ impl Tts for FakeTts {
 
     fn synthesize(&self, request: SpeechRequest) -> BoxStream<'static, Result<Vec<i16>, ProviderError>> {
         let words = request.text.split_whitespace().count();
+        // The fixed phrases are synthesised at any time, and are not to tear a hole into the count.
+        let counts = !request.text.starts_with("Sorry");
         self.sentences.lock().unwrap().push(request.text);
         let guard = self.alive.guard();
         let answer = self.script.next();
         let samples = words * WORD_SAMPLES;
         let first = match answer {
-            Answer::Says(_) => self.sample.fetch_add(samples, Ordering::SeqCst),
+            Answer::Says(_) if counts => self.sample.fetch_add(samples, Ordering::SeqCst),
             _ => 0,
         };
         let pieces: Vec<_> = match answer {

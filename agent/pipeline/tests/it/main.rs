@@ -12,6 +12,7 @@ mod barge_in;
 mod endings;
 mod failures;
 mod fakes;
+mod interleavings;
 mod recording;
 mod turns;
 mod world;

@@ -17,8 +17,8 @@ pub(crate) struct Call {
 }
 
 impl Call {
-    pub(crate) fn new(options: Options) -> Self {
-        let machine = TurnMachine::new(options).expect("options agree");
+    pub(crate) fn new(options: &Options) -> Self {
+        let machine = TurnMachine::new(*options).expect("options agree");
         Self {
             machine,
             gate: VoiceGate::new(options.vad),
@@ -29,7 +29,7 @@ impl Call {
 
     /// A call whose agent is ready and silent.
     pub(crate) fn listening() -> Self {
-        let mut call = Self::new(Options::default());
+        let mut call = Self::new(&Options::default());
         call.input(Input::Listen);
         call.log.clear();
         call

@@ -311,6 +311,19 @@ fn a_short_answer_over_the_last_words_is_a_turn() {
 }
 
 #[test]
+fn a_cough_over_the_last_words_is_not_an_answer() {
+    let mut call = Call::speaking();
+    call.voice(160)
+        .silence(300)
+        .playout(1, Playout::Finished)
+        .silence(1000);
+    assert_eq!(
+        call.acts().last(),
+        Some(&(call.now_ms() - 1000, Output::Discard { turn: TURN_2 }))
+    );
+}
+
+#[test]
 fn voice_that_runs_when_the_agent_finishes_is_a_turn_from_its_onset() {
     let mut call = Call::speaking();
     let onset = call.now_ms();
@@ -424,7 +437,7 @@ fn a_playout_that_never_says_it_is_silent_is_waited_for_one_second() {
 
 #[test]
 fn a_greeting_can_be_interrupted_like_any_utterance() {
-    let mut call = Call::new(Options::default());
+    let mut call = Call::new(&Options::default());
     call.input(Input::Say).ready(1).silence(200);
     call.voice(600);
     assert_eq!(
@@ -447,7 +460,7 @@ fn a_greeting_can_be_interrupted_like_any_utterance() {
 
 #[test]
 fn words_said_in_full_before_the_greeting_are_answered_after_it() {
-    let mut call = Call::new(Options::default());
+    let mut call = Call::new(&Options::default());
     call.input(Input::Say)
         .voice(600)
         .silence(400)
@@ -480,7 +493,7 @@ fn words_said_in_full_before_the_greeting_are_answered_after_it() {
 
 #[test]
 fn an_uninterruptible_utterance_hears_nothing() {
-    let mut call = Call::new(Options::default());
+    let mut call = Call::new(&Options::default());
     call.input(Input::Say).input(Input::ReplyReady {
         utterance: FIRST,
         interruptible: false,
@@ -496,7 +509,7 @@ fn interruption_disabled_lets_every_utterance_finish() {
         enabled: false,
         ..Interruption::default()
     };
-    let mut call = Call::new(Options {
+    let mut call = Call::new(&Options {
         interruption,
         ..Options::default()
     });
@@ -627,14 +640,14 @@ fn hanging_up_stops_everything_in_every_state() {
 
 #[test]
 fn a_second_wish_to_speak_is_refused() {
-    let mut call = Call::new(Options::default());
+    let mut call = Call::new(&Options::default());
     call.input(Input::Say).input(Input::Say);
     assert_eq!(call.acts().last(), Some(&(0, Output::SayRefused)));
 }
 
 #[test]
 fn states_follow_the_conversation() {
-    let mut call = Call::new(Options::default());
+    let mut call = Call::new(&Options::default());
     call.input(Input::Listen)
         .voice(300)
         .silence(500)
