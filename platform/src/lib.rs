@@ -26,6 +26,7 @@ pub mod redact;
 pub mod store;
 pub mod telemetry;
 
+mod private;
 mod providers;
 mod secret;
 

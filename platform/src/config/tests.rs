@@ -134,6 +134,21 @@ fn the_defaults_are_those_that_the_documentation_names() {
 }
 
 #[test]
+fn the_example_names_every_key_with_its_default() {
+    let folder = tempfile::tempdir().unwrap();
+    let example = include_str!("../../trunkline.example.yaml");
+    let named = parse_in(folder.path(), example, &least()).unwrap();
+    let default = parse_in(folder.path(), "", &least()).unwrap();
+    assert_eq!(format!("{named:#?}"), format!("{default:#?}"));
+    let keys = "url api_key api_secret webhook_keys listen advertised_address rtp_ports default_region no_agent_timeout \
+        agent_gone_grace codecs agents profile numbers rooms attributes profiles queue store slots lease heartbeat \
+        drain_limit openai base_url level format";
+    for key in keys.split_whitespace() {
+        assert!(example.contains(&format!("{key}:")), "{key}");
+    }
+}
+
+#[test]
 fn the_environment_wins_over_the_file_and_the_file_over_usual_variables() {
     let folder = tempfile::tempdir().unwrap();
     let mut env = least();

@@ -12,6 +12,8 @@
 //!   swallowed, even when the first was received and deleted in between.
 //! - **Dead letters.** A body whose lease ended [`MAX_RECEIVES`] times without a delete is put aside at the next receive,
 //!   which unlocks its group.
+//! - **Bounds.** Bodies are dropped after [`RETENTION`], dead letters after [`DEAD_RETENTION`], so that a queue without
+//!   workers cannot grow for ever.
 //!
 //! A queue is never an authority: two workers can hold the same body when a process sleeps through its lease. Who may
 //! act is decided by a conditional write to the [store](crate::store).
@@ -38,6 +40,10 @@ pub const MAX_VISIBILITY: Duration = Duration::from_hours(12);
 pub const MAX_WAIT: Duration = Duration::from_secs(20);
 /// How long a dedup id is remembered: the five minutes of SQS FIFO.
 pub const DEDUP_WINDOW: Duration = Duration::from_mins(5);
+/// A body that nobody has deleted for so long is dropped: the default of SQS. The call it stood for is long over.
+pub const RETENTION: Duration = Duration::from_hours(4 * 24);
+/// A dead letter is kept so long: the most that SQS keeps.
+pub const DEAD_RETENTION: Duration = Duration::from_hours(14 * 24);
 /// How often a body is handed out before it counts as poison.
 pub const MAX_RECEIVES: u32 = 3;
 

@@ -3,17 +3,19 @@
 //! Only the oldest body of a group can be leased, so "the group is locked" is the same as "its oldest body is not
 //! visible yet", and needs no column of its own.
 
+use std::time::Duration;
+
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use time::OffsetDateTime;
 
-use super::{Depth, MAX_RECEIVES, Receipt, Received, Sent};
+use super::{DEAD_RETENTION, Depth, MAX_RECEIVES, RETENTION, Receipt, Received, Sent};
 
 /// Raised when the tables change; stored in the file as `user_version`.
 const VERSION: i32 = 1;
 
 /// Prepares a connection and makes the tables of a new file.
 pub(super) fn open(conn: &Connection) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    conn.busy_timeout(std::time::Duration::from_secs(5))?;
+    conn.busy_timeout(Duration::from_secs(5))?;
     conn.pragma_update(None, "journal_mode", "WAL")?;
     conn.pragma_update(None, "synchronous", "NORMAL")?;
     conn.set_prepared_statement_cache_capacity(32);
@@ -77,6 +79,16 @@ pub(super) fn send(
     )?
     .execute(params![group, dedup_id, body, now_ms])?;
     Ok(Sent::Enqueued)
+}
+
+/// Drops what nobody has wanted for so long that nobody will.
+pub(super) fn forget(tx: &Transaction<'_>, now_ms: i64) -> rusqlite::Result<()> {
+    let before = |kept: Duration| now_ms - i64::try_from(kept.as_millis()).unwrap_or(i64::MAX);
+    tx.prepare_cached("DELETE FROM message WHERE sent_ms <= ?1 AND visible_ms <= ?2")?
+        .execute([before(RETENTION), now_ms])?;
+    tx.prepare_cached("DELETE FROM dead WHERE died_ms <= ?1")?
+        .execute([before(DEAD_RETENTION)])?;
+    Ok(())
 }
 
 /// Puts poisoned bodies aside. Returns how many.

@@ -15,7 +15,7 @@ use super::{
     DEDUP_WINDOW, Depth, Queue, QueueError, Receipt, Received, Sent, check_receive, check_send,
     check_visibility, schema,
 };
-use crate::clock::SharedClock;
+use crate::{clock::SharedClock, private::make_folder};
 
 /// How often a waiting receive looks whether another process has written to the file. Writers in the same process wake
 /// it at once; this only matters when `serve` is split by `--only`. One look costs a few microseconds and reads no table.
@@ -63,7 +63,7 @@ impl std::fmt::Debug for SqliteQueue {
 }
 
 impl SqliteQueue {
-    /// Opens the file, making it and its folder when they are not there.
+    /// Opens the file, making it and its folder (for this user only) when they are not there.
     ///
     /// # Errors
     /// [`QueueError::Unavailable`] when the folder or file cannot be made or read, or is of a newer version.
@@ -72,7 +72,7 @@ impl SqliteQueue {
         let file = path.clone();
         let opened = tokio::task::spawn_blocking(move || {
             if let Some(folder) = file.parent() {
-                std::fs::create_dir_all(folder).map_err(|e| unavailable("make its folder", e))?;
+                make_folder(folder).map_err(|e| unavailable("make its folder", e))?;
             }
             let conn = Connection::open(&file).map_err(|e| unavailable("open its file", e))?;
             schema::open(&conn).map_err(|e| unavailable("prepare its file", e))?;
@@ -113,6 +113,7 @@ impl SqliteQueue {
             let version = schema::data_version(conn)?;
             let returned = std::mem::take(&mut *queue.inner.undelivered.lock());
             let (buried, leased) = in_transaction(conn, |tx| {
+                schema::forget(tx, now_ms)?;
                 for receipt in &returned {
                     schema::return_undelivered(tx, now_ms, receipt.as_str())?;
                 }
@@ -197,17 +198,19 @@ impl Queue for SqliteQueue {
         check_receive(max, visibility, wait)?;
         let until = Instant::now() + wait;
         loop {
+            // It wakes the next waiting receiver when there may be more, and also when this future is dropped here: then
+            // somebody else must look at what woke this one.
+            let pass_on = PassOn(&self.inner.wake);
             match self.lease(max, visibility).await? {
-                Poll::Leased(leased) => {
-                    // There may be more for the next waiting receiver.
-                    self.inner.wake.notify_one();
-                    return Ok(leased.deliver());
-                }
-                Poll::Empty { .. } if Instant::now() >= until => return Ok(Vec::new()),
+                Poll::Leased(leased) => return Ok(leased.deliver()),
                 Poll::Empty {
                     version,
                     next_lease_end,
                 } => {
+                    pass_on.keep();
+                    if Instant::now() >= until {
+                        return Ok(Vec::new());
+                    }
                     self.something_may_have_come(version, next_lease_end, until)
                         .await?;
                 }
@@ -275,6 +278,21 @@ enum Poll {
         version: i64,
         next_lease_end: Option<i64>,
     },
+}
+
+/// Passes a wake-up on when dropped.
+struct PassOn<'a>(&'a Notify);
+
+impl PassOn<'_> {
+    fn keep(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for PassOn<'_> {
+    fn drop(&mut self) {
+        self.0.notify_one();
+    }
 }
 
 /// Leased bodies on their way to the receiver. When the receiver went away, they go back to the queue, so that a

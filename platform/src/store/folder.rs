@@ -18,6 +18,7 @@ use super::{
     key::{Key, parse_prefix},
     listing,
 };
+use crate::private::make_folder;
 
 /// Holds what is not an object: locks and unfinished writes. No key can begin with a dot.
 const INTERNAL: &str = ".trunkline";
@@ -38,7 +39,7 @@ const LOCKS: u8 = 64;
 /// - Unfinished writes of processes that died are removed when a store is opened. Each process keeps its own under a
 ///   folder with a locked file in it, so that nobody's living writes are swept away.
 ///
-/// The etag is the SHA-256 of the bytes. Empty folders stay when their last object is deleted.
+/// The etag is the SHA-256 of the bytes. Folders that the store makes are for this user only (mode 0700). Empty folders stay when their last object is deleted.
 #[derive(Debug, Clone)]
 pub struct FolderStore {
     inner: Arc<Inner>,
@@ -196,8 +197,9 @@ impl Inner {
         let internal = root.join(INTERNAL);
         let locks = internal.join("locks");
         let all_unfinished = internal.join("unfinished");
-        fs::create_dir_all(&locks)?;
-        fs::create_dir_all(&all_unfinished)?;
+        make_folder(root)?;
+        make_folder(&locks)?;
+        make_folder(&all_unfinished)?;
         let root = root.canonicalize()?;
         // Under this lock nobody is between making its folder and locking the file in it.
         let opening = File::options()
@@ -296,7 +298,7 @@ fn sweep(all_unfinished: &Path) -> io::Result<()> {
 }
 
 fn make_folder_of(path: &Path) -> io::Result<()> {
-    path.parent().map_or(Ok(()), fs::create_dir_all)
+    path.parent().map_or(Ok(()), make_folder)
 }
 
 /// `NotADirectory`: an object stands where the key has a folder, so there is no such object.

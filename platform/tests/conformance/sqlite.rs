@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use platform::{
     clock::ManualClock,
-    queue::{Queue, QueueError, SqliteQueue},
+    queue::{DEAD_RETENTION, Depth, MAX_RECEIVES, Queue, QueueError, RETENTION, SqliteQueue},
 };
 
 use crate::{queue::Fixture, suite};
@@ -113,6 +113,40 @@ async fn a_waiting_receive_gets_a_body_when_its_lease_ends() {
         clock.advance(lease);
     });
     assert_eq!(received.unwrap().remove(0).receive_count, 2);
+}
+
+#[tokio::test]
+async fn what_nobody_wants_is_forgotten_in_the_end() {
+    let fixture = sqlite().await;
+    let (queue, lease) = (&fixture.queue, Duration::from_secs(9));
+    queue.send("poison", "1", "body").await.unwrap();
+    for _ in 0..MAX_RECEIVES {
+        queue.receive(1, lease, Duration::ZERO).await.unwrap();
+        fixture.clock.advance(lease);
+    }
+    queue.send("unwanted", "1", "body").await.unwrap();
+    queue.receive(1, lease, Duration::ZERO).await.unwrap();
+    assert_eq!(
+        queue.depth().await.unwrap(),
+        Depth {
+            visible: 0,
+            in_flight: 1,
+            dead: 1
+        }
+    );
+    fixture.clock.advance(RETENTION);
+    assert!(queue.receive(1, lease, Duration::ZERO).await.unwrap().is_empty());
+    assert_eq!(
+        queue.depth().await.unwrap(),
+        Depth {
+            visible: 0,
+            in_flight: 0,
+            dead: 1
+        }
+    );
+    fixture.clock.advance(DEAD_RETENTION);
+    queue.receive(1, lease, Duration::ZERO).await.unwrap();
+    assert_eq!(queue.depth().await.unwrap(), Depth::default());
 }
 
 #[tokio::test]
