@@ -4,12 +4,16 @@
 //! into a [`WebhookEvent`]; the shapes on the wire are private to this module.
 
 mod model;
+mod names;
 mod parse;
 mod wire;
 
 pub use model::{
-    AgentJob, AgentJobStatus, Attributes, DisconnectReason, Egress, EgressFile, EgressStatus, Event, Ingress,
-    IngressStatus, Metadata, Participant, ParticipantKind, ParticipantRef, Room, RoomEndReason, RoomRef,
-    Track, TrackSource, WebhookEvent, attribute,
+    AgentJob, Attributes, Egress, EgressFile, Event, Ingress, Metadata, Participant, ParticipantRef, Room,
+    RoomRef, Track, WebhookEvent, attribute,
+};
+pub use names::{
+    AgentJobStatus, DisconnectReason, EgressStatus, IngressStatus, ParticipantKind, RoomEndReason,
+    TrackSource,
 };
 pub use parse::{ParseError, ParseFault, parse};

@@ -5,9 +5,10 @@ use serde_json::Value;
 
 use super::{
     model::{
-        AgentJob, AgentJobStatus, Attributes, Egress, EgressFile, EgressStatus, Event, Ingress,
-        IngressStatus, Participant, ParticipantKind, ParticipantRef, Room, Track, TrackSource, WebhookEvent,
+        AgentJob, Attributes, Egress, EgressFile, Event, Ingress, Participant, ParticipantRef, Room, Track,
+        WebhookEvent,
     },
+    names::{AgentJobStatus, EgressStatus, IngressStatus, ParticipantKind, TrackSource},
     wire,
 };
 use crate::IdError;

@@ -131,9 +131,7 @@ impl Seen {
                 );
             }
             Err(refusal @ (Refusal::Deliver(_) | Refusal::Timeout)) => {
-                let cause = std::error::Error::source(refusal)
-                    .map(ToString::to_string)
-                    .unwrap_or_default();
+                let cause = causes(refusal);
                 tracing::warn!(id, event, call_id = call, outcome = "failed", reason = %refusal, cause, ms, "webhook");
             }
             Err(refusal) => {
@@ -141,4 +139,10 @@ impl Seen {
             }
         }
     }
+}
+
+/// What lies behind an error, down to the root.
+fn causes(error: &dyn std::error::Error) -> String {
+    let chain = std::iter::successors(error.source(), |cause| cause.source());
+    events::mask_digits(&chain.map(ToString::to_string).collect::<Vec<_>>().join(": "))
 }

@@ -1,8 +1,9 @@
 //! What is refused, by whom it has to be cured, and what is not.
 
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use crate::sender::{Function, KEY, SECRET, Webhook, claims_for, sample, token_of};
+use crate::sender::{Function, KEY, SECRET, Webhook, claims_for, keys, sample, token_of};
 
 const NOW_S: i64 = 1_795_196_401;
 
@@ -192,4 +193,22 @@ fn futures_chunks(body: &[u8]) -> impl futures_util::Stream<Item = Result<Vec<u8
             .map(|chunk| Ok(chunk.to_vec()))
             .collect::<Vec<_>>(),
     )
+}
+
+proptest! {
+    #[test]
+    fn no_text_in_place_of_a_token_makes_it_panic(text in any::<String>(), header in "[a-zA-Z0-9_=-]{0,40}") {
+        prop_assert!(keys().check(Some(&text), NOW_S).is_err());
+        let three_parts = format!("{header}.{text}.{header}");
+        prop_assert!(keys().check(Some(&three_parts), NOW_S).is_err());
+    }
+
+    #[test]
+    fn a_token_with_any_one_byte_changed_is_refused(at in any::<prop::sample::Index>(), to in "[a-zA-Z0-9_.-]") {
+        let token = with_claims(|_| {}).authorization.unwrap();
+        let at = at.index(token.len());
+        prop_assume!(token[at..=at] != to);
+        let changed = format!("{}{to}{}", &token[..at], &token[at + 1..]);
+        prop_assert!(keys().check(Some(&changed), NOW_S).is_err());
+    }
 }
