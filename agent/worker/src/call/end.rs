@@ -1,0 +1,79 @@
+//! How a call ended, in the record's words.
+
+use events::Outcome;
+use livekit::DisconnectReason;
+
+/// What ended the call, as the call's actor saw it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum End {
+    /// The caller left the room.
+    CallerLeft {
+        /// The gateway gave up because no agent answered in time.
+        no_agent: bool,
+    },
+    /// Nobody came into the room.
+    NobodyCame,
+    /// The caller of a call that was taken over is in the room no more, or is not heard any more.
+    CallerLost,
+    /// The agent said goodbye, as its dialogue meant it to.
+    Goodbye,
+    /// The agent gave up: the caller was silent for too long, or the longest duration was reached.
+    GaveUp,
+    /// The conversation could not go on.
+    Broken(String),
+    /// This agent was put out of the room.
+    PutOut(DisconnectReason),
+    /// The process is told to stop now.
+    Stopped,
+    /// The claim is lost: the heir goes on, and nothing is written.
+    Fenced,
+}
+
+impl End {
+    /// The record's outcome; `answered`: the phone had been answered.
+    pub(crate) fn outcome(&self, answered: bool) -> Outcome {
+        match self {
+            Self::CallerLeft { no_agent: true } => Outcome::NoAgent,
+            Self::CallerLeft { no_agent: false } if answered => Outcome::CallerHungUp,
+            Self::CallerLeft { no_agent: false } | Self::NobodyCame => Outcome::Cancelled,
+            Self::Goodbye => Outcome::Completed,
+            Self::GaveUp => Outcome::AgentHungUp,
+            Self::Broken(reason) => Outcome::Failed {
+                reason: reason.clone(),
+            },
+            // The room was deleted, or this agent removed, by an operator: the call did not end by itself.
+            Self::PutOut(reason) => Outcome::Failed {
+                reason: format!("the agent was put out: {reason:?}"),
+            },
+            Self::CallerLost | Self::Stopped | Self::Fenced => Outcome::Interrupted,
+        }
+    }
+
+    /// Whether the room is to be deleted, which hangs up whatever phone is still in it.
+    pub(crate) fn ends_the_room(&self) -> bool {
+        !matches!(self, Self::Fenced | Self::Stopped)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_caller_who_leaves_has_cancelled_before_and_hung_up_after_the_answer() {
+        let left = End::CallerLeft { no_agent: false };
+        assert_eq!(left.outcome(false), Outcome::Cancelled);
+        assert_eq!(left.outcome(true), Outcome::CallerHungUp);
+        assert_eq!(
+            End::CallerLeft { no_agent: true }.outcome(false),
+            Outcome::NoAgent
+        );
+    }
+
+    #[test]
+    fn a_worker_that_lost_the_call_leaves_the_room_to_its_heir() {
+        assert!(!End::Fenced.ends_the_room());
+        assert!(!End::Stopped.ends_the_room());
+        assert!(End::Goodbye.ends_the_room());
+    }
+}

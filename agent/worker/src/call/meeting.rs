@@ -1,0 +1,279 @@
+//! The actor of one call: it hears the room and the conversation, and decides when the call is over.
+
+use std::{sync::Arc, time::Duration};
+
+use events::Step;
+use livekit::{
+    DisconnectReason,
+    prelude::{RemoteAudioTrack, RoomEvent},
+};
+use pipeline::{
+    Conversation, ConversationEvent, ConversationReport, EarshotDetector, EndReason, RecordingPolicy,
+};
+use tokio::{
+    sync::mpsc,
+    task::JoinSet,
+    time::{Instant, sleep_until, timeout},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Call, End,
+    observe::Observer,
+    presence::{Change, Presence},
+    room::{AgentRoom, heard_channel, listen},
+};
+use crate::{Agent, progress::JournalError, recording::Recorder};
+
+/// How long the agent waits in the room for a caller.
+const CALLER_LIMIT: Duration = Duration::from_secs(30);
+/// How long an agent that has taken a call over waits to hear its caller: livekit-server takes some 20 s to notice that the process on
+/// the other side has died.
+const HEIR_LIMIT: Duration = Duration::from_secs(30);
+/// News of the conversation that may wait while the store is written.
+const WAITING_EVENTS: usize = 256;
+/// How long a cancelled conversation may take to end.
+const END_LIMIT: Duration = Duration::from_secs(3);
+
+/// A call in its room.
+pub(super) struct Meeting<'a> {
+    call: &'a mut Call,
+    agent: Arc<Agent>,
+    room: AgentRoom,
+    presence: Presence,
+    observer: Observer,
+    heard: (mpsc::Sender<Vec<i16>>, Option<mpsc::Receiver<Vec<i16>>>),
+    track: Option<RemoteAudioTrack>,
+    /// Cancelled by the first sound from the caller.
+    flows: CancellationToken,
+    /// Ends the conversation and the listening.
+    cancel: CancellationToken,
+    listeners: JoinSet<()>,
+    talk: JoinSet<ConversationReport>,
+    news: (mpsc::Sender<ConversationEvent>, mpsc::Receiver<ConversationEvent>),
+    recorder: Option<Recorder>,
+    /// Until when the caller must have come, or, after a takeover, must be heard.
+    patience: Instant,
+}
+
+impl<'a> Meeting<'a> {
+    pub(super) fn new(call: &'a mut Call, agent: Arc<Agent>, room: AgentRoom) -> Self {
+        let (heard, waiting) = heard_channel();
+        let now = call.setup.now();
+        let limit = if call.generation > 1 {
+            HEIR_LIMIT
+        } else {
+            CALLER_LIMIT
+        };
+        Self {
+            call,
+            agent,
+            room,
+            presence: Presence::default(),
+            observer: Observer::new(now),
+            heard: (heard, Some(waiting)),
+            track: None,
+            flows: CancellationToken::new(),
+            cancel: CancellationToken::new(),
+            listeners: JoinSet::new(),
+            talk: JoinSet::new(),
+            news: mpsc::channel(WAITING_EVENTS),
+            recorder: None,
+            patience: Instant::now() + limit,
+        }
+    }
+
+    /// Runs until the call is over.
+    pub(super) async fn run(&mut self) -> End {
+        for change in self.presence.look(&self.room.room) {
+            if let Some(end) = self.change(change).await {
+                return end;
+            }
+        }
+        loop {
+            let waits = !self.talks();
+            // Every arm is cancel-safe: nothing is taken from a queue, a task set or a timer by an arm that loses.
+            let end = tokio::select! {
+                biased;
+                () = self.call.fenced.cancelled() => Some(End::Fenced),
+                () = self.call.hard.cancelled() => Some(End::Stopped),
+                event = self.room.events.recv() => match event {
+                    Some(event) => self.changes(event).await,
+                    None => Some(End::PutOut(DisconnectReason::UnknownReason)),
+                },
+                Some(news) = self.news.1.recv() => self.observe(news).await,
+                Some(report) = self.talk.join_next() => Some(self.talked(report)),
+                () = self.flows.cancelled(), if waits && self.presence.answered() => self.begin_to_talk(),
+                () = sleep_until(self.patience), if waits => Some(self.out_of_patience()),
+            };
+            if let Some(end) = end {
+                tracing::info!(?end, "the call is over");
+                return end;
+            }
+        }
+    }
+
+    /// Ends the conversation and the recording; the room is handed back.
+    pub(super) async fn close(mut self, end: &End) -> AgentRoom {
+        self.cancel.cancel();
+        while let Ok(Some(report)) = timeout(END_LIMIT, self.talk.join_next()).await {
+            let _ = self.talked(report);
+        }
+        self.talk.shutdown().await;
+        self.listeners.shutdown().await;
+        if let Some(recorder) = self.recorder.take() {
+            let ms = recorder.finish().await;
+            Observer::recorded(self.call.journal.record_mut(), ms);
+        }
+        if matches!(end, End::CallerLeft { .. }) {
+            self.call.journal.step(Step::CallerLeft, self.call.setup.now());
+        }
+        self.room
+    }
+
+    fn talks(&self) -> bool {
+        self.heard.1.is_none()
+    }
+
+    async fn changes(&mut self, event: RoomEvent) -> Option<End> {
+        for change in self.presence.on(event) {
+            if let Some(end) = self.change(change).await {
+                return Some(end);
+            }
+        }
+        None
+    }
+
+    async fn change(&mut self, change: Change) -> Option<End> {
+        match change {
+            Change::CallerJoined(participant) => {
+                Observer::caller(self.call.journal.record_mut(), &participant);
+                self.write().await
+            }
+            Change::Track(track) => {
+                self.track = Some(track);
+                // An heir listens first: only a caller who can be heard is spoken to.
+                if self.talks() || self.call.generation > 1 {
+                    self.listen();
+                }
+                None
+            }
+            Change::Answered => {
+                let now = self.call.setup.now();
+                let is_first = self.call.journal.record().answered_at.is_none();
+                if is_first {
+                    self.call.journal.record_mut().answered_at = Some(now);
+                    self.call.journal.step(Step::Answered, now);
+                }
+                if self.call.generation == 1
+                    && let Some(end) = self.begin_to_talk()
+                {
+                    return Some(end);
+                }
+                self.write().await
+            }
+            Change::CallerLeft { no_agent } if self.call.generation > 1 && !self.talks() && !no_agent => {
+                Some(End::CallerLost)
+            }
+            Change::CallerLeft { no_agent } => Some(End::CallerLeft { no_agent }),
+            Change::Closed(DisconnectReason::DuplicateIdentity) => Some(End::Fenced),
+            Change::Closed(reason) => Some(End::PutOut(reason)),
+        }
+    }
+
+    fn listen(&mut self) {
+        if let Some(track) = self.track.take() {
+            let (heard, flows) = (self.heard.0.clone(), self.flows.clone());
+            self.listeners
+                .spawn(listen(track, heard, flows, self.cancel.clone()));
+        }
+    }
+
+    /// Starts the conversation, once.
+    fn begin_to_talk(&mut self) -> Option<End> {
+        let heard = self.heard.1.take()?;
+        let mut profile = self.agent.profile.clone();
+        if self.call.generation > 1 {
+            // The caller has heard the greeting, and the recording goes on where its gate was open.
+            profile.greeting = None;
+            if self.call.journal.record().recording.is_some() {
+                profile.recording = RecordingPolicy::Always;
+            }
+        }
+        let tap = self.recorder(profile.recording);
+        let setup = pipeline::Setup {
+            profile: Arc::new(profile),
+            stt: self.agent.stt.clone(),
+            llm: self.agent.llm.clone(),
+            tts: self.agent.tts.clone(),
+            phrases: self.agent.phrases.clone(),
+            detector: Box::new(EarshotDetector::default()),
+            heard,
+            audio_out: Box::new(self.room.speaker.clone()),
+            tap,
+            events: self.news.0.clone(),
+            cancel: self.cancel.clone(),
+        };
+        let conversation = match Conversation::new(setup) {
+            Ok(conversation) => conversation,
+            Err(error) => return Some(End::Broken(error.to_string())),
+        };
+        self.observer
+            .began(self.call.setup.now(), self.call.journal.record());
+        self.talk.spawn(conversation.run());
+        self.listen();
+        None
+    }
+
+    fn recorder(&mut self, policy: RecordingPolicy) -> Option<Box<dyn pipeline::Tap>> {
+        if policy == RecordingPolicy::Off {
+            return None;
+        }
+        let key = events::keys::recording(self.call.job.created_at, &self.call.job.call);
+        let store = self.call.setup.terms.store.clone();
+        let (recorder, tap) = Recorder::start(store, key, self.call.generation, &self.call.tasks);
+        self.recorder = Some(recorder);
+        Some(Box::new(tap))
+    }
+
+    async fn observe(&mut self, news: ConversationEvent) -> Option<End> {
+        let policy = self.agent.profile.recording;
+        let is_kept = self.observer.on(&mut self.call.journal, &news, policy);
+        if is_kept { self.write().await } else { None }
+    }
+
+    /// Writes the progress; the end of the call when it is another worker's.
+    async fn write(&mut self) -> Option<End> {
+        match self.call.write_journal().await {
+            Ok(()) => None,
+            Err(JournalError::Lost) => Some(End::Fenced),
+            Err(JournalError::Store(error)) => {
+                tracing::error!(%error, "the call's progress was not written; the next step writes it");
+                None
+            }
+        }
+    }
+
+    fn talked(&mut self, report: Result<ConversationReport, tokio::task::JoinError>) -> End {
+        let Ok(report) = report else {
+            return End::Broken("the conversation's task has panicked or was aborted".to_owned());
+        };
+        self.observer.reported(self.call.journal.record_mut(), &report);
+        match report.reason {
+            EndReason::AgentEnded => End::Goodbye,
+            EndReason::Idle => End::GaveUp,
+            EndReason::CallerGone => End::CallerLeft { no_agent: false },
+            EndReason::ProvidersFailed => End::Broken("providers failed too often".to_owned()),
+            EndReason::AudioOutFailed => End::Broken("the agent's audio had nowhere to go".to_owned()),
+            EndReason::Cancelled => End::Stopped,
+        }
+    }
+
+    fn out_of_patience(&self) -> End {
+        if self.call.generation > 1 {
+            End::CallerLost
+        } else {
+            End::NobodyCame
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! One call: the agent joins the room, holds the conversation and leaves.
+
+mod end;
+mod meeting;
+mod observe;
+mod presence;
+mod room;
+
+use std::{sync::Arc, time::Duration};
+
+use events::{CallJob, CallRecord, Step};
+use platform::{livekit::LiveKitError, store::StoreError};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+pub(crate) use room::JoinError;
+
+use crate::{
+    Agent, Setup,
+    progress::{Journal, JournalError},
+};
+use end::End;
+use meeting::Meeting;
+use room::AgentRoom;
+
+/// How long joining and publishing may take: less than the gateway lets the phone ring, so that another attempt is possible.
+const JOIN_LIMIT: Duration = Duration::from_secs(4);
+/// Attempts to join.
+const JOIN_ATTEMPTS: u32 = 2;
+/// What the agent said last is on its way to the phone for about so long after it has left this process.
+const LAST_WORDS: Duration = Duration::from_millis(300);
+
+/// Why a call could not be served. The job goes back, so that another worker, or this one, tries again.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CallError {
+    /// The job names a profile that this worker does not have.
+    #[error("this worker has no profile {0:?}; add it to `agents` of its configuration")]
+    NoProfile(String),
+    /// The room could not be joined.
+    #[error(transparent)]
+    Join(#[from] JoinError),
+    /// LiveKit's API did not do what it was asked.
+    #[error("LiveKit's API: {0}")]
+    LiveKit(#[from] LiveKitError),
+    /// The store did not do what it was asked.
+    #[error("the store: {0}")]
+    Store(#[from] StoreError),
+    /// The call belongs to another worker.
+    #[error("the call belongs to another worker")]
+    Lost,
+}
+
+impl From<JournalError> for CallError {
+    fn from(error: JournalError) -> Self {
+        match error {
+            JournalError::Lost => Self::Lost,
+            JournalError::Store(error) => Self::Store(error),
+        }
+    }
+}
+
+/// A call that this worker owns, with all that it needs.
+pub(crate) struct Call {
+    pub(crate) setup: Arc<Setup>,
+    pub(crate) job: CallJob,
+    /// Above 1 the call was taken over from a worker that is gone.
+    pub(crate) generation: u64,
+    pub(crate) journal: Journal,
+    /// Cancelled when the call is another worker's.
+    pub(crate) fenced: CancellationToken,
+    /// Cancelled when the process is to stop now.
+    pub(crate) hard: CancellationToken,
+    pub(crate) tasks: TaskTracker,
+}
+
+impl Call {
+    /// Serves the call to its end and returns its record, not yet written.
+    pub(crate) async fn run(mut self) -> Result<CallRecord, CallError> {
+        let name = &self.job.profile.name;
+        let agent = self.setup.agents.get(name).cloned();
+        let agent = agent.ok_or_else(|| CallError::NoProfile(name.as_str().to_owned()))?;
+        if agent.hash != self.job.profile.hash {
+            tracing::warn!(
+                profile = name.as_str(),
+                "the profile has changed since the job was made"
+            );
+        }
+        let room = self.join().await?;
+        let now = self.setup.now();
+        self.journal.step(Step::AgentJoined, now);
+        self.journal.step(Step::TrackPublished, now);
+        let (end, room) = if self.is_the_calls_room(&room) {
+            self.write_journal().await?;
+            self.meet(agent, room).await
+        } else {
+            tracing::warn!("the room is another call's by now");
+            (End::CallerLost, room)
+        };
+        self.conclude(&end, &room).await
+    }
+
+    /// The same room, not one that this join has made or that came later under the same name.
+    fn is_the_calls_room(&self, room: &AgentRoom) -> bool {
+        room.room
+            .maybe_sid()
+            .is_none_or(|sid| sid.as_str() == self.job.call.as_str())
+    }
+
+    async fn join(&self) -> Result<AgentRoom, CallError> {
+        let identity = format!("agent-{}", self.job.call.as_str());
+        let token = self
+            .setup
+            .livekit
+            .agent_token(self.job.room.as_str(), &identity)?;
+        let mut attempt = 1;
+        loop {
+            match AgentRoom::join(&self.setup.room_url, token.expose(), JOIN_LIMIT).await {
+                Ok(room) => return Ok(room),
+                Err(error) if attempt == JOIN_ATTEMPTS => return Err(error.into()),
+                Err(error) => tracing::warn!(%error, attempt, "trying again"),
+            }
+            attempt += 1;
+        }
+    }
+
+    async fn meet(&mut self, agent: Arc<Agent>, room: AgentRoom) -> (End, AgentRoom) {
+        let mut meeting = Meeting::new(self, agent, room);
+        let end = meeting.run().await;
+        let room = meeting.close(&end).await;
+        (end, room)
+    }
+
+    /// Ends the room, leaves it, and completes the record.
+    async fn conclude(mut self, end: &End, room: &AgentRoom) -> Result<CallRecord, CallError> {
+        if *end == End::Fenced {
+            room.leave().await;
+            return Err(CallError::Lost);
+        }
+        if *end == End::Goodbye {
+            tokio::time::sleep(LAST_WORDS).await;
+        }
+        self.journal.step(Step::Hangup, self.setup.now());
+        if end.ends_the_room() && self.is_the_calls_room(room) {
+            // The phone first, then ourselves: a room that cannot be deleted closes by its departure timeout.
+            if let Err(error) = self.setup.livekit.delete_room(self.job.room.as_str()).await {
+                tracing::warn!(%error, "the room could not be deleted");
+            }
+        }
+        room.leave().await;
+        let record = self.journal.record_mut();
+        record.outcome = end.outcome(record.answered_at.is_some());
+        self.write_journal().await?;
+        Ok(self.journal.record().clone())
+    }
+
+    async fn write_journal(&mut self) -> Result<(), JournalError> {
+        self.journal.write(self.setup.now()).await
+    }
+}

@@ -1,0 +1,160 @@
+//! Folds what the conversation tells into the call's record.
+
+use std::time::Duration;
+
+use events::{
+    CallRecord, Party, Recording, RecordingPolicy as Policy, Speaker, Step, Timestamp, TurnLatency,
+    TurnRecord, keys,
+};
+use livekit::prelude::RemoteParticipant;
+use pipeline::{ConversationEvent, ConversationReport, Latency, RecordingPolicy, SpokenTurn};
+
+use crate::progress::Journal;
+
+/// Knows when the conversation began, in wall-clock time, and what stood in the record before.
+pub(super) struct Observer {
+    began: Timestamp,
+    /// Turns of earlier holders of the call.
+    earlier: Vec<TurnRecord>,
+}
+
+impl Observer {
+    /// An observer of a conversation that has not begun at `now`.
+    pub(super) fn new(now: Timestamp) -> Self {
+        Self {
+            began: now,
+            earlier: Vec::new(),
+        }
+    }
+
+    /// The conversation begins.
+    pub(super) fn began(&mut self, at: Timestamp, record: &CallRecord) {
+        self.began = at;
+        self.earlier.clone_from(&record.turns);
+    }
+
+    /// The caller is in the room: who it is, by LiveKit's attributes of a SIP participant.
+    pub(super) fn caller(record: &mut CallRecord, participant: &RemoteParticipant) {
+        let attributes = participant.attributes();
+        let text = |key: &str| attributes.get(key).filter(|value| !value.is_empty()).cloned();
+        let party = |key: &str| text(key).map(|value| Party::parse(&value, None));
+        record.caller = record.caller.take().or_else(|| party("sip.phoneNumber"));
+        record.called = record.called.take().or_else(|| party("sip.trunkPhoneNumber"));
+        record.trunk = text("sip.trunkID").or(record.trunk.take());
+        record.rule = text("sip.ruleID").or(record.rule.take());
+        record.sip_call = text("sip.callID").or(record.sip_call.take());
+    }
+
+    /// One piece of news; true when it belongs into the record.
+    pub(super) fn on(
+        &self,
+        journal: &mut Journal,
+        news: &ConversationEvent,
+        policy: RecordingPolicy,
+    ) -> bool {
+        match news {
+            ConversationEvent::AgentStarted { is_greeting, at } => {
+                let step = if *is_greeting {
+                    Step::GreetingStarted
+                } else {
+                    Step::AgentTurn
+                };
+                journal.step(step, self.at(*at));
+            }
+            ConversationEvent::Turn(turn) => {
+                let record = self.turn(turn);
+                match turn.speaker {
+                    pipeline::Speaker::User => journal.step(Step::UserTurn, record.ended_at),
+                    pipeline::Speaker::Agent if turn.interrupted => {
+                        journal.step(Step::Interruption, record.ended_at);
+                    }
+                    pipeline::Speaker::Agent => {}
+                }
+                journal.record_mut().turns.push(record);
+            }
+            ConversationEvent::RecordingGateOpened { at } => {
+                let at = self.at(*at);
+                journal.step(Step::RecordingStarted, at);
+                let record = journal.record_mut();
+                let key = keys::recording(record.started_at, &record.call);
+                let policy = named(policy);
+                record.recording.get_or_insert(Recording {
+                    key,
+                    duration_ms: 0,
+                    policy,
+                    gate_opened_at: at,
+                });
+            }
+            ConversationEvent::Failed { stage, reason, .. } => {
+                tracing::warn!(?stage, reason, "a provider failed");
+                return false;
+            }
+            ConversationEvent::Agent { state, .. } => {
+                tracing::debug!(?state, "agent");
+                return false;
+            }
+            ConversationEvent::User { .. }
+            | ConversationEvent::Paused { .. }
+            | ConversationEvent::Resumed { .. }
+            | ConversationEvent::Ended { .. } => return false,
+        }
+        true
+    }
+
+    /// The conversation's own account, which holds every turn, also those whose news did not fit.
+    pub(super) fn reported(&self, record: &mut CallRecord, report: &ConversationReport) {
+        record.turns.clone_from(&self.earlier);
+        record
+            .turns
+            .extend(report.turns.iter().map(|turn| self.turn(turn)));
+        record.turns.sort_by_key(|turn| turn.started_at);
+        if report.lost_events > 0 {
+            tracing::warn!(lost = report.lost_events, "news of the conversation did not fit");
+        }
+    }
+
+    /// The recording is closed.
+    pub(super) fn recorded(record: &mut CallRecord, ms: u64) {
+        if let Some(recording) = &mut record.recording {
+            recording.duration_ms += ms;
+        }
+    }
+
+    fn at(&self, since_began: Duration) -> Timestamp {
+        self.began.plus(since_began)
+    }
+
+    fn turn(&self, turn: &SpokenTurn) -> TurnRecord {
+        TurnRecord {
+            speaker: match turn.speaker {
+                pipeline::Speaker::User => Speaker::Caller,
+                pipeline::Speaker::Agent => Speaker::Agent,
+            },
+            text: turn.text.as_str().into(),
+            started_at: self.at(turn.started_at),
+            ended_at: self.at(turn.ended_at),
+            interrupted: turn.interrupted,
+            latency: latency(&turn.latency),
+        }
+    }
+}
+
+fn latency(latency: &Latency) -> TurnLatency {
+    let ms = |duration: Option<Duration>| duration.map(|d| u32::try_from(d.as_millis()).unwrap_or(u32::MAX));
+    TurnLatency {
+        transcription_delay_ms: ms(latency.transcription_delay),
+        end_of_turn_delay_ms: ms(latency.end_of_turn_delay),
+        llm_ttft_ms: ms(latency.llm_ttft),
+        tts_ttfb_ms: ms(latency.tts_ttfb),
+        e2e_latency_ms: ms(latency.e2e_latency),
+    }
+}
+
+fn named(policy: RecordingPolicy) -> Policy {
+    match policy {
+        RecordingPolicy::Off => Policy::Off,
+        RecordingPolicy::AfterNotice => Policy::AfterNotice,
+        RecordingPolicy::AfterConsent => Policy::AfterConsent,
+        RecordingPolicy::Always => Policy::Always,
+    }
+}

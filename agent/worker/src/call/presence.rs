@@ -1,0 +1,129 @@
+//! Who is in the room: a fold of the SDK's events into the few that a call turns on.
+
+use livekit::{
+    DisconnectReason,
+    participant::ParticipantKind,
+    prelude::{Participant, RemoteAudioTrack, RemoteParticipant, RemoteTrack, Room, RoomEvent},
+};
+
+/// The attribute by which the gateway says how a phone's call ended, where the events alone cannot tell.
+const END_ATTRIBUTE: &str = "trunkline.end";
+/// LiveKit's attribute of a SIP participant: `ringing`, `active`, `hangup`, …
+const STATUS_ATTRIBUTE: &str = "sip.callStatus";
+
+/// What has changed for the call.
+#[derive(Debug)]
+pub(crate) enum Change {
+    /// The caller is in the room.
+    CallerJoined(RemoteParticipant),
+    /// The caller can be heard.
+    Track(RemoteAudioTrack),
+    /// The phone was answered; at once for a caller without a phone.
+    Answered,
+    /// The caller is gone.
+    CallerLeft {
+        /// The gateway gave up because no agent answered in time.
+        no_agent: bool,
+    },
+    /// This agent is out of the room for good.
+    Closed(DisconnectReason),
+}
+
+/// The caller, as far as is known.
+#[derive(Default)]
+pub(crate) struct Presence {
+    caller: Option<RemoteParticipant>,
+    answered: bool,
+    no_agent: bool,
+}
+
+impl Presence {
+    /// Whether the phone was answered.
+    pub(crate) fn answered(&self) -> bool {
+        self.answered
+    }
+
+    /// What is already there when the agent joins.
+    pub(crate) fn look(&mut self, room: &Room) -> Vec<Change> {
+        let mut changes = Vec::new();
+        for participant in room.remote_participants().into_values() {
+            self.joined(&participant, &mut changes);
+            for publication in participant.track_publications().into_values() {
+                if let Some(track) = publication.track() {
+                    self.track(&participant, track, &mut changes);
+                }
+            }
+        }
+        changes
+    }
+
+    /// Takes one event of the room.
+    pub(crate) fn on(&mut self, event: RoomEvent) -> Vec<Change> {
+        let mut changes = Vec::new();
+        match event {
+            RoomEvent::ParticipantConnected(participant) => self.joined(&participant, &mut changes),
+            RoomEvent::TrackSubscribed {
+                track, participant, ..
+            } => {
+                self.joined(&participant, &mut changes);
+                self.track(&participant, track, &mut changes);
+            }
+            RoomEvent::ParticipantAttributesChanged {
+                participant: Participant::Remote(participant),
+                ..
+            } if self.is_caller(&participant) => {
+                self.attributes(&participant, &mut changes);
+            }
+            RoomEvent::ParticipantDisconnected(participant) if self.is_caller(&participant) => {
+                self.attributes(&participant, &mut changes);
+                self.caller = None;
+                changes.push(Change::CallerLeft {
+                    no_agent: self.no_agent,
+                });
+            }
+            RoomEvent::Disconnected { reason } => changes.push(Change::Closed(reason)),
+            _ => {}
+        }
+        changes
+    }
+
+    fn is_caller(&self, participant: &RemoteParticipant) -> bool {
+        self.caller
+            .as_ref()
+            .is_some_and(|caller| caller.sid() == participant.sid())
+    }
+
+    /// The first phone or ordinary participant is the caller; agents, recorders and ingress never are.
+    fn joined(&mut self, participant: &RemoteParticipant, changes: &mut Vec<Change>) {
+        if self.caller.is_some()
+            || !matches!(
+                participant.kind(),
+                ParticipantKind::Sip | ParticipantKind::Standard
+            )
+        {
+            return;
+        }
+        self.caller = Some(participant.clone());
+        changes.push(Change::CallerJoined(participant.clone()));
+        self.attributes(participant, changes);
+    }
+
+    fn track(&self, participant: &RemoteParticipant, track: RemoteTrack, changes: &mut Vec<Change>) {
+        if let (true, RemoteTrack::Audio(track)) = (self.is_caller(participant), track) {
+            changes.push(Change::Track(track));
+        }
+    }
+
+    fn attributes(&mut self, participant: &RemoteParticipant, changes: &mut Vec<Change>) {
+        let attributes = participant.attributes();
+        self.no_agent |= attributes.get(END_ATTRIBUTE).is_some_and(|end| end == "no_agent");
+        let is_phone = participant.kind() == ParticipantKind::Sip;
+        let active = attributes
+            .get(STATUS_ATTRIBUTE)
+            .is_some_and(|status| status == "active");
+        if (active || !is_phone) && !self.answered {
+            self.answered = true;
+            changes.push(Change::Answered);
+        }
+    }
+}

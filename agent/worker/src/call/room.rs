@@ -1,0 +1,183 @@
+//! The agent in the room: joining, its own track, and the caller's audio as 20 ms frames.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use futures_util::StreamExt;
+use livekit::{
+    options::TrackPublishOptions,
+    prelude::*,
+    webrtc::{
+        audio_frame::AudioFrame,
+        audio_source::{AudioSourceOptions, RtcAudioSource, native::NativeAudioSource},
+        audio_stream::native::NativeAudioStream,
+    },
+};
+use pipeline::{AudioOut, AudioOutError, FRAME_SAMPLES, SAMPLE_RATE_HZ};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, timeout_at},
+};
+use tokio_util::sync::CancellationToken;
+
+/// How much speech may wait in the SDK's source, in milliseconds. What waits there is heard after a pause was decided,
+/// unless it is cleared; it only has to bridge the time between two turns of the executor.
+const SOURCE_QUEUE_MS: u32 = 60;
+
+/// Frames that may wait between the room and the conversation: one second.
+const HEARD_FRAMES: usize = 50;
+
+/// Why the agent is not in the room.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum JoinError {
+    /// The SDK could not connect. Another attempt may succeed while the caller waits.
+    #[error("the room could not be joined: {0}")]
+    Connect(#[source] Box<RoomError>),
+    /// The agent's track could not be published, so the phone would ring on.
+    #[error("the agent's track could not be published: {0}")]
+    Publish(#[source] Box<RoomError>),
+    /// Neither worked within the time limit.
+    #[error("the room was not joined within {0:?}")]
+    Timeout(Duration),
+}
+
+/// A joined room with the agent's own track in it.
+pub(crate) struct AgentRoom {
+    pub(crate) room: Arc<Room>,
+    /// The SDK's queue of events has no bound of its own; the call's actor drains it without waiting for anything else.
+    pub(crate) events: mpsc::UnboundedReceiver<RoomEvent>,
+    pub(crate) speaker: Speaker,
+}
+
+impl AgentRoom {
+    /// Joins, then publishes the agent's track, which is what answers the phone.
+    pub(crate) async fn join(url: &str, token: &str, limit: Duration) -> Result<Self, JoinError> {
+        let deadline = Instant::now() + limit;
+        let connect = Room::connect(url, token, RoomOptions::default());
+        let (room, events) = timeout_at(deadline, connect)
+            .await
+            .map_err(|_| JoinError::Timeout(limit))?
+            .map_err(|e| JoinError::Connect(Box::new(e)))?;
+        let source =
+            NativeAudioSource::new(AudioSourceOptions::default(), SAMPLE_RATE_HZ, 1, SOURCE_QUEUE_MS);
+        let track = LocalAudioTrack::create_audio_track("agent", RtcAudioSource::Native(source.clone()));
+        let options = TrackPublishOptions {
+            source: TrackSource::Microphone,
+            ..Default::default()
+        };
+        let participant = room.local_participant();
+        let publish = participant.publish_track(LocalTrack::Audio(track), options);
+        let published = match timeout_at(deadline, publish).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(e)) => Err(JoinError::Publish(Box::new(e))),
+            Err(_) => Err(JoinError::Timeout(limit)),
+        };
+        let joined = Self {
+            room: Arc::new(room),
+            events,
+            speaker: Speaker { source },
+        };
+        match published {
+            Ok(()) => Ok(joined),
+            Err(e) => {
+                joined.leave().await;
+                Err(e)
+            }
+        }
+    }
+
+    /// Leaves the room; bounded, and never an error: whoever leaves has nothing left to do about it.
+    pub(crate) async fn leave(&self) {
+        self.speaker.clear_queue();
+        let deadline = Instant::now() + Duration::from_secs(3);
+        match timeout_at(deadline, self.room.close()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(%error, "the room was already closed"),
+            Err(_) => tracing::warn!("leaving the room took more than 3 s and was given up"),
+        }
+    }
+}
+
+/// The agent's mouth: the SDK's audio source.
+#[derive(Clone)]
+pub(crate) struct Speaker {
+    source: NativeAudioSource,
+}
+
+impl Speaker {
+    fn clear_queue(&self) {
+        self.source.clear_buffer();
+    }
+}
+
+#[async_trait]
+impl AudioOut for Speaker {
+    fn sample_rate_hz(&self) -> u32 {
+        SAMPLE_RATE_HZ
+    }
+
+    async fn write(&mut self, frame: &[i16]) -> Result<(), AudioOutError> {
+        let samples = u32::try_from(frame.len()).unwrap_or(0);
+        let frame = AudioFrame {
+            data: frame.into(),
+            sample_rate: SAMPLE_RATE_HZ,
+            num_channels: 1,
+            samples_per_channel: samples,
+        };
+        let written = self.source.capture_frame(&frame).await;
+        written.map_err(|error| AudioOutError {
+            reason: error.to_string(),
+        })
+    }
+
+    fn clear(&mut self) {
+        self.clear_queue();
+    }
+}
+
+/// Listens to the caller's track: 20 ms frames at [`SAMPLE_RATE_HZ`], until the track, the receiver or the call ends.
+/// `flows` is cancelled by the first sound, silence included, that comes from the caller.
+///
+/// A frame that the conversation is too busy to take is dropped, and counted: late sound is worth less than none.
+pub(crate) async fn listen(
+    track: RemoteAudioTrack,
+    heard: mpsc::Sender<Vec<i16>>,
+    flows: CancellationToken,
+    stop: CancellationToken,
+) {
+    let rate = i32::try_from(SAMPLE_RATE_HZ).unwrap_or(i32::MAX);
+    let mut stream = NativeAudioStream::new(track.rtc_track(), rate, 1);
+    let mut frame = Vec::with_capacity(FRAME_SAMPLES);
+    let mut dropped = 0_u64;
+    loop {
+        let piece = tokio::select! {
+            // Both are cancel-safe: a frame that is not taken stays in the stream's queue.
+            () = stop.cancelled() => break,
+            piece = stream.next() => piece,
+        };
+        let Some(piece) = piece else { break };
+        flows.cancel();
+        for sample in piece.data.iter() {
+            frame.push(*sample);
+            if frame.len() == FRAME_SAMPLES {
+                let full = std::mem::replace(&mut frame, Vec::with_capacity(FRAME_SAMPLES));
+                match heard.try_send(full) {
+                    Ok(()) => {}
+                    Err(mpsc::error::TrySendError::Full(_)) => dropped += 1,
+                    Err(mpsc::error::TrySendError::Closed(_)) => return,
+                }
+            }
+        }
+    }
+    if dropped > 0 {
+        tracing::warn!(
+            dropped,
+            "frames of the caller were dropped: the conversation did not keep up"
+        );
+    }
+}
+
+/// The channel that [`listen`] fills.
+pub(crate) fn heard_channel() -> (mpsc::Sender<Vec<i16>>, mpsc::Receiver<Vec<i16>>) {
+    mpsc::channel(HEARD_FRAMES)
+}

@@ -1,0 +1,108 @@
+//! The heartbeat of one call: renews the claim and the queue's lease, and raises the fence when the call is lost.
+
+use std::{sync::Arc, time::Duration};
+
+use platform::{
+    clock::SharedClock,
+    queue::{Queue, QueueError, Receipt},
+    store::Store,
+};
+use tokio::{
+    task::JoinHandle,
+    time::{Instant, MissedTickBehavior, interval_at, timeout},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::claim::{ClaimError, Claims, Held};
+
+/// What a lease needs to renew itself.
+#[derive(Clone)]
+pub(crate) struct LeaseTerms {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) queue: Arc<dyn Queue>,
+    pub(crate) clock: SharedClock,
+    pub(crate) worker: Arc<str>,
+    /// How long the claim lasts without a renewal.
+    pub(crate) lease: Duration,
+    /// How often it is renewed; at most a third of the lease.
+    pub(crate) heartbeat: Duration,
+}
+
+impl LeaseTerms {
+    pub(crate) fn claims(&self) -> Claims<'_> {
+        Claims {
+            store: self.store.as_ref(),
+            clock: &self.clock,
+            worker: &self.worker,
+            lease: self.lease,
+        }
+    }
+}
+
+/// A running heartbeat.
+pub(crate) struct Lease {
+    /// Cancelled when the call is no longer this worker's. Whoever sees it falls silent, at once and for good.
+    pub(crate) fenced: CancellationToken,
+    stop: CancellationToken,
+    task: JoinHandle<Held>,
+}
+
+impl Lease {
+    /// Starts to renew `held` and `receipt`.
+    pub(crate) fn start(terms: LeaseTerms, held: Held, receipt: Receipt, tasks: &TaskTracker) -> Self {
+        let fenced = CancellationToken::new();
+        let stop = CancellationToken::new();
+        let task = tasks.spawn(beat(terms, held, receipt, fenced.clone(), stop.clone()));
+        Self { fenced, stop, task }
+    }
+
+    /// Ends the heartbeat and hands the claim back; `None` when the call was lost.
+    pub(crate) async fn stop(self) -> Option<Held> {
+        self.stop.cancel();
+        let held = self.task.await.ok()?;
+        (!self.fenced.is_cancelled()).then_some(held)
+    }
+}
+
+async fn beat(
+    terms: LeaseTerms,
+    mut held: Held,
+    receipt: Receipt,
+    fenced: CancellationToken,
+    stop: CancellationToken,
+) -> Held {
+    let mut ticks = interval_at(Instant::now() + terms.heartbeat, terms.heartbeat);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut expires = Instant::now() + terms.lease;
+    loop {
+        tokio::select! {
+            // Both are cancel-safe.
+            () = stop.cancelled() => return held,
+            _ = ticks.tick() => {}
+        }
+        let began = Instant::now();
+        // A renewal that is sent and not answered may have happened: the expiry counts from before it was sent.
+        match timeout(terms.heartbeat, terms.claims().renew(&mut held)).await {
+            Ok(Ok(())) => expires = began + terms.lease,
+            Ok(Err(ClaimError::Lost)) => {
+                tracing::error!("the call was taken by another worker; this one is silent from here on");
+                fenced.cancel();
+                return held;
+            }
+            Ok(Err(ClaimError::Store(error))) => tracing::warn!(%error, "the claim was not renewed"),
+            Err(_) => tracing::warn!("the claim was not renewed: the store did not answer in time"),
+        }
+        if Instant::now() >= expires {
+            tracing::error!("the claim has expired; this worker is silent from here on");
+            fenced.cancel();
+            return held;
+        }
+        match timeout(terms.heartbeat, terms.queue.extend(&receipt, terms.lease)).await {
+            Ok(Ok(())) => {}
+            // The claim decides: whoever is woken by the redelivery finds it held.
+            Ok(Err(QueueError::StaleReceipt)) => tracing::warn!("the queue has handed the job out again"),
+            Ok(Err(error)) => tracing::warn!(%error, "the queue's lease was not renewed"),
+            Err(_) => tracing::warn!("the queue's lease was not renewed in time"),
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! `agent.json`: what the record would say if the worker died this moment.
+//!
+//! Written at every step by the holder of the claim, and by conditional writes, so that a zombie cannot overwrite its
+//! heir. Whoever finds the call without a holder closes it with what is in here.
+
+use std::sync::Arc;
+
+use events::{CallId, CallJob, CallRecord, Outcome, Step, TimelineEntry, Timestamp, keys};
+use platform::store::{ETag, Store, StoreError};
+use serde::{Deserialize, Serialize};
+
+/// The body of `agent.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Progress {
+    /// The fencing token of its writer.
+    pub generation: u64,
+    /// Its writer.
+    pub worker: String,
+    /// The record so far; its outcome is `interrupted` until the call has come to a better end.
+    #[serde(flatten)]
+    pub record: CallRecord,
+}
+
+/// The one owner of a call's progress.
+pub(crate) struct Journal {
+    store: Arc<dyn Store>,
+    key: String,
+    etag: Option<ETag>,
+    progress: Progress,
+}
+
+/// Why the progress was not written.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum JournalError {
+    /// Somebody else has written it: the call is lost. Fall silent; do not retry.
+    #[error("another worker has written the call's progress")]
+    Lost,
+    /// The store does not answer. The next step tries again with all of it.
+    #[error("the call's progress could not be written")]
+    Store(#[from] StoreError),
+}
+
+impl Journal {
+    /// Goes on from what an earlier holder of the claim left, or starts anew.
+    pub(crate) async fn open(
+        store: Arc<dyn Store>,
+        job: &CallJob,
+        generation: u64,
+        worker: &str,
+        now: Timestamp,
+    ) -> Result<Self, StoreError> {
+        let key = keys::agent(job.created_at, &job.call);
+        let found = store.get(&key).await?;
+        // Progress that cannot be read is replaced: it holds nothing that could be gone on from.
+        let left = found
+            .as_ref()
+            .and_then(|object| serde_json::from_slice::<Progress>(&object.bytes).ok());
+        let record = left.map_or_else(|| fresh(job, now), |left| left.record);
+        let progress = Progress {
+            generation,
+            worker: worker.to_owned(),
+            record,
+        };
+        Ok(Self {
+            store,
+            key,
+            etag: found.map(|object| object.etag),
+            progress,
+        })
+    }
+
+    /// What is known so far.
+    pub(crate) fn record(&self) -> &CallRecord {
+        &self.progress.record
+    }
+
+    /// What is known so far, to be changed; [`Journal::write`] makes it stay.
+    pub(crate) fn record_mut(&mut self) -> &mut CallRecord {
+        &mut self.progress.record
+    }
+
+    /// Adds a step, and logs it without any content of the call.
+    pub(crate) fn step(&mut self, step: Step, at: Timestamp) {
+        let since_start_ms = at.ms_since(self.progress.record.started_at);
+        tracing::info!(step = step.as_str(), since_start_ms, "step");
+        self.progress.record.timeline.push(TimelineEntry::new(step, at));
+    }
+
+    /// Writes all of it.
+    pub(crate) async fn write(&mut self, now: Timestamp) -> Result<(), JournalError> {
+        self.progress.record.ended_at = now;
+        let body = serde_json::to_vec(&self.progress).unwrap_or_default().into();
+        let written = match &self.etag {
+            Some(etag) => self.store.put_if_match(&self.key, etag, body).await?,
+            None => self.store.put_if_absent(&self.key, body).await?,
+        };
+        self.etag = Some(written.ok_or(JournalError::Lost)?);
+        Ok(())
+    }
+}
+
+fn fresh(job: &CallJob, now: Timestamp) -> CallRecord {
+    let mut record = CallRecord::new(
+        job.call.clone(),
+        job.room.clone(),
+        Outcome::Interrupted,
+        job.created_at,
+        now,
+    );
+    record.caller.clone_from(&job.caller);
+    record.called.clone_from(&job.called);
+    record.profile = Some(job.profile.clone());
+    record.timeline.clone_from(&job.timeline);
+    record
+}
+
+/// Puts the record, once and for all; false: somebody else has closed the call before.
+pub(crate) async fn close(store: &dyn Store, record: &CallRecord) -> Result<bool, StoreError> {
+    let key = keys::record(record.started_at, &record.call);
+    let mut record = record.clone();
+    record.timeline.sort_by_key(|entry| entry.at);
+    Ok(store.put_if_absent(&key, record.encode().into()).await?.is_some())
+}
+
+/// Whether the call's record is written.
+pub(crate) async fn is_closed(
+    store: &dyn Store,
+    created_at: Timestamp,
+    call: &CallId,
+) -> Result<bool, StoreError> {
+    Ok(store.get(&keys::record(created_at, call)).await?.is_some())
+}
+
+#[cfg(test)]
+mod tests {
+    use platform::store::FolderStore;
+
+    use super::*;
+    use crate::testing::job;
+
+    fn at(ms: i64) -> Timestamp {
+        Timestamp::from_unix_ms(1_795_196_401_568 + ms).unwrap()
+    }
+
+    #[tokio::test]
+    async fn an_heir_goes_on_from_what_was_written_and_the_zombie_cannot_write_any_more() {
+        let folder = tempfile::tempdir().unwrap();
+        let store: Arc<dyn Store> = Arc::new(FolderStore::open(folder.path()).await.unwrap());
+        let mut zombie = Journal::open(store.clone(), &job(), 1, "a", at(0)).await.unwrap();
+        zombie.step(Step::Claimed, at(5));
+        zombie.write(at(5)).await.unwrap();
+
+        let mut heir = Journal::open(store.clone(), &job(), 2, "b", at(20_000))
+            .await
+            .unwrap();
+        assert_eq!(heir.record().timeline.len(), 1);
+        heir.write(at(20_000)).await.unwrap();
+
+        zombie.step(Step::UserTurn, at(20_001));
+        assert!(matches!(zombie.write(at(20_001)).await, Err(JournalError::Lost)));
+        assert_eq!(heir.record().outcome, Outcome::Interrupted);
+    }
+
+    #[tokio::test]
+    async fn a_record_is_put_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = FolderStore::open(folder.path()).await.unwrap();
+        let record = fresh(&job(), at(0));
+        assert!(close(&store, &record).await.unwrap());
+        let other = CallRecord {
+            outcome: Outcome::Completed,
+            ..record.clone()
+        };
+        assert!(!close(&store, &other).await.unwrap());
+        assert!(is_closed(&store, record.started_at, &record.call).await.unwrap());
+    }
+}

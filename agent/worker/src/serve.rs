@@ -1,0 +1,175 @@
+//! One job, from the claim to the closed record.
+
+use std::sync::Arc;
+
+use events::{CallJob, Outcome, Step};
+use platform::{queue::Received, store::StoreError};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    Setup,
+    call::{self, Call},
+    claim::{Attempt, Held},
+    lease::Lease,
+    progress::{self, Journal},
+    recording,
+};
+
+/// Serves `job`. Whatever comes of it, the queue is told: the job is deleted when the call's record is written, and
+/// comes again when it is not.
+pub(crate) async fn job(
+    setup: &Arc<Setup>,
+    job: CallJob,
+    received: &Received,
+    hard: &CancellationToken,
+    tasks: &TaskTracker,
+) {
+    let attempt = match attempt(setup, &job).await {
+        Ok(attempt) => attempt,
+        Err(error) => {
+            tracing::error!(%error, "the call could not be claimed; the job comes again");
+            return;
+        }
+    };
+    match attempt {
+        Attempt::Won(held) => owned(setup, job, received, held, hard, tasks).await,
+        Attempt::Closed => {
+            tracing::debug!("the call is over; the job is dropped");
+            acknowledge(setup, received).await;
+        }
+        Attempt::HeldByOther { for_another } => {
+            tracing::info!(?for_another, "another worker holds the call");
+            let visibility = for_another.max(std::time::Duration::from_millis(100));
+            if let Err(error) = setup.terms.queue.extend(&received.receipt, visibility).await {
+                tracing::debug!(%error, "the job comes again by itself");
+            }
+        }
+    }
+}
+
+async fn attempt(setup: &Setup, job: &CallJob) -> Result<Attempt, StoreError> {
+    if progress::is_closed(setup.terms.store.as_ref(), job.created_at, &job.call).await? {
+        return Ok(Attempt::Closed);
+    }
+    setup.terms.claims().take(job).await
+}
+
+/// The call is this worker's.
+async fn owned(
+    setup: &Arc<Setup>,
+    job: CallJob,
+    received: &Received,
+    held: Held,
+    hard: &CancellationToken,
+    tasks: &TaskTracker,
+) {
+    let generation = held.generation();
+    let lease = Lease::start(setup.terms.clone(), held, received.receipt.clone(), tasks);
+    let ended = conversation(setup, &job, generation, &lease, hard, tasks).await;
+    let fenced = lease.fenced.is_cancelled();
+    let Some(mut held) = lease.stop().await else {
+        tracing::warn!("the call was lost to another worker; nothing more is written");
+        return;
+    };
+    match ended {
+        Ok(record) if !fenced => {
+            if let Err(error) = archive(setup, &record, &mut held).await {
+                tracing::error!(%error, "the call could not be closed; the job comes again");
+                return;
+            }
+            acknowledge(setup, received).await;
+        }
+        Ok(_) => {}
+        Err(error) => {
+            tracing::error!(%error, "the call could not be served; the job goes back");
+            if let Err(error) = setup.terms.claims().give_up(&mut held).await {
+                tracing::warn!(%error, "the claim could not be given up; it expires by itself");
+            }
+            if let Err(error) = setup.terms.queue.release(&received.receipt).await {
+                tracing::debug!(%error, "the job comes again by itself");
+            }
+        }
+    }
+}
+
+/// Holds the conversation, or finds that there is none to hold, and returns what is known of the call at its end.
+async fn conversation(
+    setup: &Arc<Setup>,
+    job: &CallJob,
+    generation: u64,
+    lease: &Lease,
+    hard: &CancellationToken,
+    tasks: &TaskTracker,
+) -> Result<events::CallRecord, call::CallError> {
+    let now = setup.now();
+    let store = setup.terms.store.clone();
+    let mut journal = Journal::open(store, job, generation, &setup.name, now).await?;
+    journal.step(Step::Claimed, now);
+    journal.write(now).await?;
+    if !setup.room_is_open(job).await? {
+        tracing::info!(generation, "the room is gone; closing the call");
+        return Ok(gone(setup, &journal, generation));
+    }
+    let call = Call {
+        setup: setup.clone(),
+        job: job.clone(),
+        generation,
+        journal,
+        fenced: lease.fenced.clone(),
+        hard: hard.clone(),
+        tasks: tasks.clone(),
+    };
+    call.run().await
+}
+
+/// The record of a call whose room was gone before an agent of this generation could join.
+fn gone(setup: &Setup, journal: &Journal, generation: u64) -> events::CallRecord {
+    let mut record = journal.record().clone();
+    record.outcome = match (generation, record.answered_at) {
+        (1, None) => Outcome::Cancelled,
+        _ => Outcome::Interrupted,
+    };
+    record.ended_at = setup.now();
+    record
+}
+
+/// A worker that died has left its recording without a length.
+async fn measure_recording(setup: &Setup, record: &mut events::CallRecord) {
+    if let Some(recording) = record
+        .recording
+        .as_mut()
+        .filter(|recording| recording.duration_ms == 0)
+    {
+        recording.duration_ms = recording::length_ms(setup.terms.store.as_ref(), &recording.key).await;
+    }
+}
+
+/// Transcript, record, claim: in this order, so that a crash in between leaves a job that comes again and completes.
+async fn archive(
+    setup: &Setup,
+    record: &events::CallRecord,
+    held: &mut Held,
+) -> Result<(), crate::claim::ClaimError> {
+    let store = setup.terms.store.as_ref();
+    let mut record = record.clone();
+    measure_recording(setup, &mut record).await;
+    if !record.turns.is_empty() {
+        record.transcript = Some(crate::transcript::write(store, &record).await?);
+    }
+    if !progress::close(store, &record).await? {
+        tracing::warn!("the call was closed by somebody else before");
+    }
+    tracing::info!(
+        outcome = record.outcome.kind(),
+        reason = record.outcome.reason(),
+        "call closed"
+    );
+    setup.terms.claims().close(held).await
+}
+
+async fn acknowledge(setup: &Setup, received: &Received) {
+    if let Err(error) = setup.terms.queue.delete(&received.receipt).await {
+        // The next worker finds the record and drops the job.
+        tracing::debug!(%error, "the job was not deleted and comes again");
+    }
+}

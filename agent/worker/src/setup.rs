@@ -1,0 +1,100 @@
+//! What a worker is given.
+
+use std::{collections::HashMap, sync::Arc};
+
+use events::{CallJob, ProfileHash, ProfileName, Timestamp};
+use pipeline::{Phrases, Profile};
+use platform::{
+    clock::SharedClock,
+    livekit::{LiveKit, LiveKitError},
+    queue::Queue,
+    store::Store,
+};
+use providers::{Llm, Stt, Tts};
+
+use crate::lease::LeaseTerms;
+
+/// An agent profile, ready to take calls.
+pub struct Agent {
+    /// What it says and how.
+    pub profile: Profile,
+    /// The hash of its file, to be compared with the job's.
+    pub hash: ProfileHash,
+    /// What it hears with.
+    pub stt: Arc<dyn Stt>,
+    /// What it thinks with.
+    pub llm: Arc<dyn Llm>,
+    /// What it speaks with.
+    pub tts: Arc<dyn Tts>,
+    /// Its fixed sentences, synthesised once for all calls.
+    pub phrases: Phrases,
+}
+
+/// The agents of this worker by the names of their profiles.
+pub type Agents = HashMap<ProfileName, Arc<Agent>>;
+
+/// Everything that a worker needs. Clones of its parts are cheap.
+pub struct Setup {
+    /// The worker's name, as claims and logs show it.
+    pub(crate) name: Arc<str>,
+    /// Calls at the same time.
+    pub(crate) slots: usize,
+    /// The room server, `ws://` or `wss://`.
+    pub(crate) room_url: String,
+    /// The API of the room server.
+    pub(crate) livekit: LiveKit,
+    /// The agents.
+    pub(crate) agents: Agents,
+    pub(crate) terms: LeaseTerms,
+}
+
+/// What a worker shares with the other parts of its process.
+pub struct Shared {
+    /// Where claims, progress, recordings and records go.
+    pub store: Arc<dyn Store>,
+    /// Where jobs come from.
+    pub queue: Arc<dyn Queue>,
+    /// The wall clock.
+    pub clock: SharedClock,
+}
+
+impl Setup {
+    /// `room_url` is the room server, `ws://` or `wss://`. `config` says how many calls there may be at a time, how long a call whose
+    /// worker is silent stays that worker's (`lease`), and how often that is renewed (`heartbeat`).
+    pub fn new(
+        name: &str,
+        room_url: &str,
+        livekit: LiveKit,
+        agents: Agents,
+        shared: Shared,
+        config: &platform::config::Worker,
+    ) -> Self {
+        let name: Arc<str> = name.into();
+        let terms = LeaseTerms {
+            store: shared.store,
+            queue: shared.queue,
+            clock: shared.clock,
+            worker: name.clone(),
+            lease: config.lease,
+            heartbeat: config.heartbeat,
+        };
+        Self {
+            name,
+            slots: config.slots,
+            room_url: room_url.to_owned(),
+            livekit,
+            agents,
+            terms,
+        }
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.terms.clock.now().into()
+    }
+
+    /// Whether the room of this very call is still open: a later room of the same name is another call.
+    pub(crate) async fn room_is_open(&self, job: &CallJob) -> Result<bool, LiveKitError> {
+        let rooms = self.livekit.list_rooms(&[job.room.as_str()]).await?;
+        Ok(rooms.iter().any(|room| room.sid == job.call.as_str()))
+    }
+}

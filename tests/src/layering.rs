@@ -1,0 +1,177 @@
+//! Who may touch whom, read from `cargo metadata`: the table of the rooms is held, not hoped for.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, PackageId};
+
+/// Every room, the rooms that it may touch, and whether it is pure.
+const ROOMS: &[(&str, &[&str], Purity)] = &[
+    ("events", &[], Purity::Pure),
+    ("audio", &[], Purity::Pure),
+    ("turns", &[], Purity::Pure),
+    ("platform", &["events"], Purity::Edge),
+    ("webhook", &["events", "platform"], Purity::Edge),
+    ("libwebrtc", &["audio"], Purity::Edge),
+    ("providers", &["audio"], Purity::Edge),
+    ("pipeline", &["audio", "turns", "providers"], Purity::Edge),
+    (
+        "worker",
+        &[
+            "audio",
+            "events",
+            "platform",
+            "pipeline",
+            "providers",
+            "libwebrtc",
+        ],
+        Purity::Edge,
+    ),
+    ("bus", &[], Purity::Edge),
+    ("sip", &[], Purity::Edge),
+    ("media", &["audio"], Purity::Edge),
+    (
+        "service",
+        &["audio", "bus", "events", "media", "platform", "sip", "libwebrtc"],
+        Purity::Edge,
+    ),
+    ("caller", &["audio", "media"], Purity::Edge),
+    ("dev", &[], Purity::Edge),
+    (
+        "cli",
+        &[
+            "audio",
+            "caller",
+            "dev",
+            "events",
+            "pipeline",
+            "platform",
+            "providers",
+            "service",
+            "webhook",
+            "worker",
+        ],
+        Purity::Edge,
+    ),
+    ("tests", &[], Purity::Edge),
+];
+
+/// What must not be reachable from a pure room, through any number of steps.
+const IMPURE: &[&str] = &[
+    "tokio",
+    "async-std",
+    "hyper",
+    "reqwest",
+    "axum",
+    "aws-config",
+    "metrics",
+    "rand",
+    "getrandom",
+    "chrono",
+];
+
+#[derive(PartialEq)]
+enum Purity {
+    Pure,
+    Edge,
+}
+
+fn metadata() -> Metadata {
+    // What is compiled on this platform: for others, cargo would have to download crates that nothing here uses.
+    let host = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
+    MetadataCommand::new()
+        .manifest_path(concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml"))
+        .other_options(vec!["--locked".to_owned(), "--filter-platform".to_owned(), host])
+        .exec()
+        .expect("cargo metadata reads the workspace")
+}
+
+/// The normal and build dependencies of each package, dev-dependencies left out.
+fn normal_dependencies(metadata: &Metadata) -> HashMap<&PackageId, Vec<&PackageId>> {
+    let resolve = metadata.resolve.as_ref().expect("the workspace resolves");
+    resolve
+        .nodes
+        .iter()
+        .map(|node| {
+            let dependencies = node
+                .deps
+                .iter()
+                .filter(|d| d.dep_kinds.iter().any(|k| k.kind == DependencyKind::Normal))
+                .map(|d| &d.pkg)
+                .collect();
+            (&node.id, dependencies)
+        })
+        .collect()
+}
+
+#[test]
+fn every_room_touches_only_the_rooms_it_may() {
+    let metadata = metadata();
+    let rooms: BTreeMap<&str, &[&str]> = ROOMS.iter().map(|(name, may, _)| (*name, *may)).collect();
+    let members = metadata.workspace_packages();
+    let names: BTreeSet<&str> = members.iter().map(|p| p.name.as_str()).collect();
+    assert_eq!(
+        names,
+        rooms.keys().copied().collect(),
+        "a room is missing from the table, or gone from the house"
+    );
+
+    let mut broken = Vec::new();
+    for package in &members {
+        for dependency in package
+            .dependencies
+            .iter()
+            .filter(|d| d.kind == DependencyKind::Normal)
+        {
+            let target = dependency.name.as_str();
+            if names.contains(target) && !rooms[package.name.as_str()].contains(&target) {
+                broken.push(format!("{} must not touch {target}", package.name));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "{broken:#?}");
+}
+
+#[test]
+fn pure_rooms_reach_no_clock_network_or_randomness() {
+    let metadata = metadata();
+    let dependencies = normal_dependencies(&metadata);
+    let mut broken = Vec::new();
+    for (room, _, purity) in ROOMS {
+        if *purity != Purity::Pure {
+            continue;
+        }
+        let package = metadata
+            .workspace_packages()
+            .into_iter()
+            .find(|p| p.name.as_str() == *room);
+        let mut open = vec![&package.expect("the room exists").id];
+        let mut seen = BTreeSet::new();
+        while let Some(id) = open.pop() {
+            if seen.insert(id) {
+                open.extend(dependencies[id].iter().copied());
+            }
+        }
+        for id in seen {
+            let name = metadata[id].name.as_str();
+            if IMPURE.contains(&name) {
+                broken.push(format!("{room} reaches {name}"));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "{broken:#?}");
+}
+
+#[test]
+fn every_room_takes_the_lints_of_the_workspace() {
+    for (room, manifest) in metadata()
+        .workspace_packages()
+        .iter()
+        .map(|p| (&p.name, &p.manifest_path))
+    {
+        let text = std::fs::read_to_string(manifest).expect("the manifest is there");
+        assert!(
+            text.contains("[lints]\nworkspace = true"),
+            "{room} has its own lints"
+        );
+    }
+}
