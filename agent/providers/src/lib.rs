@@ -1,7 +1,29 @@
 //! STT, LLM and TTS: the ports that a conversation speaks to, and an adapter per provider.
+//!
+//! # The calling contract
+//!
+//! - [`Registry::build`] makes the three providers of an agent by their names; a conversation knows only the ports
+//!   [`Stt`], [`Llm`] and [`Tts`]. The providers hold nothing of a call and serve any number of calls at once.
+//! - Dropping a future or a stream cancels its request, and kills its process.
+//! - Every adapter has limits on time, input and output of its own. [`ProviderError`] says whether asking again can
+//!   help; no adapter asks again by itself.
+//! - A process that uses HTTP installs its TLS provider first.
+//!
+//! # What never happens
+//!
+//! No key, prompt or word of a call stands in a log, an error, a `Debug` output or a list of processes. No adapter reads
+//! the environment.
 
+#![warn(missing_docs)]
+
+pub mod dialogue;
+mod fault;
+mod language;
+pub mod offline;
 mod ports;
 
+pub use dialogue::{Dialogue, Scripted};
+pub use fault::{Fault, Faults};
 pub use ports::{
     Action, ChatRequest, Llm, LlmEvent, Message, ProviderError, Role, SpeechRequest, Stt, Transcript, Tts,
 };

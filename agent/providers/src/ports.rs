@@ -9,16 +9,36 @@ use futures_util::stream::BoxStream;
 pub enum ProviderError {
     /// Network trouble, a 429 or a 5xx: the same request may succeed later.
     #[error("{provider}: {reason} (may succeed later)")]
-    Unavailable { provider: &'static str, reason: String },
+    Unavailable {
+        /// The adapter's name.
+        provider: &'static str,
+        /// What happened. Holds no key and no word of the call.
+        reason: String,
+    },
     /// The provider understood and refused: wrong key, unknown model or voice. Asking again cannot help.
     #[error("{provider}: {reason} (refused; check the profile's providers and their keys)")]
-    Refused { provider: &'static str, reason: String },
+    Refused {
+        /// The adapter's name.
+        provider: &'static str,
+        /// What was refused and, where it is known, the cure. Holds no key and no word of the call.
+        reason: String,
+    },
     /// The answer could not be read.
     #[error("{provider}: unreadable answer: {reason}")]
-    Protocol { provider: &'static str, reason: String },
+    Protocol {
+        /// The adapter's name.
+        provider: &'static str,
+        /// What was not understood. Holds no key and no word of the call.
+        reason: String,
+    },
     /// Nothing came within the provider's time limit.
     #[error("{provider}: no answer within {after:?}")]
-    Timeout { provider: &'static str, after: std::time::Duration },
+    Timeout {
+        /// The adapter's name.
+        provider: &'static str,
+        /// The limit that was reached.
+        after: std::time::Duration,
+    },
 }
 
 impl ProviderError {
@@ -61,14 +81,18 @@ pub trait Stt: Send + Sync {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
+    /// The caller.
     User,
+    /// The agent.
     Assistant,
 }
 
 /// One message of the history: what was heard from, or played to, the caller. Redacted in `Debug`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Message {
+    /// Who said it.
     pub role: Role,
+    /// The words.
     pub text: String,
 }
 
@@ -78,8 +102,8 @@ impl std::fmt::Debug for Message {
     }
 }
 
-/// What a language model is asked.
-#[derive(Debug, Clone)]
+/// What a language model is asked. Redacted in `Debug`.
+#[derive(Clone)]
 pub struct ChatRequest {
     /// The profile's prompt.
     pub system: String,
@@ -89,6 +113,15 @@ pub struct ChatRequest {
     pub language: String,
 }
 
+impl std::fmt::Debug for ChatRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ChatRequest")
+            .field("messages", &self.messages)
+            .field("language", &self.language)
+            .finish_non_exhaustive()
+    }
+}
+
 /// What a language model may ask for besides speech.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
@@ -96,25 +129,37 @@ pub enum Action {
     EndCall,
 }
 
-/// One piece of a streamed reply.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// One piece of a streamed reply. Redacted in `Debug`.
+#[derive(Clone, PartialEq, Eq)]
 pub enum LlmEvent {
     /// The next piece of text, as it came; sentences are cut by the pipeline.
     Text(String),
+    /// Something to be done, once.
     Action(Action),
+}
+
+impl std::fmt::Debug for LlmEvent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Text(text) => write!(f, "Text({} chars)", text.chars().count()),
+            Self::Action(action) => write!(f, "Action({action:?})"),
+        }
+    }
 }
 
 /// A language model.
 pub trait Llm: Send + Sync {
+    /// The adapter's name, as it stands in metrics and reports.
     fn name(&self) -> &'static str;
 
     /// Streams a reply. The stream ends after the last piece; dropping it cancels the request.
     fn chat(&self, request: ChatRequest) -> BoxStream<'static, Result<LlmEvent, ProviderError>>;
 }
 
-/// One sentence to be spoken.
-#[derive(Debug, Clone)]
+/// One sentence to be spoken. Redacted in `Debug`.
+#[derive(Clone)]
 pub struct SpeechRequest {
+    /// The words.
     pub text: String,
     /// The provider's own name of a voice; empty: its default for the language.
     pub voice: String,
@@ -122,8 +167,19 @@ pub struct SpeechRequest {
     pub language: String,
 }
 
+impl std::fmt::Debug for SpeechRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SpeechRequest")
+            .field("chars", &self.text.chars().count())
+            .field("voice", &self.voice)
+            .field("language", &self.language)
+            .finish()
+    }
+}
+
 /// Text to speech.
 pub trait Tts: Send + Sync {
+    /// The adapter's name, as it stands in metrics and reports.
     fn name(&self) -> &'static str;
 
     /// The rate of the samples that [`Tts::synthesize`] yields, in hertz.
