@@ -1,1 +1,28 @@
-//! SIP calls bridged to LiveKit rooms.
+//! SIP calls bridged to LiveKit rooms: what livekit-sip does for inbound calls, and what it leaves out.
+//!
+//! # One call, from INVITE to BYE
+//!
+//! [`Gateway`] takes each call of the SIP stack and gives it a task of its own (`call`). The task asks LiveKit over the bus for the trunk
+//! (`call::trunk`: digest, refusals) and for the dispatch rule, negotiates the media, joins the room as a participant of kind SIP
+//! (`room`), and publishes the caller's track. From then on a pure machine (`call::machine`) decides: 200 when an agent is heard, 480 when
+//! none comes, the end when the agent is gone for good. The `bridge` carries the sound and the digits.
+//!
+//! # Contract
+//!
+//! - [`Gateway::start`] fails or serves; [`Gateway::failed`] resolves when the SIP stack has died under it.
+//! - A call's end releases all that it held: room left, RTP port closed, tasks ended, dialog removed.
+//! - The gateway holds no state beyond its calls: no routing, no credentials, no records. It never sees the agent's process: agents are
+//!   participants of a room.
+//! - Logs carry a step and ids, no number, name or room name.
+
+mod attributes;
+mod bridge;
+mod call;
+mod config;
+mod gateway;
+mod room;
+mod token;
+
+pub use call::machine::EndReason;
+pub use config::{ConfigError, GatewayConfig, Timeouts};
+pub use gateway::{Gateway, GatewayStats, StartError};

@@ -1,0 +1,95 @@
+//! The queue between a track's frames, which come on the engine's clock, and our ticks.
+
+use std::collections::VecDeque;
+
+/// Frames that wait before a track is begun, so that a late one leaves no gap: 40 ms.
+const START_FRAMES: usize = 2;
+/// Frames that may wait. Beyond them the oldest go, down to [`START_FRAMES`]: a delay once gained would stay for good.
+const MAX_FRAMES: usize = 8;
+
+/// One track's sound on its way to the phone.
+#[derive(Debug)]
+pub(super) struct Playout {
+    samples: VecDeque<i16>,
+    frame_samples: usize,
+    playing: bool,
+}
+
+impl Playout {
+    pub(super) fn new(frame_samples: usize) -> Self {
+        Self {
+            samples: VecDeque::with_capacity(frame_samples * (MAX_FRAMES + 1)),
+            frame_samples,
+            playing: false,
+        }
+    }
+
+    /// Takes sound of any length.
+    pub(super) fn push(&mut self, samples: &[i16]) {
+        self.samples.extend(samples);
+        if self.samples.len() > self.frame_samples * MAX_FRAMES {
+            let excess = self.samples.len() - self.frame_samples * START_FRAMES;
+            self.samples.drain(..excess);
+        }
+    }
+
+    /// Adds the next 20 ms onto `sum`; nothing while there is too little.
+    pub(super) fn mix_frame_into(&mut self, sum: &mut Vec<i16>) {
+        let needed = if self.playing {
+            self.frame_samples
+        } else {
+            self.frame_samples * START_FRAMES
+        };
+        self.playing = self.samples.len() >= needed;
+        if self.playing {
+            let frame: Vec<i16> = self.samples.drain(..self.frame_samples).collect();
+            audio::mix_into(sum, &frame);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn next(playout: &mut Playout) -> Vec<i16> {
+        let mut sum = Vec::new();
+        playout.mix_frame_into(&mut sum);
+        sum
+    }
+
+    #[test]
+    fn a_track_begins_with_40_ms_in_hand_and_again_after_it_ran_dry() {
+        let mut playout = Playout::new(2);
+        playout.push(&[1, 2]);
+        assert!(next(&mut playout).is_empty());
+        playout.push(&[3]);
+        playout.push(&[4]);
+        assert_eq!(next(&mut playout), [1, 2]);
+        assert_eq!(next(&mut playout), [3, 4]);
+        assert!(next(&mut playout).is_empty());
+        playout.push(&[5, 6]);
+        assert!(next(&mut playout).is_empty());
+        playout.push(&[7, 8]);
+        assert_eq!(next(&mut playout), [5, 6]);
+    }
+
+    #[test]
+    fn delay_does_not_pile_up() {
+        let mut playout = Playout::new(2);
+        for n in 0..9 {
+            playout.push(&[n, n]);
+        }
+        assert_eq!(next(&mut playout), [7, 7]);
+    }
+
+    #[test]
+    fn tracks_are_added_up() {
+        let (mut a, mut b, mut sum) = (Playout::new(1), Playout::new(1), Vec::new());
+        a.push(&[10, 10]);
+        b.push(&[i16::MAX, 0]);
+        a.mix_frame_into(&mut sum);
+        b.mix_frame_into(&mut sum);
+        assert_eq!(sum, [i16::MAX]);
+    }
+}

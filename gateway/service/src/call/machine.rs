@@ -1,0 +1,271 @@
+//! What a joined call does when: pure, with time as an argument.
+//!
+//! After each [`Machine::handle`] or [`Machine::handle_timeout`] the caller takes outputs until there are none, and wakes the machine
+//! at [`Machine::poll_timeout`]. [`Output::End`] is the last output.
+
+use std::collections::{HashSet, VecDeque};
+use std::time::{Duration, Instant};
+
+/// What happens to a joined call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Input {
+    /// An audio track of this participant was subscribed to. Phones (kind SIP) are heard too, but are no agents.
+    Heard { identity: String, is_phone: bool },
+    /// A participant left the room. `deliberate`: by its own will or an operator's, not by a broken connection.
+    Left { identity: String, deliberate: bool },
+    /// We are out of the room.
+    RoomLost(RoomLoss),
+    /// The caller acknowledged the 200.
+    Acknowledged,
+    /// The caller ended the call, by CANCEL or BYE.
+    CallerLeft,
+    /// The 200 was never acknowledged.
+    NotAcknowledged,
+    /// The dialog has ended for another reason.
+    DialogEnded,
+    /// The caller sends no RTP.
+    MediaTimeout,
+    /// The gateway stops.
+    ShutDown,
+}
+
+/// Why we are out of the room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RoomLoss {
+    /// The room was deleted or closed.
+    Closed,
+    /// We were removed.
+    Removed,
+    /// The connection broke and did not come back.
+    Disconnected,
+}
+
+/// What is to be done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Output {
+    /// Send the 200 and start the media.
+    Answer,
+    /// Show the call as active.
+    Active,
+    /// Refuse the INVITE.
+    Reject { code: u16, text: &'static str },
+    /// Send BYE.
+    HangUp { text: &'static str },
+    /// Release everything. The last output.
+    End(EndReason),
+}
+
+/// Why a call ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum EndReason {
+    /// Refused before the room was joined.
+    Refused,
+    Cancelled,
+    CallerHungUp,
+    NoAgent,
+    AgentLeft,
+    /// The agent vanished and no other came within the grace.
+    AgentLost,
+    RoomClosed,
+    Removed,
+    Disconnected,
+    MediaTimeout,
+    MaxDuration,
+    NotAcknowledged,
+    DialogEnded,
+    ShutDown,
+}
+
+impl EndReason {
+    /// The reason's name in logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            EndReason::Refused => "refused",
+            EndReason::Cancelled => "cancelled",
+            EndReason::CallerHungUp => "caller_hung_up",
+            EndReason::NoAgent => "no_agent",
+            EndReason::AgentLeft => "agent_left",
+            EndReason::AgentLost => "agent_lost",
+            EndReason::RoomClosed => "room_closed",
+            EndReason::Removed => "removed",
+            EndReason::Disconnected => "disconnected",
+            EndReason::MediaTimeout => "media_timeout",
+            EndReason::MaxDuration => "max_duration",
+            EndReason::NotAcknowledged => "not_acknowledged",
+            EndReason::DialogEnded => "dialog_ended",
+            EndReason::ShutDown => "shut_down",
+        }
+    }
+}
+
+/// The machine's own timeouts.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Options {
+    /// When ringing without an agent ends.
+    pub(crate) no_agent_at: Instant,
+    /// How long a vanished agent is waited for.
+    pub(crate) agent_gone: Duration,
+    /// The longest duration from the 200 on.
+    pub(crate) max_call: Duration,
+}
+
+#[derive(Debug)]
+pub(crate) struct Machine {
+    options: Options,
+    phase: Phase,
+    agents: HashSet<String>,
+    phones: HashSet<String>,
+    outputs: VecDeque<Output>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Ringing,
+    /// Answered; `gone_at` is set while no agent is there.
+    Answered {
+        end_at: Instant,
+        gone_at: Option<Instant>,
+    },
+    Ended,
+}
+
+impl Machine {
+    pub(crate) fn new(options: Options) -> Self {
+        let (agents, phones, outputs) = Default::default();
+        Self {
+            options,
+            phase: Phase::Ringing,
+            agents,
+            phones,
+            outputs,
+        }
+    }
+
+    pub(crate) fn handle(&mut self, input: Input, now: Instant) {
+        match input {
+            _ if self.phase == Phase::Ended => {}
+            Input::Heard {
+                identity,
+                is_phone: true,
+            } => drop(self.phones.insert(identity)),
+            Input::Heard {
+                identity,
+                is_phone: false,
+            } => self.agent_heard(identity, now),
+            Input::Left { identity, deliberate } => self.left(&identity, deliberate, now),
+            Input::Acknowledged => self.outputs.push_back(Output::Active),
+            Input::CallerLeft => {
+                let cancelled = self.phase == Phase::Ringing;
+                self.over(if cancelled {
+                    EndReason::Cancelled
+                } else {
+                    EndReason::CallerHungUp
+                });
+            }
+            Input::NotAcknowledged => self.over(EndReason::NotAcknowledged),
+            Input::DialogEnded => self.over(EndReason::DialogEnded),
+            Input::MediaTimeout => self.end(EndReason::MediaTimeout),
+            Input::RoomLost(RoomLoss::Closed) => self.end(EndReason::RoomClosed),
+            Input::RoomLost(RoomLoss::Removed) => self.end(EndReason::Removed),
+            Input::RoomLost(RoomLoss::Disconnected) => self.end(EndReason::Disconnected),
+            Input::ShutDown => self.end(EndReason::ShutDown),
+        }
+    }
+
+    pub(crate) fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        match self.phase {
+            Phase::Ringing => Some(self.options.no_agent_at),
+            Phase::Answered { end_at, gone_at } => {
+                Some(gone_at.map_or(end_at, |gone_at| gone_at.min(end_at)))
+            }
+            Phase::Ended => None,
+        }
+    }
+
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        match self.phase {
+            Phase::Ringing if now >= self.options.no_agent_at => self.end(EndReason::NoAgent),
+            Phase::Answered { end_at, .. } if now >= end_at => self.end(EndReason::MaxDuration),
+            Phase::Answered {
+                gone_at: Some(gone_at),
+                ..
+            } if now >= gone_at => self.end(EndReason::AgentLost),
+            _ => {}
+        }
+    }
+
+    fn agent_heard(&mut self, identity: String, now: Instant) {
+        self.agents.insert(identity);
+        match &mut self.phase {
+            Phase::Ringing => {
+                self.phase = Phase::Answered {
+                    end_at: now + self.options.max_call,
+                    gone_at: None,
+                };
+                self.outputs.push_back(Output::Answer);
+            }
+            Phase::Answered { gone_at, .. } => *gone_at = None,
+            Phase::Ended => {}
+        }
+    }
+
+    fn left(&mut self, identity: &str, deliberate: bool, now: Instant) {
+        let was_agent = self.agents.remove(identity);
+        let was_phone = self.phones.remove(identity);
+        if !(was_agent || was_phone) || !self.agents.is_empty() {
+            return;
+        }
+        // Phones that an agent has brought together may go on without it.
+        if !self.phones.is_empty() {
+            return;
+        }
+        let grace = self.options.agent_gone;
+        if let Phase::Answered { gone_at, .. } = &mut self.phase {
+            if deliberate {
+                self.end(EndReason::AgentLeft);
+            } else {
+                gone_at.get_or_insert(now + grace);
+            }
+        }
+    }
+
+    /// Ends a call whose dialog still stands.
+    fn end(&mut self, reason: EndReason) {
+        self.outputs.push_back(match (self.phase, reason) {
+            (Phase::Ringing, EndReason::NoAgent) => Output::Reject {
+                code: 480,
+                text: "no agent",
+            },
+            (Phase::Ringing, EndReason::RoomClosed | EndReason::Removed) => Output::Reject {
+                code: 480,
+                text: "call ended by the room",
+            },
+            (Phase::Ringing, EndReason::ShutDown) => Output::Reject {
+                code: 503,
+                text: "shutting down",
+            },
+            (Phase::Ringing, _) => Output::Reject {
+                code: 503,
+                text: "room lost",
+            },
+            (_, reason) => Output::HangUp {
+                text: reason.as_str(),
+            },
+        });
+        self.over(reason);
+    }
+
+    /// Ends a call whose dialog is over.
+    fn over(&mut self, reason: EndReason) {
+        self.phase = Phase::Ended;
+        self.outputs.push_back(Output::End(reason));
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,248 @@
+use super::*;
+
+const GONE: Duration = Duration::from_secs(15);
+
+fn start() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+fn machine(now: Instant) -> Machine {
+    Machine::new(Options {
+        no_agent_at: now + seconds(10),
+        agent_gone: GONE,
+        max_call: seconds(3600),
+    })
+}
+
+fn heard(identity: &str) -> Input {
+    Input::Heard {
+        identity: identity.into(),
+        is_phone: false,
+    }
+}
+
+fn left(identity: &str, deliberate: bool) -> Input {
+    Input::Left {
+        identity: identity.into(),
+        deliberate,
+    }
+}
+
+fn outputs(machine: &mut Machine) -> Vec<Output> {
+    std::iter::from_fn(|| machine.poll_output()).collect()
+}
+
+/// A machine whose call is answered by `agent` at `now`.
+fn answered(now: Instant) -> Machine {
+    let mut machine = machine(now);
+    machine.handle(heard("agent"), now);
+    machine.handle(Input::Acknowledged, now);
+    assert_eq!(outputs(&mut machine), [Output::Answer, Output::Active]);
+    machine
+}
+
+#[test]
+fn an_agent_that_is_heard_answers_the_call_once() {
+    let now = start();
+    let mut machine = answered(now);
+    machine.handle(heard("second agent"), now);
+    assert_eq!(outputs(&mut machine), []);
+}
+
+#[test]
+fn another_phone_is_no_agent() {
+    let now = start();
+    let mut machine = machine(now);
+    machine.handle(
+        Input::Heard {
+            identity: "sip_2".into(),
+            is_phone: true,
+        },
+        now,
+    );
+    assert_eq!(outputs(&mut machine), []);
+    assert_eq!(machine.poll_timeout(), Some(now + seconds(10)));
+}
+
+#[test]
+fn without_an_agent_the_call_is_refused_with_480() {
+    let now = start();
+    let mut machine = machine(now);
+    machine.handle_timeout(now + Duration::from_millis(9_999));
+    assert_eq!(outputs(&mut machine), []);
+    machine.handle_timeout(machine.poll_timeout().expect("a deadline"));
+    assert_eq!(
+        outputs(&mut machine),
+        [
+            Output::Reject {
+                code: 480,
+                text: "no agent"
+            },
+            Output::End(EndReason::NoAgent)
+        ]
+    );
+    assert_eq!(machine.poll_timeout(), None);
+}
+
+#[test]
+fn an_agent_that_leaves_ends_the_call_at_once() {
+    let now = start();
+    let mut machine = answered(now);
+    machine.handle(left("agent", true), now);
+    assert_eq!(
+        outputs(&mut machine),
+        [
+            Output::HangUp { text: "agent_left" },
+            Output::End(EndReason::AgentLeft)
+        ]
+    );
+}
+
+#[test]
+fn a_vanished_agent_is_waited_for() {
+    let now = start();
+    let mut machine = answered(now);
+    machine.handle(left("agent", false), now);
+    assert_eq!(outputs(&mut machine), []);
+    assert_eq!(machine.poll_timeout(), Some(now + GONE));
+    machine.handle_timeout(now + GONE);
+    assert_eq!(
+        outputs(&mut machine),
+        [
+            Output::HangUp { text: "agent_lost" },
+            Output::End(EndReason::AgentLost)
+        ]
+    );
+}
+
+#[test]
+fn another_agent_takes_the_call_over_within_the_grace() {
+    let now = start();
+    let mut machine = answered(now);
+    machine.handle(left("agent", false), now);
+    machine.handle(heard("successor"), now + seconds(14));
+    assert_eq!(outputs(&mut machine), []);
+    assert_eq!(machine.poll_timeout(), Some(now + seconds(3600)));
+}
+
+#[test]
+fn the_call_goes_on_while_one_of_two_agents_is_there() {
+    let now = start();
+    let mut machine = answered(now);
+    machine.handle(heard("second"), now);
+    machine.handle(left("agent", true), now);
+    assert_eq!(outputs(&mut machine), []);
+    machine.handle(left("second", true), now);
+    assert_eq!(
+        outputs(&mut machine).last(),
+        Some(&Output::End(EndReason::AgentLeft))
+    );
+}
+
+#[test]
+fn phones_that_an_agent_brought_together_go_on_without_it() {
+    let now = start();
+    let mut machine = answered(now);
+    machine.handle(
+        Input::Heard {
+            identity: "sip_2".into(),
+            is_phone: true,
+        },
+        now,
+    );
+    machine.handle(left("agent", true), now);
+    assert_eq!(outputs(&mut machine), []);
+    machine.handle(left("sip_2", true), now);
+    assert_eq!(
+        outputs(&mut machine).last(),
+        Some(&Output::End(EndReason::AgentLeft))
+    );
+}
+
+#[test]
+fn a_stranger_who_was_never_heard_may_come_and_go() {
+    let now = start();
+    let mut machine = answered(now);
+    machine.handle(left("monitor", true), now);
+    assert_eq!(outputs(&mut machine), []);
+}
+
+#[test]
+fn the_callers_end_needs_no_bye_of_ours() {
+    let now = start();
+    let mut ringing = machine(now);
+    ringing.handle(Input::CallerLeft, now);
+    assert_eq!(outputs(&mut ringing), [Output::End(EndReason::Cancelled)]);
+    let mut active = answered(now);
+    active.handle(Input::CallerLeft, now);
+    assert_eq!(outputs(&mut active), [Output::End(EndReason::CallerHungUp)]);
+}
+
+#[test]
+fn what_ends_a_call_from_our_side_hangs_up() {
+    let cases = [
+        (Input::MediaTimeout, EndReason::MediaTimeout),
+        (Input::RoomLost(RoomLoss::Closed), EndReason::RoomClosed),
+        (Input::RoomLost(RoomLoss::Removed), EndReason::Removed),
+        (Input::RoomLost(RoomLoss::Disconnected), EndReason::Disconnected),
+        (Input::ShutDown, EndReason::ShutDown),
+    ];
+    for (input, reason) in cases {
+        let now = start();
+        let mut machine = answered(now);
+        machine.handle(input, now);
+        assert_eq!(
+            outputs(&mut machine),
+            [
+                Output::HangUp {
+                    text: reason.as_str()
+                },
+                Output::End(reason)
+            ]
+        );
+    }
+}
+
+#[test]
+fn a_room_that_goes_while_ringing_refuses_the_call() {
+    let now = start();
+    let mut machine = machine(now);
+    machine.handle(Input::RoomLost(RoomLoss::Closed), now);
+    assert!(matches!(
+        outputs(&mut machine).as_slice(),
+        [Output::Reject { code: 480, .. }, Output::End(_)]
+    ));
+}
+
+#[test]
+fn a_call_has_a_longest_duration() {
+    let now = start();
+    let mut machine = answered(now);
+    machine.handle_timeout(now + seconds(3600));
+    assert_eq!(
+        outputs(&mut machine).last(),
+        Some(&Output::End(EndReason::MaxDuration))
+    );
+}
+
+#[test]
+fn after_the_end_nothing_happens() {
+    let now = start();
+    let mut machine = answered(now);
+    machine.handle(Input::CallerLeft, now);
+    outputs(&mut machine);
+    for input in [
+        heard("agent"),
+        left("agent", true),
+        Input::ShutDown,
+        Input::MediaTimeout,
+    ] {
+        machine.handle(input, now);
+    }
+    machine.handle_timeout(now + seconds(10_000));
+    assert_eq!(outputs(&mut machine), []);
+}

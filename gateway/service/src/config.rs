@@ -1,0 +1,125 @@
+//! What the gateway needs to know.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use audio::Codec;
+use media::PortRange;
+use platform::Secret;
+use platform::config::{Config, SipCodec};
+use sip::admission::Limits;
+use thiserror::Error;
+
+/// The gateway's configuration. It is checked by [`GatewayConfig::check`] at the start.
+#[derive(Debug, Clone)]
+pub struct GatewayConfig {
+    /// `ws://` or `wss://` address of livekit-server.
+    pub livekit_url: String,
+    pub api_key: String,
+    pub api_secret: Secret,
+    /// The Redis of livekit-server, `redis://…`.
+    pub redis_url: Secret,
+    /// Where SIP over UDP is listened on. Port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// The address that callers reach this host by, for Contact and SDP.
+    pub advertised_address: IpAddr,
+    pub rtp_ports: PortRange,
+    /// Codecs in order of preference; at least one.
+    pub codecs: Vec<Codec>,
+    pub timeouts: Timeouts,
+    /// Calls at once; the next gets 503 with Retry-After.
+    pub max_calls: usize,
+    /// Limits on datagrams.
+    pub limits: Limits,
+}
+
+/// How long the gateway waits for what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeouts {
+    /// From the INVITE until an agent must be heard; then 480. Default 10 s. A rule's shorter ringing timeout prevails.
+    pub no_agent: Duration,
+    /// How long a call outlives an agent that vanished. At least the worker's lease + 5 s, so that another worker can take the call
+    /// over. Default 15 s.
+    pub agent_gone: Duration,
+    /// From the 200 to the caller's first RTP packet. Default 30 s.
+    pub first_media: Duration,
+    /// Between two RTP packets of the caller. Default 15 s.
+    pub media: Duration,
+    /// A call's longest duration from the 200 on. Default 24 h. A rule's shorter one prevails.
+    pub max_call: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            no_agent: Duration::from_secs(10),
+            agent_gone: Duration::from_secs(15),
+            first_media: Duration::from_secs(30),
+            media: Duration::from_secs(15),
+            max_call: Duration::from_hours(24),
+        }
+    }
+}
+
+/// A value that cannot work.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum ConfigError {
+    #[error("codecs: name at least one of G722, PCMU, PCMA")]
+    NoCodec,
+    #[error("advertised_address: 0.0.0.0 is no address that callers can reach; name the host's public one")]
+    AdvertisedUnspecified,
+    #[error("rtp_ports: {0}")]
+    Ports(String),
+}
+
+impl GatewayConfig {
+    /// The gateway's part of the product's configuration.
+    ///
+    /// # Errors
+    /// [`ConfigError::Ports`] when the range holds no pair of ports.
+    pub fn from_platform(config: &Config) -> Result<Self, ConfigError> {
+        let ports = config.sip.rtp_ports;
+        let rtp_ports =
+            PortRange::new(ports.first, ports.last).map_err(|error| ConfigError::Ports(error.to_string()))?;
+        Ok(Self {
+            livekit_url: config.livekit.url.clone(),
+            api_key: config.livekit.api_key.clone(),
+            api_secret: config.livekit.api_secret.clone(),
+            redis_url: config.redis.url.clone(),
+            listen: config.sip.listen,
+            advertised_address: config.sip.advertised_address,
+            rtp_ports,
+            codecs: config.sip.codecs.iter().map(|codec| codec_of(*codec)).collect(),
+            timeouts: Timeouts {
+                no_agent: config.sip.no_agent_timeout,
+                agent_gone: config.sip.agent_gone_grace,
+                ..Timeouts::default()
+            },
+            // More calls than ports cannot be: what is left out here is refused with 503 at the INVITE, before any question to LiveKit.
+            max_calls: rtp_ports.calls(),
+            limits: Limits::default(),
+        })
+    }
+
+    /// Checks what the types cannot.
+    ///
+    /// # Errors
+    /// The first [`ConfigError`] found.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        if self.codecs.is_empty() {
+            return Err(ConfigError::NoCodec);
+        }
+        if self.advertised_address.is_unspecified() {
+            return Err(ConfigError::AdvertisedUnspecified);
+        }
+        Ok(())
+    }
+}
+
+fn codec_of(codec: SipCodec) -> Codec {
+    match codec {
+        SipCodec::G722 => Codec::G722,
+        SipCodec::Pcmu => Codec::Pcmu,
+        SipCodec::Pcma => Codec::Pcma,
+    }
+}

@@ -1,0 +1,226 @@
+//! The gateway as a whole: start, calls, shutdown.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use media::PortPool;
+use platform::clock::{Clock as _, SystemClock};
+use sip::digest::Authenticator;
+use sip::{IncomingCall, Rejection, RsipStack, SipConfig, SipStack, StackStats};
+use thiserror::Error;
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::call::{self, Context};
+use crate::{ConfigError, GatewayConfig};
+
+const BUS_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long calls may take to say good-bye at a shutdown.
+const CALLS_STOP_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Why the gateway did not start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    #[error("sip.{0}")]
+    Config(#[from] ConfigError),
+    /// Redis is not there (yet). A later attempt may succeed.
+    #[error("the bus is not reachable: is Redis running at redis.url?")]
+    Bus(#[from] bus::BusError),
+    /// The port is taken, or the system refuses. Needs an operator.
+    #[error("SIP cannot be served")]
+    Sip(#[from] sip::StartError),
+}
+
+/// What the gateway holds at this moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GatewayStats {
+    /// Calls with a task of their own.
+    pub calls: usize,
+    /// RTP ports in use.
+    pub rtp_ports: usize,
+    /// Whether Redis is connected.
+    pub bus_connected: bool,
+    pub sip: StackStats,
+}
+
+/// A running gateway. Dropping it ends all calls, without waiting for it; [`Gateway::shutdown`] waits.
+#[derive(Debug)]
+pub struct Gateway {
+    local: SocketAddr,
+    bus: bus::Client,
+    ports: PortPool,
+    calls: TaskTracker,
+    acceptor: TaskTracker,
+    sip_stats: watch::Receiver<StackStats>,
+    drain: CancellationToken,
+    stop: CancellationToken,
+    failed: CancellationToken,
+}
+
+impl Gateway {
+    /// Connects to the bus, binds the SIP port and serves.
+    ///
+    /// # Errors
+    /// [`StartError`]; its variants say whether a later attempt may succeed.
+    pub async fn start(config: GatewayConfig) -> Result<Self, StartError> {
+        config.check()?;
+        let bus = bus::Client::connect(bus::Options {
+            redis_url: config.redis_url.expose().to_owned(),
+            services: vec![bus::ioinfo::SERVICE.to_owned()],
+            connect_timeout: BUS_CONNECT_TIMEOUT,
+            now: Arc::new(|| SystemClock.now().into()),
+        })
+        .await?;
+        let stack = RsipStack::start(SipConfig {
+            listen: config.listen,
+            advertised: advertised(&config),
+            max_calls: config.max_calls,
+            limits: config.limits,
+            user_agent: concat!("Trunkline/", env!("CARGO_PKG_VERSION")).to_owned(),
+        })
+        .await?;
+        let local = stack.local_addr();
+        tracing::info!(address = %local, "SIP is served");
+        let ports = PortPool::new(config.rtp_ports);
+        let (stats, sip_stats) = watch::channel(StackStats::default());
+        let (calls, acceptor) = (TaskTracker::new(), TaskTracker::new());
+        let (drain, stop, failed) = (
+            CancellationToken::new(),
+            CancellationToken::new(),
+            CancellationToken::new(),
+        );
+        let context = Context {
+            config,
+            bus: bus.clone(),
+            ports: ports.clone(),
+            authenticator: Authenticator::new(rand::random()),
+            started: Instant::now(),
+            stop: stop.clone(),
+        };
+        let task = Acceptor {
+            stack: Box::new(stack),
+            context: Arc::new(context),
+            calls: calls.clone(),
+            stats,
+            drain: drain.clone(),
+            stop: stop.clone(),
+            failed: failed.clone(),
+        };
+        acceptor.spawn(task.run());
+        acceptor.close();
+        Ok(Self {
+            local,
+            bus,
+            ports,
+            calls,
+            acceptor,
+            sip_stats,
+            drain,
+            stop,
+            failed,
+        })
+    }
+
+    /// The address that SIP is listened on.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// What the gateway holds. The part about SIP is at most 100 ms old.
+    pub fn stats(&self) -> GatewayStats {
+        GatewayStats {
+            calls: self.calls.len(),
+            rtp_ports: self.ports.in_use(),
+            bus_connected: self.bus.is_connected(),
+            sip: *self.sip_stats.borrow(),
+        }
+    }
+
+    /// Refuses new calls with 503 from now on; those under way go on.
+    pub fn drain(&self) {
+        self.drain.cancel();
+    }
+
+    /// Resolves when the SIP stack has died: the gateway serves no more, and its process should end.
+    pub async fn failed(&self) {
+        self.failed.cancelled().await;
+    }
+
+    /// Hangs up all calls, leaves their rooms and stops. Takes at most about ten seconds. Idempotent.
+    pub async fn shutdown(&self) {
+        self.drain.cancel();
+        self.stop.cancel();
+        self.acceptor.wait().await;
+        self.bus.shutdown().await;
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+fn advertised(config: &GatewayConfig) -> Option<SocketAddr> {
+    // With a free port the outer port is known only once bound; both are then the same host's.
+    let differs = config.advertised_address != config.listen.ip() && config.listen.port() != 0;
+    differs.then(|| SocketAddr::new(config.advertised_address, config.listen.port()))
+}
+
+/// Takes calls from the stack and gives each a task.
+struct Acceptor {
+    stack: Box<dyn SipStack>,
+    context: Arc<Context>,
+    calls: TaskTracker,
+    stats: watch::Sender<StackStats>,
+    drain: CancellationToken,
+    stop: CancellationToken,
+    failed: CancellationToken,
+}
+
+impl Acceptor {
+    const STATS_EVERY: Duration = Duration::from_millis(100);
+
+    async fn run(mut self) {
+        let mut ticks = tokio::time::interval(Self::STATS_EVERY);
+        loop {
+            // All arms are cancel-safe.
+            tokio::select! {
+                () = self.stop.cancelled() => break,
+                _ = ticks.tick() => { self.stats.send_replace(self.stack.stats()); }
+                call = self.stack.next_call() => if let Some(call) = call {
+                    self.take(call);
+                } else {
+                    tracing::error!("the SIP stack has died; no call is served any more");
+                    self.failed.cancel();
+                    break;
+                },
+            }
+        }
+        self.stop.cancel();
+        self.calls.close();
+        if timeout(CALLS_STOP_TIMEOUT, self.calls.wait()).await.is_err() {
+            tracing::warn!(left = self.calls.len(), "calls did not end in time");
+        }
+        self.stack.shutdown().await;
+        self.stats.send_replace(self.stack.stats());
+    }
+
+    fn take(&self, call: IncomingCall) {
+        if self.drain.is_cancelled() {
+            self.calls.spawn(async move {
+                let mut rejection = Rejection::with_reason(503, "shutting down");
+                rejection
+                    .headers
+                    .push(("Retry-After".to_owned(), "10".to_owned()));
+                // The caller may have given up.
+                let _ = call.control.reject(rejection).await;
+            });
+        } else {
+            self.calls.spawn(call::run(Arc::clone(&self.context), call));
+        }
+    }
+}

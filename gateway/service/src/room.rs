@@ -1,0 +1,230 @@
+//! The call's place in its room.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::time::Duration;
+
+use livekit::options::TrackPublishOptions;
+use livekit::participant::ParticipantKind;
+use livekit::prelude::{
+    DisconnectReason, LocalAudioTrack, LocalTrack, RemoteAudioTrack, RemoteParticipant, RemoteTrack,
+    RemoteTrackPublication, Room, RoomEvent, RoomOptions, SipDTMF, TrackKind, TrackSource,
+};
+use livekit::webrtc::audio_source::native::NativeAudioSource;
+use livekit::webrtc::audio_source::{AudioSourceOptions, RtcAudioSource};
+use media::Digit;
+use thiserror::Error;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use crate::attributes;
+
+/// Sound of the caller that the engine may hold, in milliseconds.
+const SOURCE_QUEUE_MS: u32 = 100;
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
+const ATTRIBUTE_TIMEOUT: Duration = Duration::from_secs(1);
+const DTMF_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Why the room was not joined. The text of the SDK's error is kept out: it may hold the token.
+#[derive(Debug, Error)]
+pub(crate) enum JoinError {
+    #[error("no connection to the room")]
+    Connect,
+    #[error("no connection to the room in time")]
+    Timeout,
+    #[error("the caller's track was not published")]
+    Publish,
+}
+
+/// A joined room, the caller's track in it.
+pub(crate) struct RoomLeg {
+    room: Room,
+    events: mpsc::UnboundedReceiver<RoomEvent>,
+    pub(crate) source: NativeAudioSource,
+}
+
+/// What matters to a call of what happens in its room.
+pub(crate) enum RoomChange {
+    /// A track is heard from now on.
+    Track {
+        identity: String,
+        is_phone: bool,
+        sid: String,
+        track: RemoteAudioTrack,
+    },
+    TrackGone {
+        sid: String,
+    },
+    Left {
+        identity: String,
+        deliberate: bool,
+    },
+    Lost(livekit::DisconnectReason),
+    Digit(Digit),
+}
+
+impl RoomLeg {
+    /// Joins and publishes a mono track of this rate, named as the participant, as livekit-sip does.
+    pub(crate) async fn join(
+        url: &str,
+        token: &str,
+        identity: &str,
+        sample_rate_hz: u32,
+    ) -> Result<Self, JoinError> {
+        let mut options = RoomOptions::default();
+        options.auto_subscribe = false;
+        let connecting = Box::pin(Room::connect(url, token, options));
+        let (room, events) = match timeout(CONNECT_TIMEOUT, connecting).await {
+            Ok(Ok(connected)) => connected,
+            Ok(Err(_)) => return Err(JoinError::Connect),
+            Err(_) => return Err(JoinError::Timeout),
+        };
+        let source =
+            NativeAudioSource::new(AudioSourceOptions::default(), sample_rate_hz, 1, SOURCE_QUEUE_MS);
+        let leg = Self { room, events, source };
+        let track = LocalAudioTrack::create_audio_track(identity, RtcAudioSource::Native(leg.source.clone()));
+        let options = TrackPublishOptions {
+            source: TrackSource::Microphone,
+            ..TrackPublishOptions::default()
+        };
+        let participant = leg.room.local_participant();
+        let publishing = Box::pin(participant.publish_track(LocalTrack::Audio(track), options));
+        if !matches!(timeout(CONNECT_TIMEOUT, publishing).await, Ok(Ok(_))) {
+            leg.leave().await;
+            return Err(JoinError::Publish);
+        }
+        Ok(leg)
+    }
+
+    /// The room's sid, which is the call's id.
+    pub(crate) async fn sid(&self) -> String {
+        // The join's answer holds it; the wait is for the SDK's own promise of it.
+        timeout(ATTRIBUTE_TIMEOUT, self.room.sid())
+            .await
+            .map(|sid| sid.to_string())
+            .unwrap_or_default()
+    }
+
+    /// The next change. Subscribes to every audio track on the way. Cancel-safe.
+    pub(crate) async fn next_change(&mut self) -> RoomChange {
+        loop {
+            let Some(event) = self.events.recv().await else {
+                return RoomChange::Lost(livekit::DisconnectReason::UnknownReason);
+            };
+            if let Some(change) = change(event) {
+                return change;
+            }
+        }
+    }
+
+    /// Sets `sip.callStatus`. A failure is logged and has no other effect: the call matters more than its label.
+    pub(crate) async fn set_status(&self, status: &str) {
+        let attributes = HashMap::from([(attributes::CALL_STATUS.to_owned(), status.to_owned())]);
+        let participant = self.room.local_participant();
+        if !matches!(
+            timeout(ATTRIBUTE_TIMEOUT, participant.set_attributes(attributes)).await,
+            Ok(Ok(()))
+        ) {
+            tracing::warn!(status, "the call's status was not set");
+        }
+    }
+
+    /// A handle that sends digits into the room.
+    pub(crate) fn keypad(&self) -> Keypad {
+        Keypad(self.room.local_participant())
+    }
+
+    pub(crate) async fn leave(self) {
+        if timeout(CLOSE_TIMEOUT, Box::pin(self.room.close())).await.is_err() {
+            tracing::warn!("the room was not left in time");
+        }
+    }
+}
+
+/// Sends DTMF into the room.
+pub(crate) struct Keypad(livekit::prelude::LocalParticipant);
+
+impl Keypad {
+    pub(crate) async fn press(&self, digit: Digit) {
+        let digit_text = digit.to_char().to_ascii_lowercase().to_string();
+        let dtmf = SipDTMF {
+            code: u32::from(digit.code()),
+            digit: digit_text,
+            destination_identities: Vec::new(),
+        };
+        if !matches!(timeout(DTMF_TIMEOUT, self.0.publish_dtmf(dtmf)).await, Ok(Ok(()))) {
+            tracing::warn!("a digit did not reach the room");
+        }
+    }
+}
+
+fn change(event: RoomEvent) -> Option<RoomChange> {
+    match event {
+        RoomEvent::Connected {
+            participants_with_tracks,
+        } => {
+            participants_with_tracks
+                .iter()
+                .flat_map(|(_, publications)| publications)
+                .for_each(subscribe);
+            None
+        }
+        RoomEvent::TrackPublished { publication, .. } => {
+            subscribe(&publication);
+            None
+        }
+        RoomEvent::TrackSubscribed {
+            track: RemoteTrack::Audio(track),
+            publication,
+            participant,
+        } => Some(RoomChange::Track {
+            identity: participant.identity().to_string(),
+            is_phone: participant.kind() == ParticipantKind::Sip,
+            sid: publication.sid().to_string(),
+            track,
+        }),
+        RoomEvent::TrackUnsubscribed { publication, .. } => Some(RoomChange::TrackGone {
+            sid: publication.sid().to_string(),
+        }),
+        RoomEvent::ParticipantDisconnected(participant) => Some(left(&participant)),
+        RoomEvent::SipDTMFReceived { digit, .. } => {
+            let character = digit.as_deref().and_then(|digit| digit.chars().next());
+            character.and_then(Digit::from_char).map(RoomChange::Digit)
+        }
+        RoomEvent::Disconnected { reason } => Some(RoomChange::Lost(reason)),
+        _ => None,
+    }
+}
+
+fn subscribe(publication: &RemoteTrackPublication) {
+    if publication.kind() == TrackKind::Audio {
+        publication.set_subscribed(true);
+    }
+}
+
+fn left(participant: &RemoteParticipant) -> RoomChange {
+    let deliberate = matches!(
+        participant.disconnect_reason(),
+        DisconnectReason::ClientInitiated
+            | DisconnectReason::ParticipantRemoved
+            | DisconnectReason::RoomDeleted
+    );
+    RoomChange::Left {
+        identity: participant.identity().to_string(),
+        deliberate,
+    }
+}
+
+/// A frame of the caller's sound as the engine takes it.
+pub(crate) fn audio_frame(
+    samples: &[i16],
+    sample_rate_hz: u32,
+) -> livekit::webrtc::audio_frame::AudioFrame<'_> {
+    livekit::webrtc::audio_frame::AudioFrame {
+        data: Cow::Borrowed(samples),
+        sample_rate: sample_rate_hz,
+        num_channels: 1,
+        samples_per_channel: u32::try_from(samples.len()).unwrap_or_default(),
+    }
+}

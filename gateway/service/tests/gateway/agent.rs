@@ -1,0 +1,131 @@
+//! A participant of the room that says back what it hears.
+
+use std::borrow::Cow;
+
+use futures_util::StreamExt as _;
+use livekit::options::TrackPublishOptions;
+use livekit::prelude::*;
+use livekit::webrtc::audio_frame::AudioFrame;
+use livekit::webrtc::audio_source::native::NativeAudioSource;
+use livekit::webrtc::audio_source::{AudioSourceOptions, RtcAudioSource};
+use livekit::webrtc::audio_stream::native::NativeAudioStream;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::{Duration, timeout};
+
+use crate::fixture::{Fixture, ROOM};
+
+const RATE: u32 = 48_000;
+
+/// What the agent noticed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Noticed {
+    Status(String),
+    Digit(String),
+    CallerLeft,
+}
+
+pub(crate) struct Agent {
+    pub(crate) room: Room,
+    noticed: mpsc::Receiver<Noticed>,
+    _tasks: JoinSet<()>,
+}
+
+impl Agent {
+    pub(crate) async fn join(fixture: &Fixture) -> Self {
+        Self::named(fixture, "agent").await
+    }
+
+    /// Joins, publishes a track and echoes.
+    pub(crate) async fn named(fixture: &Fixture, identity: &str) -> Self {
+        let token = fixture.api.agent_token(ROOM, identity).expect("token");
+        let url = fixture.stack.ws_url();
+        let connect = Room::connect(&url, token.expose(), RoomOptions::default());
+        let (room, events) = Box::pin(connect).await.expect("joined");
+        let source = NativeAudioSource::new(AudioSourceOptions::default(), RATE, 1, 100);
+        let track = LocalAudioTrack::create_audio_track("voice", RtcAudioSource::Native(source.clone()));
+        let options = TrackPublishOptions {
+            source: TrackSource::Microphone,
+            ..TrackPublishOptions::default()
+        };
+        room.local_participant()
+            .publish_track(LocalTrack::Audio(track), options)
+            .await
+            .expect("published");
+        let (notice, noticed) = mpsc::channel(64);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(listen(events, source, notice));
+        Self {
+            room,
+            noticed,
+            _tasks: tasks,
+        }
+    }
+
+    pub(crate) async fn wait_for(&mut self, wanted: Noticed) {
+        let search = async {
+            while let Some(noticed) = self.noticed.recv().await {
+                if noticed == wanted {
+                    return;
+                }
+            }
+            panic!("the agent is out of the room");
+        };
+        timeout(Duration::from_secs(10), search)
+            .await
+            .unwrap_or_else(|_| panic!("{wanted:?} not noticed"));
+    }
+
+    pub(crate) async fn leave(self) {
+        self.room.close().await.expect("left");
+    }
+}
+
+async fn listen(
+    mut events: mpsc::UnboundedReceiver<RoomEvent>,
+    source: NativeAudioSource,
+    notice: mpsc::Sender<Noticed>,
+) {
+    let mut echoes = JoinSet::new();
+    while let Some(event) = events.recv().await {
+        let noticed = match event {
+            RoomEvent::TrackSubscribed {
+                track: RemoteTrack::Audio(track),
+                participant,
+                ..
+            } => {
+                if participant.kind() == livekit::participant::ParticipantKind::Sip {
+                    echoes.spawn(echo(track, source.clone()));
+                }
+                continue;
+            }
+            RoomEvent::ParticipantAttributesChanged {
+                changed_attributes, ..
+            } => {
+                let Some(status) = changed_attributes.get("sip.callStatus") else {
+                    continue;
+                };
+                Noticed::Status(status.clone())
+            }
+            RoomEvent::SipDTMFReceived { digit, .. } => Noticed::Digit(digit.unwrap_or_default()),
+            RoomEvent::ParticipantDisconnected(_) => Noticed::CallerLeft,
+            _ => continue,
+        };
+        let _ = notice.send(noticed).await;
+    }
+}
+
+async fn echo(track: RemoteAudioTrack, source: NativeAudioSource) {
+    let mut stream = NativeAudioStream::new(track.rtc_track(), RATE.cast_signed(), 1);
+    while let Some(frame) = stream.next().await {
+        let samples_per_channel = u32::try_from(frame.data.len()).expect("short");
+        let data = Cow::Owned(frame.data.to_vec());
+        let frame = AudioFrame {
+            data,
+            sample_rate: RATE,
+            num_channels: 1,
+            samples_per_channel,
+        };
+        let _ = source.capture_frame(&frame).await;
+    }
+}

@@ -1,0 +1,195 @@
+//! Every way that a call ends, and that nothing of it is left.
+
+use std::time::Duration;
+
+use caller::EndedBy;
+use livekit::DisconnectReason;
+use service::Timeouts;
+use tokio::time::{Instant, sleep};
+
+use crate::agent::Agent;
+use crate::fixture::{Fixture, IDENTITY, ROOM, SOON};
+
+async fn answered(fixture: &Fixture) -> (caller::Call, Agent) {
+    let call = fixture.dial().await;
+    call.wait_ringing(SOON).await.expect("ringing");
+    let agent = Agent::join(fixture).await;
+    call.wait_answered(SOON).await.expect("answered");
+    (call, agent)
+}
+
+/// Waits for our BYE; its Reason.
+async fn bye(call: &caller::Call, within: Duration) -> String {
+    match call.wait_ended(within).await.expect("ended") {
+        EndedBy::Callee { reason } => reason.unwrap_or_default(),
+        other => panic!("ended by {other:?}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_that_cancels_leaves_nothing() {
+    let fixture = Fixture::start(Timeouts::default()).await;
+    let call = fixture.dial().await;
+    fixture.participant().await;
+    call.hang_up().await;
+    assert!(matches!(
+        call.wait_ended(SOON).await.expect("ended"),
+        EndedBy::Cancelled
+    ));
+    fixture.released().await;
+
+    let call = fixture.dial().await;
+    call.wait_ringing(SOON).await.expect("ringing");
+    // In the middle of the join.
+    call.hang_up().await;
+    assert!(matches!(
+        call.wait_ended(SOON).await.expect("ended"),
+        EndedBy::Cancelled
+    ));
+    fixture.released().await;
+    fixture.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_that_leaves_ends_the_call_within_a_second() {
+    let fixture = Fixture::start(Timeouts::default()).await;
+    let (call, agent) = answered(&fixture).await;
+    let left = Instant::now();
+    agent.leave().await;
+    let reason = bye(&call, SOON).await;
+    println!("BYE {:?} after the agent began to leave", left.elapsed());
+    assert!(left.elapsed() < Duration::from_secs(1), "{:?}", left.elapsed());
+    assert!(reason.contains("agent_left"), "{reason}");
+    fixture.released().await;
+    fixture.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_that_vanishes_is_waited_for_and_may_be_replaced() {
+    let agent_gone = Duration::from_secs(3);
+    let fixture = Fixture::start(Timeouts {
+        agent_gone,
+        ..Timeouts::default()
+    })
+    .await;
+    let (call, agent) = answered(&fixture).await;
+    // What a server reports of a participant whose connection broke.
+    agent
+        .room
+        .close_with_reason(DisconnectReason::SignalClose)
+        .await
+        .expect("closed");
+    sleep(Duration::from_secs(1)).await;
+    assert!(
+        call.report().ended().is_none(),
+        "the call did not wait for another agent"
+    );
+    let successor = Agent::named(&fixture, "successor").await;
+    sleep(agent_gone).await;
+    assert!(
+        call.report().ended().is_none(),
+        "the call did not take the other agent"
+    );
+    let vanished = Instant::now();
+    successor
+        .room
+        .close_with_reason(DisconnectReason::SignalClose)
+        .await
+        .expect("closed");
+    let reason = bye(&call, SOON).await;
+    let waited = vanished.elapsed();
+    assert!(
+        waited >= agent_gone && waited < agent_gone + Duration::from_secs(1),
+        "{waited:?}"
+    );
+    assert!(reason.contains("agent_lost"), "{reason}");
+    fixture.released().await;
+    fixture.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deleted_room_and_a_removed_caller_end_the_call() {
+    let fixture = Fixture::start(Timeouts::default()).await;
+    let (call, _agent) = answered(&fixture).await;
+    fixture.api.delete_room(ROOM).await.expect("deleted");
+    bye(&call, SOON).await;
+    fixture.released().await;
+
+    let (call, _agent) = answered(&fixture).await;
+    fixture
+        .api
+        .remove_participant(ROOM, IDENTITY)
+        .await
+        .expect("removed");
+    let reason = bye(&call, SOON).await;
+    assert!(reason.contains("removed"), "{reason}");
+    fixture.released().await;
+    fixture.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_that_sends_no_more_rtp_is_hung_up_on() {
+    let fixture = Fixture::start(Timeouts {
+        media: Duration::from_secs(2),
+        ..Timeouts::default()
+    })
+    .await;
+    let (call, _agent) = answered(&fixture).await;
+    sleep(Duration::from_millis(500)).await;
+    let stopped = Instant::now();
+    call.stop_sending();
+    let reason = bye(&call, SOON).await;
+    assert!(reason.contains("media_timeout"), "{reason}");
+    let waited = stopped.elapsed();
+    assert!(
+        waited > Duration::from_millis(1900) && waited < Duration::from_secs(3),
+        "{waited:?}"
+    );
+    fixture.released().await;
+    fixture.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shutdown_hangs_up() {
+    let fixture = Fixture::start(Timeouts::default()).await;
+    let (call, _agent) = answered(&fixture).await;
+    let (reason, ()) = tokio::join!(bye(&call, SOON), fixture.stop());
+    assert!(reason.contains("shut_down"), "{reason}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn twenty_calls_one_after_the_other_and_five_at_once() {
+    let fixture = Fixture::start(Timeouts::default()).await;
+    let agent = {
+        let first = fixture.dial().await;
+        first.wait_ringing(SOON).await.expect("ringing");
+        let agent = Agent::join(&fixture).await;
+        first.wait_answered(SOON).await.expect("answered");
+        first.hang_up().await;
+        fixture.released().await;
+        agent
+    };
+    for _ in 0..20 {
+        let call = fixture.dial().await;
+        call.wait_answered(SOON).await.expect("answered");
+        call.hang_up().await;
+        fixture.released().await;
+    }
+    let mut calls = Vec::new();
+    for n in 0..5 {
+        let config = caller::CallerConfig {
+            from: format!("+1555123{n}"),
+            ..fixture.caller()
+        };
+        calls.push(crate::fixture::place(config).await);
+    }
+    for call in &calls {
+        call.wait_answered(SOON).await.expect("answered");
+    }
+    for call in &calls {
+        call.hang_up().await;
+    }
+    fixture.released().await;
+    agent.leave().await;
+    fixture.stop().await;
+}

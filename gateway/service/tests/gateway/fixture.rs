@@ -1,0 +1,172 @@
+//! Redis, livekit-server, the gateway, a trunk and a rule.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use caller::{Call, Caller, CallerConfig, Codec};
+use dev::{LocalStack, LocalStackConfig};
+use livekit_protocol as proto;
+use platform::config::LiveKitConfig;
+use platform::livekit::LiveKit;
+use service::{Gateway, GatewayConfig, GatewayStats, Timeouts};
+use sip::StackStats;
+use tokio::sync::{Mutex, MutexGuard};
+use tokio::time::{Instant, sleep};
+
+/// The number that the rule sends to [`ROOM`].
+pub(crate) const NUMBER: &str = "+15550100";
+pub(crate) const FROM: &str = "+15551234";
+pub(crate) const ROOM: &str = "the-room";
+pub(crate) const IDENTITY: &str = "sip_+15551234";
+pub(crate) const SOON: Duration = Duration::from_secs(10);
+/// How long after a call's end it may still hold anything.
+pub(crate) const RELEASE: Duration = Duration::from_secs(5);
+
+/// Real servers share two cores with us: one test at a time.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
+
+pub(crate) struct Fixture {
+    pub(crate) gateway: Gateway,
+    pub(crate) api: LiveKit,
+    pub(crate) stack: LocalStack,
+    _turn: MutexGuard<'static, ()>,
+}
+
+impl Fixture {
+    /// With a trunk for [`NUMBER`] and a rule to [`ROOM`].
+    pub(crate) async fn start(timeouts: Timeouts) -> Self {
+        let fixture = Self::bare(timeouts).await;
+        fixture.trunk(proto::SipInboundTrunkInfo::default()).await;
+        fixture
+    }
+
+    /// Without trunk and rule.
+    pub(crate) async fn bare(timeouts: Timeouts) -> Self {
+        let turn = ONE_AT_A_TIME.lock().await;
+        platform::install_providers();
+        let _ = tracing_subscriber::fmt()
+            .with_test_writer()
+            .with_env_filter("info")
+            .try_init();
+        let stack = LocalStack::start(LocalStackConfig::default())
+            .await
+            .expect("Redis and livekit-server");
+        let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        let secret = platform::Secret::new(stack.keys().api_secret());
+        let gateway = Gateway::start(GatewayConfig {
+            livekit_url: stack.ws_url(),
+            api_key: stack.keys().api_key().to_owned(),
+            api_secret: secret.clone(),
+            redis_url: stack.redis_url().into(),
+            listen: SocketAddr::new(loopback, 0),
+            advertised_address: loopback,
+            rtp_ports: media::PortRange::new(24_000, 24_199).expect("a range"),
+            codecs: vec![Codec::G722, Codec::Pcmu, Codec::Pcma],
+            timeouts,
+            max_calls: 50,
+            limits: sip::admission::Limits::default(),
+        })
+        .await
+        .expect("gateway");
+        let config = LiveKitConfig {
+            url: stack.ws_url(),
+            api_key: stack.keys().api_key().to_owned(),
+            api_secret: secret,
+            webhook_keys: Vec::new(),
+        };
+        let api = LiveKit::new(&config).expect("client");
+        Self {
+            gateway,
+            api,
+            stack,
+            _turn: turn,
+        }
+    }
+
+    /// A trunk for [`NUMBER`], the rest as given, with a rule to [`ROOM`].
+    pub(crate) async fn trunk(&self, trunk: proto::SipInboundTrunkInfo) {
+        let trunk = proto::SipInboundTrunkInfo {
+            name: "t".into(),
+            numbers: vec![NUMBER.into()],
+            ..trunk
+        };
+        let trunk = self.api.create_sip_inbound_trunk(trunk).await.expect("trunk");
+        let direct = proto::SipDispatchRuleDirect {
+            room_name: ROOM.into(),
+            pin: String::new(),
+        };
+        let rule = proto::SipDispatchRuleInfo {
+            rule: Some(proto::SipDispatchRule {
+                rule: Some(proto::sip_dispatch_rule::Rule::DispatchRuleDirect(direct)),
+            }),
+            trunk_ids: vec![trunk.sip_trunk_id],
+            metadata: "mm".into(),
+            attributes: [("biz".to_owned(), "x".to_owned())].into(),
+            ..proto::SipDispatchRuleInfo::default()
+        };
+        self.api.create_sip_dispatch_rule(rule).await.expect("rule");
+    }
+
+    pub(crate) fn caller(&self) -> CallerConfig {
+        CallerConfig::new(NUMBER, FROM, self.gateway.local_addr())
+    }
+
+    pub(crate) async fn dial(&self) -> Call {
+        place(self.caller()).await
+    }
+
+    /// The caller's participant, once it is in the room.
+    pub(crate) async fn participant(&self) -> proto::ParticipantInfo {
+        let deadline = Instant::now() + SOON;
+        loop {
+            let participants = self.api.list_participants(ROOM).await.unwrap_or_default();
+            if let Some(found) = participants.into_iter().find(|p| p.identity == IDENTITY) {
+                return found;
+            }
+            assert!(Instant::now() < deadline, "the caller did not join");
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Waits until the gateway holds nothing and the caller is out of the room.
+    pub(crate) async fn released(&self) {
+        let deadline = Instant::now() + RELEASE;
+        loop {
+            let stats = self.gateway.stats();
+            let participants = self.api.list_participants(ROOM).await.unwrap_or_default();
+            let in_room = participants.iter().any(|p| p.identity == IDENTITY);
+            if is_empty(stats) && !in_room {
+                return;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "left after a call: {stats:?}, in the room: {in_room}"
+            );
+            sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    pub(crate) async fn stop(self) {
+        self.gateway.shutdown().await;
+        assert!(is_empty(self.gateway.stats()), "{:?}", self.gateway.stats());
+        self.stack.stop().await.expect("stopped");
+    }
+}
+
+pub(crate) async fn place(config: CallerConfig) -> Call {
+    Caller::new(config).place().await.expect("placed")
+}
+
+fn is_empty(stats: GatewayStats) -> bool {
+    let GatewayStats {
+        calls,
+        rtp_ports,
+        sip: StackStats {
+            calls: sip_calls,
+            dialogs,
+            ..
+        },
+        ..
+    } = stats;
+    (calls, rtp_ports, sip_calls, dialogs) == (0, 0, 0, 0)
+}

@@ -1,0 +1,136 @@
+//! A SIP phone of the test's own hand, for what the synthetic caller does not do: digits, re-INVITE.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use media::sdp::{self, LocalMedia, Negotiated};
+use media::{Codec, PortPool, PortRange, RtpSession, SessionOptions};
+use tokio::net::UdpSocket;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::fixture::{FROM, NUMBER};
+
+const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+pub(crate) struct Phone {
+    socket: UdpSocket,
+    server: SocketAddr,
+    ports: PortPool,
+    port: Option<media::RtpPort>,
+    /// The 200, for the dialog's tags.
+    ok: String,
+    tasks: TaskTracker,
+    pub(crate) cancel: CancellationToken,
+}
+
+impl Phone {
+    /// Sends the INVITE, offering PCMU.
+    pub(crate) async fn dial(server: SocketAddr) -> Self {
+        let ports = PortPool::new(PortRange::new(25_000, 25_019).expect("a range"));
+        let port = ports.bind(LOOPBACK).expect("a port");
+        let phone = Self {
+            socket: UdpSocket::bind("127.0.0.1:0").await.expect("bound"),
+            server,
+            ports,
+            port: None,
+            ok: String::new(),
+            tasks: TaskTracker::new(),
+            cancel: CancellationToken::new(),
+        };
+        let offer = phone.offer(port.port());
+        let to = format!("<sip:{NUMBER}@{server}>");
+        phone.send("INVITE", 1, &to, &offer).await;
+        Self {
+            port: Some(port),
+            ..phone
+        }
+    }
+
+    /// Waits for the 200, acknowledges it and starts RTP.
+    pub(crate) async fn answered(&mut self) -> RtpSession {
+        self.ok = self.expect("SIP/2.0 200").await;
+        self.in_dialog("ACK", 1, "").await;
+        let negotiated = self.negotiated(&self.ok);
+        let port = self.port.take().expect("not yet answered");
+        RtpSession::start(
+            port,
+            SessionOptions::from(&negotiated),
+            &self.tasks,
+            self.cancel.clone(),
+        )
+    }
+
+    /// Sends a re-INVITE with `direction` and acknowledges its 200, which is returned.
+    pub(crate) async fn reinvite(&mut self, cseq: u32, direction: &str) -> String {
+        let port = self.ports.bind(LOOPBACK).expect("a port");
+        let offer = self.offer(port.port()).replace("sendrecv", direction);
+        self.in_dialog("INVITE", cseq, &offer).await;
+        let answer = self.expect("SIP/2.0 200").await;
+        self.in_dialog("ACK", cseq, "").await;
+        answer
+    }
+
+    pub(crate) async fn in_dialog(&self, method: &str, cseq: u32, body: &str) {
+        let to = header(&self.ok, "To").to_owned();
+        self.send(method, cseq, &to, body).await;
+    }
+
+    pub(crate) async fn expect(&self, start: &str) -> String {
+        let search = async {
+            let mut buffer = vec![0; 9000];
+            loop {
+                let (length, _) = self.socket.recv_from(&mut buffer).await.expect("received");
+                let message = String::from_utf8_lossy(&buffer[..length]).into_owned();
+                if message.starts_with(start) {
+                    return message;
+                }
+            }
+        };
+        timeout(Duration::from_secs(10), search)
+            .await
+            .unwrap_or_else(|_| panic!("no {start}"))
+    }
+
+    fn negotiated(&self, message: &str) -> Negotiated {
+        let body = message.split_once("\r\n\r\n").expect("a body").1;
+        sdp::parse_answer(body.as_bytes(), &self.local(9)).expect("an SDP answer")
+    }
+
+    fn offer(&self, port: u16) -> String {
+        sdp::make_offer(&self.local(port))
+    }
+
+    fn local(&self, port: u16) -> LocalMedia<'static> {
+        LocalMedia {
+            address: self.server.ip(),
+            port,
+            codecs: &[Codec::Pcmu],
+            session_id: 1,
+            version: 1,
+        }
+    }
+
+    async fn send(&self, method: &str, cseq: u32, to: &str, body: &str) {
+        let (me, server) = (self.socket.local_addr().expect("bound"), self.server);
+        let message = format!(
+            "{method} sip:{NUMBER}@{server} SIP/2.0\r\nVia: SIP/2.0/UDP {me};branch=z9hG4bK-{method}-{cseq};rport\r\n\
+             Max-Forwards: 70\r\nFrom: <sip:{FROM}@{me}>;tag=phone\r\nTo: {to}\r\nCall-ID: phone-{me}\r\n\
+             CSeq: {cseq} {method}\r\nContact: <sip:{FROM}@{me}>\r\nContent-Type: application/sdp\r\n\
+             Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        self.socket
+            .send_to(message.as_bytes(), self.server)
+            .await
+            .expect("sent");
+    }
+}
+
+fn header<'a>(message: &'a str, name: &str) -> &'a str {
+    let mut values = message
+        .lines()
+        .filter_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+    values.next().unwrap_or_default()
+}
