@@ -21,4 +21,5 @@ mod stack;
 mod start;
 
 pub use error::StackError;
+pub use server::Server;
 pub use stack::{Keys, LocalStack, LocalStackConfig, Program};

@@ -24,9 +24,9 @@ const REAP: Duration = Duration::from_secs(5);
 /// How often a child's state is looked at.
 const POLL: Duration = Duration::from_millis(10);
 
-/// A running server.
+/// A running server that ends with the process that started it, also when that one is killed. Dropping it ends it at once.
 #[derive(Debug)]
-pub(crate) struct Server {
+pub struct Server {
     name: &'static str,
     child: Child,
     lifeline: Option<ChildStdin>,
@@ -34,8 +34,13 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts `program args…` with both its outputs appended to `log`.
-    pub(crate) fn spawn(
+    /// Starts `program args…` with both its outputs appended to `log`. `name` is what errors call it.
+    ///
+    /// # Errors
+    ///
+    /// [`StackError::Write`] for the log, [`StackError::Spawn`] for the shell. A program that cannot be executed exits,
+    /// which [`Self::still_runs`] tells.
+    pub fn spawn(
         name: &'static str,
         program: &Path,
         args: &[String],
@@ -76,11 +81,13 @@ impl Server {
         })
     }
 
-    pub(crate) fn pid(&self) -> u32 {
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    pub(crate) fn log(&self) -> &Path {
+    /// The file that its outputs go to.
+    pub fn log(&self) -> &Path {
         &self.log
     }
 
@@ -89,8 +96,10 @@ impl Server {
         self.child.try_wait().ok().flatten()
     }
 
-    /// An error with the log's last line when the server has ended.
-    pub(crate) fn still_runs(&mut self) -> Result<(), StackError> {
+    /// # Errors
+    ///
+    /// [`StackError::Exited`], with the log's last line, when the server has ended.
+    pub fn still_runs(&mut self) -> Result<(), StackError> {
         let Some(status) = self.exited() else {
             return Ok(());
         };
@@ -109,7 +118,11 @@ impl Server {
     }
 
     /// SIGTERM, and SIGKILL after `grace`.
-    pub(crate) async fn stop(&mut self, grace: Duration) -> Result<(), StackError> {
+    ///
+    /// # Errors
+    ///
+    /// [`StackError::NotEnded`] when the system does not end it.
+    pub async fn stop(&mut self, grace: Duration) -> Result<(), StackError> {
         self.signal(Signal::SIGTERM);
         if !self.ended_within(grace).await {
             self.kill().await?;
@@ -119,7 +132,11 @@ impl Server {
     }
 
     /// SIGKILL, as a crash would be.
-    pub(crate) async fn kill(&mut self) -> Result<(), StackError> {
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::stop`].
+    pub async fn kill(&mut self) -> Result<(), StackError> {
         self.signal(Signal::SIGKILL);
         if !self.ended_within(REAP).await {
             return Err(StackError::NotEnded {

@@ -1,0 +1,244 @@
+//! `trunkline demo`: one SIP call to an agent, before your eyes.
+//!
+//! It starts a local stack and `trunkline serve`, makes a trunk and a dispatch rule by LiveKit's API, and calls the agent
+//! with a synthetic phone. What it shows comes from two places that know nothing of each other: the phone's own SIP and
+//! RTP, and the store that the system writes. At the end both stories are compared, and a difference fails the demo.
+
+mod checks;
+mod conversation;
+mod paint;
+mod progress;
+mod screen;
+mod stage;
+mod story;
+mod summary;
+mod voice;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context;
+use caller::{Call, Caller, CallerConfig, Codec};
+use platform::clock::{Clock, SystemClock};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use conversation::{Exchange, Note};
+use paint::Line;
+use progress::Progress;
+use screen::Screen;
+use stage::Stage;
+use story::Story;
+use voice::Sentence;
+
+/// The number that is called.
+const CALLED: &str = "+15550100";
+/// The caller's number.
+const CALLER: &str = "+15550123";
+/// What the caller says, in turn.
+const SENTENCES: [&str; 2] = ["What are your opening hours", "Where can I find you"];
+/// How often the view is drawn and the store looked at.
+const FRAME: Duration = Duration::from_millis(80);
+/// How long the record may take after the end of the call.
+const RECORD_LIMIT: Duration = Duration::from_secs(20);
+/// What a shell expects of a program that was ended by Ctrl-C: 128 + SIGINT.
+const INTERRUPTED: u8 = 130;
+
+/// The arguments of `trunkline demo`.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// Leave everything running after the call, for a softphone on this machine, until Ctrl-C.
+    #[arg(long)]
+    keep: bool,
+    /// Plain lines instead of the live view. The default where standard output is no terminal or `NO_COLOR` is set.
+    #[arg(long)]
+    plain: bool,
+    /// What the caller offers: g722, pcmu or pcma. The offline recogniser needs the wide band of g722.
+    #[arg(long, default_value = "g722", value_parser = codec)]
+    codec: Codec,
+    /// The livekit-server to start, in place of the one that `make setup` installed.
+    #[arg(long, value_name = "FILE")]
+    livekit_server: Option<PathBuf>,
+    /// Where logs, store and what the caller heard are written, in a folder of its own for each run.
+    #[arg(long, value_name = "FOLDER", default_value = "demo-out")]
+    out: PathBuf,
+}
+
+fn codec(name: &str) -> Result<Codec, String> {
+    Codec::from_name(name).ok_or_else(|| "choose g722, pcmu or pcma".to_owned())
+}
+
+/// Shows the call. 0: it went well and all accounts of it agree.
+pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    let stop = interruption()?;
+    let mut screen = Screen::new(arguments.plain);
+    let folder = output_folder(&arguments.out)?;
+    screen.print(&summary::title(arguments.codec));
+    // Dropping a stage in the making ends what it has started.
+    let stage = tokio::select! {
+        stage = Stage::start(&folder, arguments.livekit_server.clone(), &mut screen) => stage?,
+        () = stop.cancelled() => return Ok(ExitCode::from(INTERRUPTED)),
+    };
+    let shown = tokio::select! {
+        shown = show(&arguments, &stage, &folder, &mut screen) => Some(shown),
+        () = stop.cancelled() => None,
+    };
+    if arguments.keep && matches!(shown, Some(Ok(_))) {
+        screen.print(&summary::keep(stage.sip(), CALLED));
+        stop.cancelled().await;
+    }
+    screen.release();
+    stage.stop().await.context("ending what the demo started")?;
+    match shown {
+        Some(Ok(true)) => Ok(ExitCode::SUCCESS),
+        Some(Ok(false)) => Ok(ExitCode::FAILURE),
+        Some(Err(error)) => Err(error.context(format!("the logs are in {}", folder.display()))),
+        None => Ok(ExitCode::from(INTERRUPTED)),
+    }
+}
+
+/// Places the call, follows it to its record, prints the account. Whether all checks passed.
+async fn show(
+    arguments: &Arguments,
+    stage: &Stage,
+    folder: &Path,
+    screen: &mut Screen,
+) -> anyhow::Result<bool> {
+    let sentences = voice::synthesise(&SENTENCES, folder).await?;
+    screen.print(&[Line::step("the caller's voice is ready")]);
+    let mut config = CallerConfig::new(CALLED, CALLER, stage.sip());
+    config.codecs = vec![arguments.codec];
+    config.display_name = Some("Demo".to_owned());
+    let invited_at_ms = SystemClock.now_ms();
+    let call = Caller::new(config).place().await?;
+    let mut story = Story::new(CALLED, invited_at_ms);
+    let mut progress = Progress::new(stage.store());
+
+    let talked = follow(&call, &sentences, &mut story, &mut progress, screen).await;
+    settle(&call, &mut story, &mut progress, screen).await?;
+    screen.finish(&story, &call.received(), call.invited_at().elapsed());
+    let exchanges = talked.context("the conversation broke off")?;
+
+    let heard = folder.join("caller-heard.wav");
+    let received = call.received();
+    write_wav(&heard, &received)?;
+    let report = call.finish().await;
+    let archive = progress.archive().await?;
+    screen.print(&summary::transcript(&archive.record, invited_at_ms));
+    screen.print(&summary::latencies(&archive.record, &exchanges));
+    screen.print(&summary::files(stage.store_folder(), &archive, &heard, folder));
+    let findings = checks::all(&checks::Evidence {
+        report: &report,
+        exchanges: &exchanges,
+        sentences: &sentences,
+        received: &received,
+        archive: &archive,
+        invited_at_ms,
+    });
+    screen.print(&summary::findings(&findings));
+    Ok(findings.iter().all(|finding| finding.fault.is_none()))
+}
+
+/// Draws the call while the conversation runs.
+async fn follow(
+    call: &Call,
+    sentences: &[Sentence],
+    story: &mut Story,
+    progress: &mut Progress<'_>,
+    screen: &mut Screen,
+) -> Result<Vec<Exchange>, caller::CallError> {
+    let (notes, mut incoming) = mpsc::channel::<Note>(64);
+    let conversation = conversation::hold(call, sentences, notes);
+    let mut conversation = std::pin::pin!(conversation);
+    let mut frames = tokio::time::interval(FRAME);
+    loop {
+        // Cancel-safe: a pinned future, a queue, a timer.
+        tokio::select! {
+            talked = &mut conversation => return talked,
+            Some(note) = incoming.recv() => story.note(note),
+            _ = frames.tick() => draw(call, story, progress, screen).await,
+        }
+    }
+}
+
+/// Goes on drawing until the record is written, which ends the story.
+async fn settle(
+    call: &Call,
+    story: &mut Story,
+    progress: &mut Progress<'_>,
+    screen: &mut Screen,
+) -> anyhow::Result<()> {
+    let mut frames = tokio::time::interval(FRAME);
+    let written = async {
+        while !progress.is_closed() {
+            frames.tick().await;
+            draw(call, story, progress, screen).await;
+        }
+    };
+    let in_time = tokio::time::timeout(RECORD_LIMIT, written).await.is_ok();
+    let steps = call.steps();
+    let so_far = steps.last().map(|last| last.step.to_string()).unwrap_or_default();
+    anyhow::ensure!(
+        in_time,
+        "no record of the call after {RECORD_LIMIT:?}; the phone's last step: {so_far}"
+    );
+    Ok(())
+}
+
+async fn draw(call: &Call, story: &mut Story, progress: &mut Progress<'_>, screen: &mut Screen) {
+    progress.look().await;
+    story.update(&call.steps(), progress.latest());
+    screen.draw(story, &call.received(), call.invited_at().elapsed());
+}
+
+fn write_wav(path: &Path, received: &caller::Received) -> anyhow::Result<()> {
+    let mut file = std::fs::File::create(path).with_context(|| format!("writing {}", path.display()))?;
+    audio::wav::write(&mut file, &received.samples, received.sample_rate_hz)
+        .with_context(|| format!("writing {}", path.display()))
+}
+
+/// A folder named after the time; in the system's temporary folder when `out` cannot be written.
+fn output_folder(out: &Path) -> anyhow::Result<PathBuf> {
+    let now = SystemClock.now();
+    let format = time::macros::format_description!("[year]-[month]-[day]-[hour][minute][second]");
+    let name = now.format(format).context("naming the output folder")?;
+    let unique = format!("{name}-{}", std::process::id());
+    let make = |base: &Path| {
+        let folder = base.join(&unique);
+        std::fs::create_dir_all(&folder).and_then(|()| folder.canonicalize())
+    };
+    make(out)
+        .or_else(|_| make(&std::env::temp_dir().join("trunkline-demo")))
+        .with_context(|| format!("making a folder below {}: name another with --out", out.display()))
+}
+
+/// Cancelled by Ctrl-C or SIGTERM.
+fn interruption() -> anyhow::Result<CancellationToken> {
+    let mut interrupt = signal(SignalKind::interrupt()).context("listening for Ctrl-C")?;
+    let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
+    let token = CancellationToken::new();
+    let cancelled = token.clone();
+    let tasks = tokio_util::task::TaskTracker::new();
+    tasks.spawn(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        cancelled.cancel();
+    });
+    tasks.close();
+    Ok(token)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codecs_go_by_their_names_in_any_case() {
+        assert_eq!(codec("PCMU"), Ok(Codec::Pcmu));
+        assert!(codec("opus").unwrap_err().contains("g722"));
+    }
+}

@@ -1,0 +1,236 @@
+//! Everything that the call needs: Redis, livekit-server, `trunkline serve`, a trunk, a dispatch rule.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use dev::{LocalStack, LocalStackConfig, Server};
+use platform::Secret;
+use platform::config::{ApiKey, LiveKitConfig};
+use platform::livekit::{LiveKit, proto};
+use platform::store::FolderStore;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use super::CALLED;
+use super::paint::Line;
+use super::screen::Screen;
+
+/// The profile that answers.
+const PROFILE: &str = "reception";
+/// Rooms of this prefix are the agent's.
+const ROOM_PREFIX: &str = "voice-ai-call";
+/// How long `trunkline serve` may take to be ready.
+const READY_LIMIT: Duration = Duration::from_secs(30);
+/// How often its log is read meanwhile.
+const POLL: Duration = Duration::from_millis(50);
+/// Between SIGTERM and SIGKILL: without a call it ends at once.
+const STOP_GRACE: Duration = Duration::from_secs(10);
+/// The first of the media ports; the gateway passes over those in use.
+const RTP_PORTS: &str = "30000-31999";
+
+/// A running stage. Dropping it ends all of it at once.
+pub(super) struct Stage {
+    // Declared before what it depends on, so that it ends first.
+    serve: Server,
+    stack: LocalStack,
+    store: FolderStore,
+    sip: SocketAddr,
+}
+
+impl Stage {
+    pub(super) async fn start(
+        folder: &Path,
+        livekit_server: Option<PathBuf>,
+        screen: &mut Screen,
+    ) -> anyhow::Result<Self> {
+        // Held until `serve` starts: livekit-server has to know where its webhooks go before that.
+        let http = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("finding a free port")?;
+        let listen = http.local_addr()?;
+        let stack = LocalStack::start(LocalStackConfig {
+            livekit_server,
+            webhook_url: Some(format!("http://{listen}/webhooks/livekit")),
+            dir: Some(folder.join("stack")),
+            ..LocalStackConfig::default()
+        })
+        .await?;
+        screen.print(&[Line::step("Redis and livekit-server are up")]);
+        let store = FolderStore::open(folder.join("store")).await?;
+        let config = write_config(folder, &stack, listen)?;
+        drop(http);
+        let program = std::env::current_exe().context("finding this program")?;
+        let arguments = [
+            "serve".to_owned(),
+            "--config".to_owned(),
+            config.display().to_string(),
+        ];
+        let mut serve = Server::spawn("trunkline serve", &program, &arguments, &folder.join("serve.log"))?;
+        let sip = ready(&mut serve).await?;
+        screen.print(&[Line::step("trunkline serve is up: webhook, worker, gateway")]);
+        route(&stack).await?;
+        screen.print(&[Line::step("trunk and dispatch rule are made")]);
+        Ok(Self {
+            serve,
+            stack,
+            store,
+            sip,
+        })
+    }
+
+    /// Where SIP is listened to.
+    pub(super) fn sip(&self) -> SocketAddr {
+        self.sip
+    }
+
+    pub(super) fn store(&self) -> &FolderStore {
+        &self.store
+    }
+
+    pub(super) fn store_folder(&self) -> &Path {
+        self.store.root()
+    }
+
+    pub(super) async fn stop(mut self) -> anyhow::Result<()> {
+        let serve = self.serve.stop(STOP_GRACE).await;
+        self.stack.stop().await?;
+        Ok(serve?)
+    }
+}
+
+/// The configuration and the profiles, in `folder`. JSON is YAML too, so that nothing needs quoting by hand.
+fn write_config(folder: &Path, stack: &LocalStack, listen: SocketAddr) -> anyhow::Result<PathBuf> {
+    let profiles = folder.join("profiles");
+    std::fs::create_dir_all(&profiles)?;
+    for (name, text) in [
+        ("reception.yaml", include_str!("../../../profiles/reception.yaml")),
+        (
+            "reception.dialogue.yaml",
+            include_str!("../../../profiles/reception.dialogue.yaml"),
+        ),
+    ] {
+        std::fs::write(profiles.join(name), text)?;
+    }
+    let config = json!({
+        "livekit": {
+            "url": stack.ws_url(),
+            "api_key": stack.keys().api_key(),
+            "api_secret": stack.keys().api_secret(),
+        },
+        "redis": { "url": stack.redis_url() },
+        "http": { "listen": listen.to_string() },
+        "sip": { "listen": "127.0.0.1:0", "advertised_address": "127.0.0.1", "rtp_ports": RTP_PORTS },
+        "agents": [{ "profile": PROFILE, "rooms": [format!("{ROOM_PREFIX}*")] }],
+        "profiles": profiles,
+        "queue": format!("sqlite:{}", folder.join("queue.sqlite").display()),
+        "store": format!("file:{}", folder.join("store").display()),
+        "log": { "level": "info", "format": "json" },
+    });
+    let path = folder.join("trunkline.yaml");
+    write_private(&path, &config.to_string()).with_context(|| format!("writing {}", path.display()))?;
+    Ok(path)
+}
+
+/// The file holds the API secret: for the owner alone.
+fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
+    use std::io::Write;
+    use std::os::unix::fs::OpenOptionsExt;
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)?;
+    file.write_all(text.as_bytes())
+}
+
+/// Waits for the log line `ready` and returns the SIP address in it.
+async fn ready(serve: &mut Server) -> anyhow::Result<SocketAddr> {
+    let deadline = Instant::now() + READY_LIMIT;
+    loop {
+        let log = std::fs::read_to_string(serve.log()).unwrap_or_default();
+        if let Some(sip) = log.lines().find_map(ready_address) {
+            return Ok(sip);
+        }
+        if let Err(error) = serve.still_runs() {
+            bail!("{error}\n{}", log.trim_end());
+        }
+        if Instant::now() >= deadline {
+            bail!(
+                "trunkline serve was not ready within {READY_LIMIT:?}; see {}",
+                serve.log().display()
+            );
+        }
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+/// The `sip` field of a log line whose message is `ready`, wherever the log's format puts its fields.
+fn ready_address(line: &str) -> Option<SocketAddr> {
+    let line: Value = serde_json::from_str(line).ok()?;
+    let fields = line.get("fields").unwrap_or(&line);
+    let is_ready = fields.get("message").and_then(Value::as_str) == Some("ready");
+    fields.get("sip").filter(|_| is_ready)?.as_str()?.parse().ok()
+}
+
+/// A trunk for the called number, from loopback only, and a room of its own for each call.
+async fn route(stack: &LocalStack) -> anyhow::Result<()> {
+    let (api_key, secret) = (
+        stack.keys().api_key().to_owned(),
+        stack.keys().api_secret().to_owned(),
+    );
+    let config = LiveKitConfig {
+        url: stack.ws_url(),
+        api_key: api_key.clone(),
+        api_secret: Secret::new(secret.clone()),
+        webhook_keys: vec![ApiKey {
+            api_key,
+            api_secret: Secret::new(secret),
+        }],
+    };
+    let livekit = LiveKit::new(&config)?;
+    let trunk = livekit
+        .create_sip_inbound_trunk(proto::SipInboundTrunkInfo {
+            name: "demo".to_owned(),
+            numbers: vec![CALLED.to_owned()],
+            allowed_addresses: vec!["127.0.0.0/8".to_owned()],
+            ..Default::default()
+        })
+        .await
+        .context("making the trunk")?;
+    let individual = proto::SipDispatchRuleIndividual {
+        room_prefix: ROOM_PREFIX.to_owned(),
+        ..Default::default()
+    };
+    let rule = proto::SipDispatchRule {
+        rule: Some(proto::sip_dispatch_rule::Rule::DispatchRuleIndividual(individual)),
+    };
+    livekit
+        .create_sip_dispatch_rule(proto::SipDispatchRuleInfo {
+            name: "demo".to_owned(),
+            rule: Some(rule),
+            trunk_ids: vec![trunk.sip_trunk_id],
+            ..Default::default()
+        })
+        .await
+        .context("making the dispatch rule")?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ready_line_is_found_in_either_shape() {
+        let sip = Some("127.0.0.1:5060".parse().unwrap());
+        let nested =
+            r#"{"level":"INFO","fields":{"message":"ready","http":"127.0.0.1:1","sip":"127.0.0.1:5060"}}"#;
+        let flat = r#"{"message":"ready","sip":"127.0.0.1:5060"}"#;
+        assert_eq!((ready_address(nested), ready_address(flat)), (sip, sip));
+        assert_eq!(
+            ready_address(r#"{"message":"step","sip":"127.0.0.1:5060"}"#),
+            None
+        );
+        assert_eq!(ready_address("thread panicked"), None);
+    }
+}
