@@ -1,0 +1,3 @@
+//! Audio tracks.
+
+crate::media_stream_track::media_stream_track!(RtcAudioTrack, Audio);
