@@ -20,10 +20,13 @@ pub mod dialogue;
 mod fault;
 mod language;
 pub mod offline;
+pub mod openai;
 mod ports;
+mod registry;
 
 pub use dialogue::{Dialogue, Scripted};
 pub use fault::{Fault, Faults};
 pub use ports::{
     Action, ChatRequest, Llm, LlmEvent, Message, ProviderError, Role, SpeechRequest, Stt, Transcript, Tts,
 };
+pub use registry::{Choice, Providers, Registry, Wanted};

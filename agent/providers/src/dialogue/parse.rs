@@ -200,13 +200,11 @@ fn fill(text: &str, variables: &BTreeMap<String, String>) -> Result<String, Stri
 }
 
 fn action(section: &mut Section<'_>) -> Option<Action> {
-    match section.text("action")?.as_str() {
-        "end_call" => Some(Action::EndCall),
-        _ => {
-            section.fault("action", "is not a known action", "write end_call, or remove it");
-            None
-        }
+    if section.text("action")? == "end_call" {
+        return Some(Action::EndCall);
     }
+    section.fault("action", "is not a known action", "write end_call, or remove it");
+    None
 }
 
 /// What is wrong between intents: names and phrases that two have, states that cannot be reached or never end.

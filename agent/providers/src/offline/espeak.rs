@@ -63,9 +63,9 @@ impl EspeakNg {
         };
         // `-b 1`: the text is UTF-8 whatever the locale is; `-z`: no pause at the end.
         let arguments = ["-v", voice, "-b", "1", "-z", "--stdin", "--stdout"];
-        let bytes = self.tool.run(&arguments, text.as_bytes()).await?;
-        if bytes.is_empty() {
-            // It ends with 0 all the same.
+        let (status, bytes) = self.tool.run_to_any_end(&arguments, text.as_bytes()).await?;
+        if bytes.is_empty() && status.code().is_some() {
+            // Some of its versions end with 0 all the same.
             let voice = crate::language::for_display(voice);
             return Err(self.tool.refused(format!(
                 "it has no voice `{voice}`; `espeak-ng --voices` lists them"

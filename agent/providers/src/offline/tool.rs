@@ -1,6 +1,13 @@
 //! A program that turns its standard input into its standard output.
 
-use std::{ffi::OsStr, io::ErrorKind, path::PathBuf, process::Stdio, sync::Arc, time::Duration};
+use std::{
+    ffi::OsStr,
+    io::ErrorKind,
+    path::PathBuf,
+    process::{ExitStatus, Stdio},
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -50,12 +57,26 @@ pub(super) struct Tool {
 }
 
 impl Tool {
-    /// Runs the program to its end. Dropping the future kills it.
+    /// Runs the program to its end, which must be a success. Dropping the future kills it.
     pub(super) async fn run<A: AsRef<OsStr> + Sync>(
         &self,
         arguments: &[A],
         input: &[u8],
     ) -> Result<Vec<u8>, ProviderError> {
+        let (status, output) = self.run_to_any_end(arguments, input).await?;
+        if status.success() {
+            Ok(output)
+        } else {
+            Err(self.unreadable(format!("the program ended with {status}")))
+        }
+    }
+
+    /// The same; what its end means is for the caller to say.
+    pub(super) async fn run_to_any_end<A: AsRef<OsStr> + Sync>(
+        &self,
+        arguments: &[A],
+        input: &[u8],
+    ) -> Result<(ExitStatus, Vec<u8>), ProviderError> {
         let run = async {
             // The semaphore is never closed.
             let _slot = self.slots.0.acquire().await;
@@ -70,7 +91,7 @@ impl Tool {
             }))
     }
 
-    pub(super) fn unreadable(&self, reason: impl ToString) -> ProviderError {
+    pub(super) fn unreadable(&self, reason: impl std::fmt::Display) -> ProviderError {
         ProviderError::Protocol {
             provider: self.provider,
             reason: reason.to_string(),
@@ -105,7 +126,7 @@ impl Tool {
             })
     }
 
-    async fn converse(&self, mut child: Child, input: &[u8]) -> Result<Vec<u8>, ProviderError> {
+    async fn converse(&self, mut child: Child, input: &[u8]) -> Result<(ExitStatus, Vec<u8>), ProviderError> {
         let (Some(mut stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
             return Err(self.unavailable("the program has no pipes".to_owned()));
         };
@@ -124,11 +145,7 @@ impl Tool {
             .wait()
             .await
             .map_err(|error| self.unavailable(format!("waiting for its end: {error}")))?;
-        if status.success() {
-            Ok(output)
-        } else {
-            Err(self.unreadable(format!("the program ended with {status}")))
-        }
+        Ok((status, output))
     }
 
     pub(super) fn unavailable(&self, reason: String) -> ProviderError {
@@ -177,10 +194,10 @@ mod tests {
 
     #[tokio::test]
     async fn failure_is_told_by_the_exit_status_and_unread_input_is_none() {
-        assert!(tool("false").run::<&str>(&[], &[0; 1 << 20]).await.is_err());
+        assert!(tool("false").run::<&str>(&[], &vec![0; 1 << 20]).await.is_err());
         assert!(
             tool("true")
-                .run::<&str>(&[], &[0; 1 << 20])
+                .run::<&str>(&[], &vec![0; 1 << 20])
                 .await
                 .unwrap()
                 .is_empty()

@@ -1,0 +1,209 @@
+//! A reply of a language model, put together from what its stream brings.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::{
+    NAME, failure,
+    wire::{ChatChunk, Delta, END_CALL, Function},
+};
+use crate::{Action, LlmEvent, ProviderError};
+
+/// Tool calls that a reply may have; we offer one.
+const MAX_TOOL_CALLS: usize = 16;
+/// A longer name is none of ours.
+const MAX_NAME_BYTES: usize = 64;
+/// Opens and closes what reasoning models think aloud where a server does not separate it.
+const THOUGHT: (&str, &str) = ("<think>", "</think>");
+
+/// The text comes out as it comes in; the action, if there is one, at the end.
+#[derive(Default)]
+pub(super) struct Reply {
+    /// The functions' names by the index of their tool call; some servers send a name in pieces.
+    names: BTreeMap<u32, String>,
+    wants_end: bool,
+    thought: Thought,
+    has_text: bool,
+    finished: bool,
+}
+
+impl Reply {
+    /// Whether the model has said that it is finished.
+    pub(super) fn is_finished(&self) -> bool {
+        self.finished
+    }
+
+    /// Takes the data of one event.
+    pub(super) fn take(&mut self, data: &str, out: &mut VecDeque<LlmEvent>) -> Result<(), ProviderError> {
+        if data == "[DONE]" {
+            self.finished = true;
+            return Ok(());
+        }
+        // Such as `ping` and `: processing`.
+        if !data.starts_with('{') {
+            return Ok(());
+        }
+        let chunk: ChatChunk = serde_json::from_str(data).map_err(|error| ProviderError::Protocol {
+            provider: NAME,
+            // The error's own text would quote the reply.
+            reason: format!("an event that is no JSON, at byte {}", error.column()),
+        })?;
+        if let Some(error) = chunk.error.into_error() {
+            return Err(failure::in_stream(&error));
+        }
+        // Only one was asked for. There is none in the event that tells the usage.
+        let Some(choice) = chunk.choices.into_iter().next() else {
+            return Ok(());
+        };
+        // Some servers write an empty one into every event.
+        self.finished |= choice.finish_reason.is_some_and(|reason| !reason.is_empty());
+        if let Some(delta) = choice.delta.or(choice.message) {
+            self.take_delta(delta, out);
+        }
+        Ok(())
+    }
+
+    /// What is left when the stream has ended. A reply with neither text nor action is a failure: it would leave the
+    /// caller in silence.
+    pub(super) fn finish(&mut self, out: &mut VecDeque<LlmEvent>) -> Result<(), ProviderError> {
+        let rest = self.thought.finish();
+        self.say(rest, out);
+        if self.wants_end || self.names.values().any(|name| name == END_CALL) {
+            out.push_back(LlmEvent::Action(Action::EndCall));
+        } else if !self.has_text {
+            return Err(ProviderError::Protocol {
+                provider: NAME,
+                reason: "an empty reply".to_owned(),
+            });
+        }
+        Ok(())
+    }
+
+    fn take_delta(&mut self, delta: Delta, out: &mut VecDeque<LlmEvent>) {
+        let Delta {
+            content,
+            refusal,
+            tool_calls,
+            function_call,
+        } = delta;
+        for text in [content, refusal] {
+            let text = self.thought.leave_out(text);
+            self.say(text, out);
+        }
+        for call in tool_calls {
+            self.take_name(call.index, &call.function);
+        }
+        if let Some(function) = function_call {
+            self.take_name(u32::MAX, &function);
+        }
+    }
+
+    fn take_name(&mut self, index: u32, function: &Function) {
+        // Calls without an index all count as the first: a whole name is recognised by itself.
+        self.wants_end |= function.name == END_CALL;
+        if self.names.len() < MAX_TOOL_CALLS || self.names.contains_key(&index) {
+            let name = self.names.entry(index).or_default();
+            if name.len() + function.name.len() <= MAX_NAME_BYTES {
+                name.push_str(&function.name);
+            }
+        }
+    }
+
+    fn say(&mut self, text: String, out: &mut VecDeque<LlmEvent>) {
+        if !text.is_empty() {
+            self.has_text |= !text.trim().is_empty();
+            out.push_back(LlmEvent::Text(text));
+        }
+    }
+}
+
+/// Leaves out a thought at the beginning of a reply.
+#[derive(Default)]
+enum Thought {
+    /// What has come may still turn out to be one.
+    #[default]
+    Unknown,
+    Beginning(String),
+    Within(String),
+    Over,
+}
+
+impl Thought {
+    /// `text` without what belongs to the thought.
+    fn leave_out(&mut self, text: String) -> String {
+        let (open, close) = THOUGHT;
+        let so_far = match std::mem::take(self) {
+            Self::Over => {
+                *self = Self::Over;
+                return text;
+            }
+            Self::Unknown => text,
+            Self::Beginning(so_far) => so_far + &text,
+            Self::Within(so_far) => return self.look_for_end(&(so_far + &text), close),
+        };
+        let start = so_far.trim_start();
+        if let Some(thought) = start.strip_prefix(open) {
+            let thought = thought.to_owned();
+            return self.look_for_end(&thought, close);
+        }
+        if open.starts_with(start) {
+            *self = Self::Beginning(so_far);
+            return String::new();
+        }
+        *self = Self::Over;
+        so_far
+    }
+
+    /// What looked like the beginning of a thought and was none.
+    fn finish(&mut self) -> String {
+        match std::mem::replace(self, Self::Over) {
+            Self::Beginning(text) => text,
+            _ => String::new(),
+        }
+    }
+
+    fn look_for_end(&mut self, thought: &str, close: &str) -> String {
+        if let Some((_, after)) = thought.split_once(close) {
+            let after = after.trim_start().to_owned();
+            *self = if after.is_empty() {
+                Self::Unknown
+            } else {
+                Self::Over
+            };
+            return after;
+        }
+        // Only as much as may be the beginning of the end is kept.
+        let tail: String = thought.chars().rev().take(close.len() - 1).collect();
+        *self = Self::Within(tail.chars().rev().collect());
+        String::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(pieces: &[&str]) -> String {
+        let mut thought = Thought::default();
+        let mut said: String = pieces
+            .iter()
+            .map(|piece| thought.leave_out((*piece).to_owned()))
+            .collect();
+        said.push_str(&thought.finish());
+        said
+    }
+
+    #[test]
+    fn a_thought_at_the_beginning_is_not_said() {
+        assert_eq!(
+            said(&["Hello", " <think>you</think>"]),
+            "Hello <think>you</think>"
+        );
+        assert_eq!(
+            said(&["\n<thi", "nk>The caller", " says </thi", "nk>\n\nHel", "lo"]),
+            "Hello"
+        );
+        assert_eq!(said(&["<think>", "</think>", "\n\n", "Hello"]).trim(), "Hello");
+        assert_eq!(said(&["<th"]), "<th");
+        assert_eq!(said(&["<think>never ending"]), "");
+    }
+}

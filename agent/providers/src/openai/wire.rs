@@ -1,0 +1,160 @@
+//! What goes over the wire, as the service's reference describes it and as other servers bend it: a field that is
+//! missing, null or of another type counts as its default.
+
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{DeserializeOwned, Error},
+};
+use serde_json::{Value, json};
+
+/// The name of the function by which a model hangs up.
+pub(super) const END_CALL: &str = "end_call";
+
+#[derive(Serialize)]
+pub(super) struct ChatBody<'a> {
+    pub(super) model: &'a str,
+    pub(super) messages: Vec<ChatMessage<'a>>,
+    pub(super) stream: bool,
+    pub(super) tools: [Value; 1],
+}
+
+#[derive(Serialize)]
+pub(super) struct ChatMessage<'a> {
+    pub(super) role: &'static str,
+    pub(super) content: &'a str,
+}
+
+/// The one tool: a function without arguments.
+pub(super) fn end_call_tool() -> Value {
+    json!({
+        "type": "function",
+        "function": {
+            "name": END_CALL,
+            "description": "Ends the phone call. Call it together with your last words, once the caller has said \
+                            goodbye or there is nothing left to do.",
+            "parameters": {"type": "object", "properties": {}, "additionalProperties": false},
+        },
+    })
+}
+
+#[derive(Serialize)]
+pub(super) struct SpeechBody<'a> {
+    pub(super) model: &'a str,
+    pub(super) input: &'a str,
+    pub(super) voice: &'a str,
+    pub(super) response_format: &'static str,
+}
+
+/// One event of a streamed reply, or a whole reply of a server that does not stream.
+#[derive(Default, Deserialize)]
+pub(super) struct ChatChunk {
+    #[serde(default, deserialize_with = "lenient")]
+    pub(super) choices: Vec<Choice>,
+    #[serde(flatten)]
+    pub(super) error: ErrorEnvelope,
+}
+
+#[derive(Default, Deserialize)]
+pub(super) struct Choice {
+    #[serde(default, deserialize_with = "lenient")]
+    pub(super) delta: Option<Delta>,
+    /// In place of `delta` where nothing is streamed.
+    #[serde(default, deserialize_with = "lenient")]
+    pub(super) message: Option<Delta>,
+    #[serde(default, deserialize_with = "lenient")]
+    pub(super) finish_reason: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+pub(super) struct Delta {
+    #[serde(default, deserialize_with = "content")]
+    pub(super) content: String,
+    /// The model's own words where it declines to answer.
+    #[serde(default, deserialize_with = "content")]
+    pub(super) refusal: String,
+    #[serde(default, deserialize_with = "lenient")]
+    pub(super) tool_calls: Vec<ToolCall>,
+    /// The older form of a tool call.
+    #[serde(default, deserialize_with = "lenient")]
+    pub(super) function_call: Option<Function>,
+}
+
+#[derive(Default, Deserialize)]
+pub(super) struct ToolCall {
+    #[serde(default, deserialize_with = "lenient")]
+    pub(super) index: u32,
+    #[serde(default, deserialize_with = "lenient")]
+    pub(super) function: Function,
+}
+
+#[derive(Default, Deserialize)]
+pub(super) struct Function {
+    #[serde(default, deserialize_with = "lenient")]
+    pub(super) name: String,
+}
+
+#[derive(Deserialize)]
+pub(super) struct TranscriptionBody {
+    pub(super) text: String,
+}
+
+/// An error stands under `error`, or is the object itself (`"object": "error"`).
+#[derive(Default, Deserialize)]
+pub(super) struct ErrorEnvelope {
+    #[serde(default)]
+    error: Option<Value>,
+    #[serde(default, deserialize_with = "lenient")]
+    object: String,
+    #[serde(default)]
+    code: Option<Value>,
+    #[serde(default, rename = "type")]
+    kind: Option<Value>,
+}
+
+/// What is kept of an error: no sentence.
+#[derive(Debug, Default)]
+pub(super) struct ErrorBody {
+    pub(super) code: Option<String>,
+    pub(super) kind: Option<String>,
+}
+
+impl ErrorEnvelope {
+    pub(super) fn into_error(self) -> Option<ErrorBody> {
+        let body = |code, kind| ErrorBody {
+            code: scalar(code),
+            kind: scalar(kind),
+        };
+        match self.error {
+            Some(Value::Object(mut error)) => Some(body(error.remove("code"), error.remove("type"))),
+            Some(Value::Null) | None if self.object == "error" => Some(body(self.code, self.kind)),
+            Some(Value::Null) | None => None,
+            // A sentence.
+            Some(_) => Some(ErrorBody::default()),
+        }
+    }
+}
+
+fn scalar(value: Option<Value>) -> Option<String> {
+    match value? {
+        Value::String(text) => Some(text),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    }
+}
+
+fn lenient<'de, D: Deserializer<'de>, T: DeserializeOwned + Default>(from: D) -> Result<T, D::Error> {
+    let value = Value::deserialize(from).map_err(D::Error::custom)?;
+    Ok(serde_json::from_value(value).unwrap_or_default())
+}
+
+/// A text, or a list of parts that have one each.
+fn content<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    Ok(match Value::deserialize(from).map_err(D::Error::custom)? {
+        Value::String(text) => text,
+        Value::Array(parts) => parts
+            .iter()
+            .filter_map(|part| part.get("text").unwrap_or(part).as_str())
+            .collect(),
+        _ => String::new(),
+    })
+}

@@ -1,0 +1,213 @@
+//! Providers by their names.
+
+use std::{path::PathBuf, sync::Arc};
+
+use crate::{
+    Dialogue, Fault, Faults, Llm, Scripted, Stt, Tts, language,
+    offline::{EspeakNg, Flite, PocketSphinx, Slots},
+    openai::{Client, OpenAiConfig, OpenAiLlm, OpenAiStt, OpenAiTts},
+};
+
+const STT: &[&str] = &["auto", "pocketsphinx", "openai"];
+const LLM: &[&str] = &["auto", "dialogue", "openai"];
+const TTS: &[&str] = &["auto", "flite", "espeak-ng", "openai"];
+
+/// One provider of a profile: its name and, where it has several, its model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Choice<'a> {
+    /// `auto`, or nothing: `openai` where a key is configured, else an offline one.
+    pub name: Option<&'a str>,
+    /// The provider's own name of a model; nothing: the configuration's. The offline ones have none.
+    pub model: Option<&'a str>,
+}
+
+/// What an agent wants.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Wanted<'a> {
+    /// Speech to text: `pocketsphinx` (English, the phrases of the dialogue) or `openai`.
+    pub stt: Choice<'a>,
+    /// Language model: `dialogue` or `openai`.
+    pub llm: Choice<'a>,
+    /// Text to speech: `flite` (English), `espeak-ng` or `openai`. The offline default is flite for English, and
+    /// espeak-ng for all other languages.
+    pub tts: Choice<'a>,
+    /// BCP 47 tag.
+    pub language: &'a str,
+    /// The scripted dialogue's file, for `pocketsphinx` and `dialogue`.
+    pub dialogue: Option<PathBuf>,
+}
+
+/// The three providers of an agent. Clones share them.
+#[derive(Clone)]
+pub struct Providers {
+    /// Speech to text.
+    pub stt: Arc<dyn Stt>,
+    /// Language model.
+    pub llm: Arc<dyn Llm>,
+    /// Text to speech.
+    pub tts: Arc<dyn Tts>,
+}
+
+/// Makes providers. One per process: all that it makes share one bound on offline programs and one pool of connections.
+#[derive(Debug)]
+pub struct Registry {
+    openai: Option<(OpenAiConfig, Client)>,
+    slots: Slots,
+}
+
+impl Registry {
+    /// `openai` is there when a key is configured. The process's TLS provider must have been installed then.
+    pub fn new(openai: Option<OpenAiConfig>) -> Result<Self, Faults> {
+        let openai = match openai {
+            Some(config) => {
+                let client = Client::new(&config)?;
+                Some((config, client))
+            }
+            None => None,
+        };
+        Ok(Self {
+            openai,
+            slots: Slots::default(),
+        })
+    }
+
+    /// Makes what `wanted` names, or finds all that stands against it.
+    ///
+    /// Reads the dialogue and, for pocketsphinx, a dictionary of 3 MB, and blocks meanwhile: call it when a process
+    /// starts. Whether a program is installed and a service takes the key shows at the first use.
+    pub fn build(&self, wanted: &Wanted<'_>) -> Result<Providers, Faults> {
+        let mut faults = Vec::new();
+        let dialogue = wanted.dialogue.as_deref().map(Dialogue::load).transpose();
+        let dialogue = dialogue
+            .map(|dialogue| dialogue.map(Arc::new))
+            .map_err(|Faults(mut found)| {
+                faults.append(&mut found);
+            });
+        let mut keep = |found: Faults| faults.extend(found.0);
+        let stt = self
+            .stt(wanted, dialogue.as_ref().map(Option::as_ref))
+            .map_err(&mut keep);
+        let llm = self
+            .llm(wanted, dialogue.as_ref().map(Option::as_ref))
+            .map_err(&mut keep);
+        let tts = self.tts(wanted).map_err(&mut keep);
+        match (stt, llm, tts) {
+            (Ok(Some(stt)), Ok(Some(llm)), Ok(tts)) if faults.is_empty() => Ok(Providers { stt, llm, tts }),
+            _ => Err(Faults(faults)),
+        }
+    }
+
+    /// `None` when the dialogue has faults, which are told already.
+    fn stt(
+        &self,
+        wanted: &Wanted<'_>,
+        dialogue: Result<Option<&Arc<Dialogue>>, &()>,
+    ) -> Result<Option<Arc<dyn Stt>>, Faults> {
+        let key = "providers.stt";
+        match self.resolve(key, wanted.stt, STT, || "pocketsphinx")? {
+            "openai" => {
+                let (config, client) = self.openai(key)?;
+                let model = wanted.stt.model.unwrap_or(&config.stt_model);
+                Ok(Some(Arc::new(OpenAiStt::new(client.clone(), model))))
+            }
+            _ if !language::is(wanted.language, "en") => {
+                let asked = language::for_display(wanted.language);
+                let problem =
+                    format!("no recogniser works offline for `{asked}`: pocketsphinx hears English only");
+                Err(fault(
+                    key,
+                    problem,
+                    "use openai: set OPENAI_API_KEY (and OPENAI_BASE_URL)",
+                ))
+            }
+            name => {
+                let Ok(dialogue) = dialogue else { return Ok(None) };
+                let dialogue = dialogue.ok_or_else(|| no_dialogue(name))?;
+                let stt = PocketSphinx::load(&dialogue.phrases(), self.slots.clone())?;
+                Ok(Some(Arc::new(stt)))
+            }
+        }
+    }
+
+    /// `None` when the dialogue has faults, which are told already.
+    fn llm(
+        &self,
+        wanted: &Wanted<'_>,
+        dialogue: Result<Option<&Arc<Dialogue>>, &()>,
+    ) -> Result<Option<Arc<dyn Llm>>, Faults> {
+        let key = "providers.llm";
+        if let "openai" = self.resolve(key, wanted.llm, LLM, || "dialogue")? {
+            let (config, client) = self.openai(key)?;
+            let model = wanted.llm.model.unwrap_or(&config.llm_model);
+            return Ok(Some(Arc::new(OpenAiLlm::new(client.clone(), model))));
+        }
+        let Ok(dialogue) = dialogue else { return Ok(None) };
+        let dialogue = dialogue.ok_or_else(|| no_dialogue("dialogue"))?;
+        Ok(Some(Arc::new(Scripted::new(dialogue.clone()))))
+    }
+
+    fn tts(&self, wanted: &Wanted<'_>) -> Result<Arc<dyn Tts>, Faults> {
+        let key = "providers.tts";
+        let is_english = language::is(wanted.language, "en");
+        let offline = || if is_english { "flite" } else { "espeak-ng" };
+        match self.resolve(key, wanted.tts, TTS, offline)? {
+            "openai" => {
+                let (config, client) = self.openai(key)?;
+                let model = wanted.tts.model.unwrap_or(&config.tts_model);
+                Ok(Arc::new(OpenAiTts::new(client.clone(), model, &config.voice)))
+            }
+            "flite" if is_english => Ok(Arc::new(Flite::new(self.slots.clone()))),
+            "flite" => {
+                let problem = format!(
+                    "flite speaks English, not `{}`",
+                    language::for_display(wanted.language)
+                );
+                Err(fault(key, problem, "use espeak-ng"))
+            }
+            _ => Ok(Arc::new(EspeakNg::new(self.slots.clone()))),
+        }
+    }
+
+    /// The name of one of `known`, which is never `auto`.
+    fn resolve<'n>(
+        &self,
+        key: &str,
+        choice: Choice<'_>,
+        known: &[&'n str],
+        offline: impl FnOnce() -> &'n str,
+    ) -> Result<&'n str, Faults> {
+        let asked = choice.name.unwrap_or("auto");
+        let found = known.iter().copied().find(|name| *name == asked).ok_or_else(|| {
+            let problem = format!("`{}` is not a known provider", language::for_display(asked));
+            fault(key, problem, &format!("use one of: {}", known.join(", ")))
+        })?;
+        Ok(match (found, &self.openai) {
+            ("auto", Some(_)) => "openai",
+            ("auto", None) => offline(),
+            (name, _) => name,
+        })
+    }
+
+    fn openai(&self, key: &str) -> Result<&(OpenAiConfig, Client), Faults> {
+        self.openai.as_ref().ok_or_else(|| {
+            fault(
+                key,
+                "openai has no key",
+                "set OPENAI_API_KEY (and OPENAI_BASE_URL), or use auto",
+            )
+        })
+    }
+}
+
+fn no_dialogue(name: &str) -> Faults {
+    let problem = format!("is missing, and the provider `{name}` works by it");
+    fault(
+        "dialogue",
+        problem,
+        "name the scripted dialogue's file, or use openai: set OPENAI_API_KEY",
+    )
+}
+
+fn fault(key: &str, problem: impl Into<String>, remedy: &str) -> Faults {
+    Faults(vec![Fault::new(key, problem, remedy)])
+}

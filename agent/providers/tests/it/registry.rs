@@ -1,0 +1,121 @@
+//! Providers by their names.
+
+use std::path::PathBuf;
+
+use providers::{Choice, Faults, Registry, Wanted, openai::OpenAiConfig};
+
+use crate::stub::{KEY, install_tls};
+
+fn named(name: &str) -> Choice<'_> {
+    Choice {
+        name: Some(name),
+        model: None,
+    }
+}
+
+fn english() -> Wanted<'static> {
+    let dialogue = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../profiles/reception.dialogue.yaml");
+    Wanted {
+        language: "en-GB",
+        dialogue: Some(dialogue),
+        ..Wanted::default()
+    }
+}
+
+fn names(registry: &Registry, wanted: &Wanted<'_>) -> Result<[&'static str; 3], Faults> {
+    registry
+        .build(wanted)
+        .map(|made| [made.stt.name(), made.llm.name(), made.tts.name()])
+}
+
+fn with_key() -> Registry {
+    install_tls();
+    Registry::new(Some(OpenAiConfig::new(
+        KEY.to_owned(),
+        "https://api.openai.com/v1",
+    )))
+    .unwrap()
+}
+
+#[test]
+fn without_a_key_everything_is_offline() {
+    let registry = Registry::new(None).unwrap();
+    assert_eq!(
+        names(&registry, &english()).unwrap(),
+        ["pocketsphinx", "dialogue", "flite"]
+    );
+    let auto = Wanted {
+        stt: named("auto"),
+        llm: named("auto"),
+        tts: named("auto"),
+        ..english()
+    };
+    assert_eq!(
+        names(&registry, &auto).unwrap(),
+        ["pocketsphinx", "dialogue", "flite"]
+    );
+}
+
+#[test]
+fn with_a_key_whatever_is_not_named_is_openai() {
+    let registry = with_key();
+    assert_eq!(names(&registry, &english()).unwrap(), ["openai"; 3]);
+    let mixed = Wanted {
+        llm: named("dialogue"),
+        tts: named("espeak-ng"),
+        ..english()
+    };
+    assert_eq!(
+        names(&registry, &mixed).unwrap(),
+        ["openai", "dialogue", "espeak-ng"]
+    );
+    let russian = Wanted {
+        language: "ru",
+        tts: named("espeak-ng"),
+        ..Wanted::default()
+    };
+    assert_eq!(
+        names(&registry, &russian).unwrap(),
+        ["openai", "openai", "espeak-ng"]
+    );
+}
+
+#[test]
+fn all_that_stands_against_it_is_told_at_once() {
+    let registry = Registry::new(None).unwrap();
+    let wanted = Wanted {
+        stt: named("whisper"),
+        llm: named("openai"),
+        tts: named("flite"),
+        language: "ru",
+        dialogue: Some("nowhere.yaml".into()),
+    };
+    let faults = names(&registry, &wanted).unwrap_err().to_string();
+    let lines: Vec<_> = faults.lines().collect();
+    assert_eq!(lines.len(), 4, "{faults}");
+    assert!(
+        lines[0].starts_with("dialogue: cannot read the dialogue nowhere.yaml"),
+        "{faults}"
+    );
+    assert!(
+        lines[1].contains("use one of: auto, pocketsphinx, openai"),
+        "{faults}"
+    );
+    assert!(lines[2].contains("set OPENAI_API_KEY"), "{faults}");
+    assert!(lines[3].contains("use espeak-ng"), "{faults}");
+}
+
+#[test]
+fn offline_needs_a_dialogue_and_english() {
+    let registry = Registry::new(None).unwrap();
+    let faults = names(
+        &registry,
+        &Wanted {
+            language: "ru",
+            ..Wanted::default()
+        },
+    )
+    .unwrap_err();
+    let keys: Vec<_> = faults.0.iter().map(|fault| fault.key.as_str()).collect();
+    assert_eq!(keys, ["providers.stt", "dialogue"]);
+}
