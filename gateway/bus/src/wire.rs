@@ -153,3 +153,6 @@ impl Frame {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,7 @@
 //! The client against a real Redis: with the real livekit-server behind it, and with scripted servers.
 
+#![allow(clippy::panic, reason = "a test fails by panicking, in its helpers too")]
+
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 

@@ -13,6 +13,16 @@ pub(super) struct Playout {
     samples: VecDeque<i16>,
     frame_samples: usize,
     playing: bool,
+    faults: Faults,
+}
+
+/// What the room's sound suffered on its way through us.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Faults {
+    /// Times that a track ran dry.
+    pub(crate) gaps: u64,
+    /// Samples left out to be rid of a delay.
+    pub(crate) samples_skipped: u64,
 }
 
 impl Playout {
@@ -21,6 +31,7 @@ impl Playout {
             samples: VecDeque::with_capacity(frame_samples * (MAX_FRAMES + 1)),
             frame_samples,
             playing: false,
+            faults: Faults::default(),
         }
     }
 
@@ -30,7 +41,13 @@ impl Playout {
         if self.samples.len() > self.frame_samples * MAX_FRAMES {
             let excess = self.samples.len() - self.frame_samples * START_FRAMES;
             self.samples.drain(..excess);
+            self.faults.samples_skipped += u64::try_from(excess).unwrap_or_default();
         }
+    }
+
+    /// What has gone wrong since the last time this was asked.
+    pub(super) fn take_faults(&mut self) -> Faults {
+        std::mem::take(&mut self.faults)
     }
 
     /// Adds the next 20 ms onto `sum`; nothing while there is too little.
@@ -40,7 +57,8 @@ impl Playout {
         } else {
             self.frame_samples * START_FRAMES
         };
-        self.playing = self.samples.len() >= needed;
+        let was_playing = std::mem::replace(&mut self.playing, self.samples.len() >= needed);
+        self.faults.gaps += u64::from(was_playing && !self.playing);
         if self.playing {
             let frame: Vec<i16> = self.samples.drain(..self.frame_samples).collect();
             audio::mix_into(sum, &frame);
@@ -72,6 +90,13 @@ mod tests {
         assert!(next(&mut playout).is_empty());
         playout.push(&[7, 8]);
         assert_eq!(next(&mut playout), [5, 6]);
+        assert_eq!(
+            playout.take_faults(),
+            Faults {
+                gaps: 1,
+                samples_skipped: 0
+            }
+        );
     }
 
     #[test]
@@ -81,6 +106,13 @@ mod tests {
             playout.push(&[n, n]);
         }
         assert_eq!(next(&mut playout), [7, 7]);
+        assert_eq!(
+            playout.take_faults(),
+            Faults {
+                gaps: 0,
+                samples_skipped: 14
+            }
+        );
     }
 
     #[test]

@@ -2,18 +2,20 @@
 
 use std::future::pending;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use audio::Codec;
 use livekit::prelude::RemoteAudioTrack;
 use media::sdp::{self, LocalMedia, Negotiated, SdpError};
 use media::{Digit, RtpControl, RtpPort, RtpSession, RtpStats, SessionOptions};
+use parking_lot::Mutex;
 use sip::Invite;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::bridge::{self, CHANGE_QUEUE, Change, Downlink};
+use crate::bridge::{self, CHANGE_QUEUE, Change, Downlink, Faults};
 use crate::room::RoomLeg;
 
 /// Any port: for reading an offer before a port is bound.
@@ -54,6 +56,7 @@ pub(super) struct MediaLeg {
     answer: String,
     negotiated: Negotiated,
     changes: mpsc::Sender<Change>,
+    faults: Arc<Mutex<Faults>>,
     state: State,
 }
 
@@ -74,7 +77,7 @@ impl MediaLeg {
         let local = LocalMedia {
             address,
             port: port.port(),
-            codecs: &codecs,
+            codecs,
             session_id,
             version: 1,
         };
@@ -88,6 +91,7 @@ impl MediaLeg {
             answer,
             negotiated,
             changes,
+            faults: Arc::default(),
             state: State::Waiting(Some((port, changes_rx))),
         })
     }
@@ -125,7 +129,7 @@ impl MediaLeg {
                 cancel.clone(),
             ));
             tasks.spawn(bridge::keys(digits, room.keypad(), cancel.clone()));
-            tasks.spawn(Downlink::new(sender, changes).run(cancel.clone()));
+            tasks.spawn(Downlink::new(sender, changes, Arc::clone(&self.faults)).run(cancel.clone()));
             self.state = State::Running(control);
         }
         self.answer.clone().into_bytes()
@@ -188,6 +192,11 @@ impl MediaLeg {
             State::Running(control) => Some(control.stats()),
             State::Waiting(_) => None,
         }
+    }
+
+    /// What the room's sound suffered on its way to the phone.
+    pub(super) fn faults(&self) -> Faults {
+        *self.faults.lock()
     }
 
     async fn change(&self, change: Change) {

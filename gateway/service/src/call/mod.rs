@@ -304,7 +304,7 @@ impl Conversation<'_> {
             room.set_status(attributes::HANGUP).await;
         }
         if let Some(stats) = media.stats() {
-            tracing::info!(step = "media", ?stats, "what the call's RTP saw");
+            tracing::info!(step = "media", ?stats, room = ?media.faults(), "what the call's sound saw");
         }
         drop(media);
         room.leave().await;

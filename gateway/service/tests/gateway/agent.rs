@@ -1,6 +1,7 @@
 //! A participant of the room that says back what it hears.
 
 use std::borrow::Cow;
+use std::process::Stdio;
 
 use futures_util::StreamExt as _;
 use livekit::options::TrackPublishOptions;
@@ -9,6 +10,8 @@ use livekit::webrtc::audio_frame::AudioFrame;
 use livekit::webrtc::audio_source::native::NativeAudioSource;
 use livekit::webrtc::audio_source::{AudioSourceOptions, RtcAudioSource};
 use livekit::webrtc::audio_stream::native::NativeAudioStream;
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Duration, timeout};
@@ -39,10 +42,13 @@ impl Agent {
     /// Joins, publishes a track and echoes.
     pub(crate) async fn named(fixture: &Fixture, identity: &str) -> Self {
         let token = fixture.api.agent_token(ROOM, identity).expect("token");
-        let url = fixture.stack.ws_url();
-        let connect = Room::connect(&url, token.expose(), RoomOptions::default());
+        Self::connect(&fixture.stack.ws_url(), token.expose()).await
+    }
+
+    async fn connect(url: &str, token: &str) -> Self {
+        let connect = Room::connect(url, token, RoomOptions::default());
         let (room, events) = Box::pin(connect).await.expect("joined");
-        let source = NativeAudioSource::new(AudioSourceOptions::default(), RATE, 1, 100);
+        let source = NativeAudioSource::new(AudioSourceOptions::default(), RATE, 1, 200);
         let track = LocalAudioTrack::create_audio_track("voice", RtcAudioSource::Native(source.clone()));
         let options = TrackPublishOptions {
             source: TrackSource::Microphone,
@@ -116,6 +122,16 @@ async fn listen(
 }
 
 async fn echo(track: RemoteAudioTrack, source: NativeAudioSource) {
+    // 40 ms in hand: what is measured is the gateway, not how this task is scheduled.
+    let ahead = vec![0; 2 * audio::frame_samples(RATE)];
+    let samples_per_channel = u32::try_from(ahead.len()).expect("short");
+    let silence = AudioFrame {
+        data: Cow::Owned(ahead),
+        sample_rate: RATE,
+        num_channels: 1,
+        samples_per_channel,
+    };
+    let _ = source.capture_frame(&silence).await;
     let mut stream = NativeAudioStream::new(track.rtc_track(), RATE.cast_signed(), 1);
     while let Some(frame) = stream.next().await {
         let samples_per_channel = u32::try_from(frame.data.len()).expect("short");
@@ -128,4 +144,65 @@ async fn echo(track: RemoteAudioTrack, source: NativeAudioSource) {
         };
         let _ = source.capture_frame(&frame).await;
     }
+}
+
+/// An agent in a process of its own, for ending it as a crash would: nothing but SIGKILL breaks a connection without a word.
+pub(crate) struct AgentProcess(Child);
+
+impl AgentProcess {
+    /// Runs this very test binary with [`agent_process`] alone, and waits until the agent has published.
+    pub(crate) async fn join(fixture: &Fixture, identity: &str) -> Self {
+        let token = fixture.api.agent_token(ROOM, identity).expect("token");
+        let mut child = Command::new(std::env::current_exe().expect("a path"))
+            .args(["agent::agent_process", "--exact", "--ignored", "--nocapture"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("started");
+        let invitation = format!("{} {}\n", fixture.stack.ws_url(), token.expose());
+        child
+            .stdin
+            .as_mut()
+            .expect("piped")
+            .write_all(invitation.as_bytes())
+            .await
+            .expect("written");
+        let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+        let ready = async {
+            while let Some(line) = lines.next_line().await.expect("readable") {
+                if line.ends_with(READY) {
+                    return;
+                }
+            }
+            panic!("the agent's process ended");
+        };
+        timeout(Duration::from_secs(20), ready)
+            .await
+            .expect("the agent published");
+        Self(child)
+    }
+
+    pub(crate) async fn kill(mut self) {
+        self.0.kill().await.expect("killed");
+    }
+}
+
+const READY: &str = "the agent has published";
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "run by AgentProcess in a process of its own"]
+async fn agent_process() {
+    let mut line = String::new();
+    BufReader::new(tokio::io::stdin())
+        .read_line(&mut line)
+        .await
+        .expect("readable");
+    let Some((url, token)) = line.trim().split_once(' ') else {
+        return;
+    };
+    platform::install_providers();
+    let _agent = Agent::connect(url, token).await;
+    println!("{READY}");
+    std::future::pending::<()>().await;
 }

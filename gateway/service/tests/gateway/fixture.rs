@@ -16,6 +16,8 @@ use tokio::time::{Instant, sleep};
 /// The number that the rule sends to [`ROOM`].
 pub(crate) const NUMBER: &str = "+15550100";
 pub(crate) const FROM: &str = "+15551234";
+/// Of the trunk that demands one.
+pub(crate) const PASSWORD: &str = "canary-password";
 pub(crate) const ROOM: &str = "the-room";
 pub(crate) const IDENTITY: &str = "sip_+15551234";
 pub(crate) const SOON: Duration = Duration::from_secs(10);
@@ -44,10 +46,7 @@ impl Fixture {
     pub(crate) async fn bare(timeouts: Timeouts) -> Self {
         let turn = ONE_AT_A_TIME.lock().await;
         platform::install_providers();
-        let _ = tracing_subscriber::fmt()
-            .with_test_writer()
-            .with_env_filter("info")
-            .try_init();
+        crate::logs::collect();
         let stack = LocalStack::start(LocalStackConfig::default())
             .await
             .expect("Redis and livekit-server");
@@ -115,16 +114,32 @@ impl Fixture {
         place(self.caller()).await
     }
 
-    /// The caller's participant, once it is in the room.
+    /// The caller's participant, once it is in the room with its track.
     pub(crate) async fn participant(&self) -> proto::ParticipantInfo {
         let deadline = Instant::now() + SOON;
         loop {
             let participants = self.api.list_participants(ROOM).await.unwrap_or_default();
-            if let Some(found) = participants.into_iter().find(|p| p.identity == IDENTITY) {
+            if let Some(found) = participants
+                .into_iter()
+                .find(|p| p.identity == IDENTITY && !p.tracks.is_empty())
+            {
                 return found;
             }
             assert!(Instant::now() < deadline, "the caller did not join");
             sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Waits until the server has given a participant up. It takes about 20 s to be sure that nobody is there.
+    pub(crate) async fn gone(&self, identity: &str) {
+        let deadline = Instant::now() + Duration::from_secs(40);
+        loop {
+            let participants = self.api.list_participants(ROOM).await.expect("the room is there");
+            if !participants.iter().any(|p| p.identity == identity) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{identity} is still in the room");
+            sleep(Duration::from_millis(50)).await;
         }
     }
 
@@ -149,6 +164,7 @@ impl Fixture {
     pub(crate) async fn stop(self) {
         self.gateway.shutdown().await;
         assert!(is_empty(self.gateway.stats()), "{:?}", self.gateway.stats());
+        crate::logs::assert_free_of(&[NUMBER, FROM, PASSWORD, self.stack.keys().api_secret()]);
         self.stack.stop().await.expect("stopped");
     }
 }

@@ -7,7 +7,7 @@ use livekit_protocol::SipInboundTrunkInfo;
 use service::Timeouts;
 
 use crate::agent::Agent;
-use crate::fixture::{Fixture, SOON, place};
+use crate::fixture::{Fixture, PASSWORD, SOON, place};
 
 /// The final answer: its code, its Reason, and when it came.
 async fn refusal(config: CallerConfig) -> (u16, String, Duration) {
@@ -67,7 +67,7 @@ async fn no_common_codec_is_488_and_no_sdp_at_all_400() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_trunk_with_a_password_demands_it() {
     let fixture = Fixture::bare(Timeouts::default()).await;
-    let (auth_username, auth_password) = ("u".to_owned(), "the-password".to_owned());
+    let (auth_username, auth_password) = ("u".to_owned(), PASSWORD.to_owned());
     fixture
         .trunk(SipInboundTrunkInfo {
             auth_username,
@@ -86,7 +86,7 @@ async fn a_trunk_with_a_password_demands_it() {
     };
     let (code, ..) = refusal(with("wrong")).await;
     assert_eq!(code, 401);
-    let call = place(with("the-password")).await;
+    let call = place(with(PASSWORD)).await;
     call.wait_ringing(SOON).await.expect("ringing");
     let _agent = Agent::join(&fixture).await;
     call.wait_answered(SOON).await.expect("answered");
