@@ -165,7 +165,9 @@ async fn twenty_calls_one_after_the_other_and_five_at_once() {
         fixture.released().await;
     }
     let after = Handles::count();
-    println!("20 calls: {before:?}, then {after:?}");
+    // The lines collected by the log test are in it.
+    let slope_kb = after.resident_kb.saturating_sub(before.resident_kb) / 20;
+    println!("20 calls: {before:?}, then {after:?}: {slope_kb} kB of memory per call");
     // The server's connections and the API client's come and go.
     assert!(
         after.files <= before.files + 3 && after.threads <= before.threads + 3,
