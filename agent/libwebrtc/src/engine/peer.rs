@@ -139,13 +139,9 @@ impl Peer {
         self.state.lock().current_remote.clone()
     }
 
+    /// None after `close`.
     pub(crate) fn transceivers(&self) -> Vec<Arc<Transceiver>> {
-        let state = self.state.lock();
-        if state.closed {
-            Vec::new()
-        } else {
-            state.transceivers.clone()
-        }
+        self.state.lock().transceivers.clone()
     }
 
     pub(crate) fn add_transceiver(
@@ -197,22 +193,27 @@ impl Peer {
 
     /// Tells the peer, releases the sockets, and forgets tracks and sources. Waits for the driver, not for ever.
     pub(crate) fn close(&self) {
-        let started = {
+        let (started, channels) = {
             let mut state = self.state.lock();
             if std::mem::replace(&mut state.closed, true) {
                 return;
             }
             state.signaling = SignalingState::Closed;
             state.connection = PeerConnectionState::Closed;
-            for transceiver in &state.transceivers {
+            state.pending_local = None;
+            state.pending_remote = None;
+            state.slots.clear();
+            for transceiver in std::mem::take(&mut state.transceivers) {
                 transceiver.state.lock().send_track = None;
             }
-            for channel in std::mem::take(&mut state.channels) {
-                channel.set_state(DataChannelState::Closed);
-            }
-            state.address.is_some()
+            (state.address.is_some(), std::mem::take(&mut state.channels))
         };
+        // Commands that nobody will execute hold channels and tracks.
+        drop(self.unstarted.lock().take());
         self.signals.stop.notify_one();
+        for channel in channels {
+            channel.set_state(DataChannelState::Closed);
+        }
         if started && !on_engine_thread() {
             self.signals.wait_for_end(CLOSE_LIMIT);
         }

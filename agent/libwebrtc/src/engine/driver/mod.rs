@@ -44,6 +44,7 @@ mod tests;
 const LOST_LIMIT: Duration = Duration::from_secs(15);
 /// How long a session in the middle of its beginning may take to close.
 const FAREWELL_LIMIT: Duration = Duration::from_millis(100);
+const FAREWELL_GAP: Duration = Duration::from_millis(2);
 /// Errors of SCTP that a session is given.
 const MOST_ERRORS: u32 = 8;
 const SEND_PERIOD: Duration = Duration::from_millis(20);
@@ -225,7 +226,8 @@ impl Driver {
         Ok(())
     }
 
-    /// Says good-bye: an RTCP BYE and a DTLS alert.
+    /// Says good-bye: an RTCP BYE and a DTLS alert. Nothing acknowledges them or sends them again, so they are sent twice; who gets
+    /// both drops the second as a replay.
     async fn finish(mut self: Box<Self>) {
         let limit = now() + FAREWELL_LIMIT;
         // The session does not close in the middle of the SCTP handshake.
@@ -234,11 +236,21 @@ impl Driver {
                 break;
             }
         }
+        let mut farewell = Vec::new();
         while let Ok(output) = self.rtc.poll_output() {
             match output {
-                Output::Transmit(transmit) => self.transport.send(&transmit),
+                Output::Transmit(transmit) => farewell.push(transmit),
                 Output::Event(_) => {}
                 Output::Timeout(_) => break,
+            }
+        }
+        for transmit in &farewell {
+            self.transport.send(transmit);
+        }
+        if self.connected {
+            tokio::time::sleep(FAREWELL_GAP).await;
+            for transmit in &farewell {
+                self.transport.send(transmit);
             }
         }
         self.transport.finish().await;

@@ -6,9 +6,11 @@ use super::*;
 use crate::{
     MediaType,
     audio_track::RtcAudioTrack,
+    data_channel::DataChannelInit,
     engine::{audio::SourceQueue, ident, peer::fresh_credentials, track::Track, transport},
     media_stream_track::MediaStreamTrack,
     peer_connection::OfferOptions,
+    rtp_transceiver::{RtpTransceiverDirection, RtpTransceiverInit},
 };
 
 fn config() -> Config {
@@ -163,7 +165,7 @@ async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
 
 fn started_peer() -> Arc<Peer> {
     let peer = Peer::new().unwrap();
-    peer.create_data_channel(&ident::token(4), crate::data_channel::DataChannelInit::default())
+    peer.create_data_channel(&ident::token(4), DataChannelInit::default())
         .unwrap();
     let offer = peer.create_offer(&OfferOptions::default()).unwrap();
     peer.set_local_description(offer).unwrap();
@@ -205,4 +207,50 @@ async fn dropping_the_last_handle_ends_the_driver() {
         std::net::UdpSocket::bind(address).is_ok()
     })
     .await;
+}
+
+#[tokio::test]
+async fn nothing_outlives_a_closed_connection() {
+    let peer = Peer::new().unwrap();
+    let channel = peer.create_data_channel("c", DataChannelInit::default()).unwrap();
+    let MediaStreamTrack::Audio(track) = audio_track() else {
+        panic!("an audio track")
+    };
+    let init = RtpTransceiverInit {
+        direction: RtpTransceiverDirection::SendRecv,
+        stream_ids: Vec::new(),
+        send_encodings: Vec::new(),
+    };
+    let transceiver = peer
+        .add_transceiver(MediaType::Audio, Some(track.clone().into()), init)
+        .unwrap();
+    let offer = peer.create_offer(&OfferOptions::default()).unwrap();
+    peer.set_local_description(offer).unwrap();
+    let remote = Peer::new().unwrap();
+    remote
+        .set_remote_description(peer.state.lock().pending_local.clone().unwrap())
+        .unwrap();
+    let answer = remote.create_answer().unwrap();
+    remote.set_local_description(answer.clone()).unwrap();
+    peer.set_remote_description(answer).unwrap();
+
+    peer.close();
+    remote.close();
+    let source = Arc::downgrade(track.0.source.as_ref().unwrap());
+    let left = (
+        Arc::downgrade(&peer),
+        Arc::downgrade(&remote),
+        Arc::downgrade(&peer.signals),
+        Arc::downgrade(&channel),
+        Arc::downgrade(&transceiver),
+        Arc::downgrade(&track.0),
+    );
+    drop((peer, remote, channel, transceiver, track));
+    // The task that ran the driver lets go of the signals a moment after it has told of the end.
+    eventually("the signals are let go", || left.2.strong_count() == 0).await;
+    assert_eq!(left.0.strong_count() + left.1.strong_count(), 0, "peers");
+    assert_eq!(left.3.strong_count(), 0, "channel");
+    assert_eq!(left.4.strong_count(), 0, "transceiver");
+    assert_eq!(left.5.strong_count(), 0, "track");
+    assert_eq!(source.strong_count(), 0, "source");
 }
