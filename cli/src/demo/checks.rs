@@ -199,33 +199,31 @@ fn recording(evidence: &Evidence<'_>) -> Verdict {
     let gate = Duration::from_millis(
         u64::try_from(entry.gate_opened_at.unix_ms() - evidence.invited_at_ms).unwrap_or(0),
     );
-    let mut least = f64::INFINITY;
-    let mut compared = 0;
+    let (mut left_least, mut right_least, mut compared) = (f64::INFINITY, f64::INFINITY, 0);
     for (exchange, sentence) in evidence.exchanges.iter().zip(evidence.sentences) {
-        let (heard_from, heard_to) = (exchange.answer.0.at, exchange.answer.1.at);
         if exchange.spoken.started < gate {
             continue;
         }
-        let left = window(&stereo.left, gate, exchange.spoken.started, exchange.spoken.ended);
-        least = least.min(best_lag(&sentence.samples, left, usize::MAX).coefficient);
+        let (from, to) = (exchange.answer.0.at, exchange.answer.1.at);
         let heard = wide(
-            evidence.received.between(heard_from, heard_to),
+            evidence.received.between(from, to),
             evidence.received.sample_rate_hz,
         )?;
-        let right = window(&stereo.right, gate, heard_from, heard_to);
-        least = least.min(best_lag(&heard, right, usize::MAX).coefficient);
+        let left = window(&stereo.left, gate, exchange.spoken.started, exchange.spoken.ended);
+        let right = window(&stereo.right, gate, from, to);
+        left_least = left_least.min(best_lag(&sentence.samples, left, usize::MAX).coefficient);
+        right_least = right_least.min(best_lag(&heard, right, usize::MAX).coefficient);
         compared += 1;
     }
     if compared == 0 {
         return Err("the consent gate opened after the caller's last turn".to_owned());
     }
-    if least < ALIKE {
-        return Err(format!(
-            "it is too unlike what was said and heard: correlation {least:.2}"
-        ));
+    let alike = format!("correlation left ≥ {left_least:.2}, right ≥ {right_least:.2}");
+    if left_least.min(right_least) < ALIKE {
+        return Err(format!("it is too unlike what was said and heard: {alike}"));
     }
     Ok(format!(
-        "{:.1} s; like what was said and heard in {compared} turns, correlation ≥ {least:.2}",
+        "{:.1} s; {compared} turns as they were said and heard, {alike}",
         seconds(plays_ms)
     ))
 }

@@ -43,6 +43,8 @@ const SENTENCES: [&str; 2] = ["What are your opening hours", "Where can I find y
 const FRAME: Duration = Duration::from_millis(80);
 /// How long the record may take after the end of the call.
 const RECORD_LIMIT: Duration = Duration::from_secs(20);
+/// How long an interrupted call may take to end.
+const END_LIMIT: Duration = Duration::from_secs(2);
 /// What a shell expects of a program that was ended by Ctrl-C: 128 + SIGINT.
 const INTERRUPTED: u8 = 130;
 
@@ -81,31 +83,29 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         stage = Stage::start(&folder, arguments.livekit_server.clone(), &mut screen) => stage?,
         () = stop.cancelled() => return Ok(ExitCode::from(INTERRUPTED)),
     };
-    let shown = tokio::select! {
-        shown = show(&arguments, &stage, &folder, &mut screen) => Some(shown),
-        () = stop.cancelled() => None,
-    };
-    if arguments.keep && matches!(shown, Some(Ok(_))) {
+    let shown = show(&arguments, &stage, &folder, &mut screen, &stop).await;
+    if arguments.keep && matches!(shown, Ok(Some(_))) {
         screen.print(&summary::keep(stage.sip(), CALLED));
         stop.cancelled().await;
     }
     screen.release();
     stage.stop().await.context("ending what the demo started")?;
     match shown {
-        Some(Ok(true)) => Ok(ExitCode::SUCCESS),
-        Some(Ok(false)) => Ok(ExitCode::FAILURE),
-        Some(Err(error)) => Err(error.context(format!("the logs are in {}", folder.display()))),
-        None => Ok(ExitCode::from(INTERRUPTED)),
+        Ok(Some(true)) => Ok(ExitCode::SUCCESS),
+        Ok(Some(false)) => Ok(ExitCode::FAILURE),
+        Ok(None) => Ok(ExitCode::from(INTERRUPTED)),
+        Err(error) => Err(error.context(format!("the logs are in {}", folder.display()))),
     }
 }
 
-/// Places the call, follows it to its record, prints the account. Whether all checks passed.
+/// Places the call, follows it to its record, prints the account. Whether all checks passed; `None`: interrupted.
 async fn show(
     arguments: &Arguments,
     stage: &Stage,
     folder: &Path,
     screen: &mut Screen,
-) -> anyhow::Result<bool> {
+    stop: &CancellationToken,
+) -> anyhow::Result<Option<bool>> {
     let sentences = voice::synthesise(&SENTENCES, folder).await?;
     screen.print(&[Line::step("the caller's voice is ready")]);
     let mut config = CallerConfig::new(CALLED, CALLER, stage.sip());
@@ -116,10 +116,25 @@ async fn show(
     let mut story = Story::new(CALLED, invited_at_ms);
     let mut progress = Progress::new(stage.store());
 
-    let talked = follow(&call, &sentences, &mut story, &mut progress, screen).await;
-    settle(&call, &mut story, &mut progress, screen).await?;
+    let followed = async {
+        let talked = follow(&call, &sentences, &mut story, &mut progress, screen).await;
+        if talked.is_err() {
+            call.hang_up().await;
+        }
+        (talked, settle(&call, &mut story, &mut progress, screen).await)
+    };
+    let (talked, settled) = tokio::select! {
+        done = followed => done,
+        () = stop.cancelled() => {
+            call.hang_up().await;
+            // Whatever does not end in time ends with the stage.
+            let _ = call.wait_ended(END_LIMIT).await;
+            return Ok(None);
+        }
+    };
     screen.finish(&story, &call.received(), call.invited_at().elapsed());
     let exchanges = talked.context("the conversation broke off")?;
+    settled?;
 
     let heard = folder.join("caller-heard.wav");
     let received = call.received();
@@ -138,7 +153,7 @@ async fn show(
         invited_at_ms,
     });
     screen.print(&summary::findings(&findings));
-    Ok(findings.iter().all(|finding| finding.fault.is_none()))
+    Ok(Some(findings.iter().all(|finding| finding.fault.is_none())))
 }
 
 /// Draws the call while the conversation runs.

@@ -25,7 +25,9 @@ const ROOM_PREFIX: &str = "voice-ai-call";
 const READY_LIMIT: Duration = Duration::from_secs(30);
 /// How often its log is read meanwhile.
 const POLL: Duration = Duration::from_millis(50);
-/// Between SIGTERM and SIGKILL: without a call it ends at once.
+/// How long a call that is still up may go on: with `--keep` a softphone's.
+const DRAIN: Duration = Duration::from_secs(2);
+/// Between the second SIGTERM, which cuts what still runs, and SIGKILL.
 const STOP_GRACE: Duration = Duration::from_secs(10);
 /// The first of the media ports; the gateway passes over those in use.
 const RTP_PORTS: &str = "30000-31999";
@@ -92,6 +94,8 @@ impl Stage {
     }
 
     pub(super) async fn stop(mut self) -> anyhow::Result<()> {
+        let drained = self.serve.ask_to_end(DRAIN).await;
+        tracing::debug!(drained, "trunkline serve was asked to end");
         let serve = self.serve.stop(STOP_GRACE).await;
         self.stack.stop().await?;
         Ok(serve?)

@@ -117,14 +117,20 @@ impl Server {
         })
     }
 
+    /// SIGTERM, and up to `limit` for the end that it asks for; whether that came. A server that drains first may be asked
+    /// again.
+    pub async fn ask_to_end(&mut self, limit: Duration) -> bool {
+        self.signal(Signal::SIGTERM);
+        self.ended_within(limit).await
+    }
+
     /// SIGTERM, and SIGKILL after `grace`.
     ///
     /// # Errors
     ///
     /// [`StackError::NotEnded`] when the system does not end it.
     pub async fn stop(&mut self, grace: Duration) -> Result<(), StackError> {
-        self.signal(Signal::SIGTERM);
-        if !self.ended_within(grace).await {
+        if !self.ask_to_end(grace).await {
             self.kill().await?;
         }
         self.dismiss_guard();
