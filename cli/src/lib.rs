@@ -1,1 +1,72 @@
-//! The trunkline command.
+//! The `trunkline` command: what an operator runs.
+//!
+//! | command | what it does |
+//! |---|---|
+//! | `trunkline serve` | the whole system in one process: functions, worker, gateway |
+//! | `trunkline demo` | a SIP call before your eyes, on a local stack of its own |
+//!
+//! Exit codes: 0 all is well; 1 something failed, and standard error says what; 64 the configuration or the command line has
+//! faults, all of them listed on standard error with their remedies.
+
+mod agents;
+mod brains;
+mod demo;
+mod policy;
+mod serve;
+mod vitals;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Phone calls answered by voice agents, on LiveKit.
+#[derive(Parser)]
+#[command(name = "trunkline", version, about)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run functions, worker and gateway in this process.
+    Serve(serve::Arguments),
+    /// Place a SIP call to an agent on a local stack, and show what happens.
+    Demo(demo::Arguments),
+}
+
+/// Parses the command line and runs the command.
+pub fn main() -> ExitCode {
+    platform::install_providers();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            let code = if error.use_stderr() {
+                platform::config::EXIT_CODE
+            } else {
+                0
+            };
+            // Nothing can be done about a terminal that does not take the message.
+            let _ = error.print();
+            return ExitCode::from(code);
+        }
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&anyhow::Error::new(error).context("starting the async runtime")),
+    };
+    let done = runtime.block_on(async {
+        match arguments.command {
+            Command::Serve(arguments) => Box::pin(serve::run(arguments)).await,
+            Command::Demo(arguments) => Box::pin(demo::run(arguments)).await,
+        }
+    });
+    // What still blocks a thread, such as a look-up of a name, must not keep a finished process.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(2));
+    done.unwrap_or_else(|error| failed(&error))
+}
+
+fn failed(error: &anyhow::Error) -> ExitCode {
+    eprintln!("trunkline: {error:#}");
+    ExitCode::FAILURE
+}

@@ -1,2 +1,7 @@
-//! The trunkline command.
-fn main() {}
+//! The `trunkline` command; see `cli` for what it does.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::main()
+}

@@ -1,6 +1,6 @@
 //! One job, from the claim to the closed record.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use events::{CallJob, Outcome, Step};
 use platform::{queue::Received, store::StoreError};
@@ -14,6 +14,9 @@ use crate::{
     progress::{self, Journal},
     recording,
 };
+
+/// How long a job that could not be served waits for its next attempt: two more fit into the time that a phone rings.
+const RETRY_AFTER: Duration = Duration::from_secs(2);
 
 /// Serves `job`. Whatever comes of it, the queue is told: the job is deleted when the call's record is written, and
 /// comes again when it is not.
@@ -39,7 +42,7 @@ pub(crate) async fn job(
         }
         Attempt::HeldByOther { for_another } => {
             tracing::info!(?for_another, "another worker holds the call");
-            let visibility = for_another.max(std::time::Duration::from_millis(100));
+            let visibility = for_another.max(Duration::from_millis(100));
             if let Err(error) = setup.terms.queue.extend(&received.receipt, visibility).await {
                 tracing::debug!(%error, "the job comes again by itself");
             }
@@ -85,7 +88,8 @@ async fn owned(
             if let Err(error) = setup.terms.claims().give_up(&mut held).await {
                 tracing::warn!(%error, "the claim could not be given up; it expires by itself");
             }
-            if let Err(error) = setup.terms.queue.release(&received.receipt).await {
+            // Not at once: what failed, such as a server that restarts, may need a moment, and attempts are counted.
+            if let Err(error) = setup.terms.queue.extend(&received.receipt, RETRY_AFTER).await {
                 tracing::debug!(%error, "the job comes again by itself");
             }
         }

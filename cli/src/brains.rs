@@ -1,0 +1,34 @@
+//! What an agent hears, thinks and speaks with: by its profile, else by what the configuration has a key for.
+
+use pipeline::{Profile, ProviderChoice};
+use platform::config::Config;
+use providers::{Choice, Faults, Providers, Registry, Wanted, openai::OpenAiConfig};
+
+/// The registry of this process.
+pub(crate) fn registry(config: &Config) -> Result<Registry, Faults> {
+    let openai = config
+        .providers
+        .openai
+        .as_ref()
+        .map(|openai| OpenAiConfig::new(openai.api_key.expose().to_owned(), openai.base_url.clone()));
+    Registry::new(openai)
+}
+
+/// Makes the providers of an agent, or finds all that stands against it.
+pub(crate) fn build(registry: &Registry, profile: &Profile) -> Result<Providers, Faults> {
+    let choices = &profile.providers;
+    registry.build(&Wanted {
+        stt: choice(choices.stt.as_ref()),
+        llm: choice(choices.llm.as_ref()),
+        tts: choice(choices.tts.as_ref()),
+        language: &profile.language,
+        dialogue: profile.dialogue.clone(),
+    })
+}
+
+fn choice(choice: Option<&ProviderChoice>) -> Choice<'_> {
+    Choice {
+        name: choice.map(|choice| choice.name.as_str()),
+        model: choice.and_then(|choice| choice.model.as_deref()),
+    }
+}

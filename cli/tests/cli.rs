@@ -1,0 +1,86 @@
+//! The command as a user types it.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::{
+    path::Path,
+    process::{Command, Output},
+};
+
+fn trunkline(folder: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_trunkline"))
+        .args(arguments)
+        .current_dir(folder)
+        .env_clear()
+        .output()
+        .unwrap()
+}
+
+fn serve(yaml: &str) -> Output {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("trunkline.yaml"), yaml).unwrap();
+    trunkline(folder.path(), &["serve"])
+}
+
+#[test]
+fn five_faults_in_one_configuration_are_five_reports_with_key_and_remedy_and_exit_64() {
+    let output = serve(
+        "livekit:\n  url: ws://livekit.example.com\n  api_key: key\n  api_secret: short\nhttp:\n  lisen: 127.0.0.1:1\n\
+         sip:\n  listen: 127.0.0.1:0\n  rtp_ports: 30000-20000\n  no_agent_timeout: soon\n",
+    );
+    let report = String::from_utf8(output.stderr).unwrap();
+    println!("{report}");
+    assert_eq!(output.status.code(), Some(64), "{report}");
+    for key in [
+        "livekit.url",
+        "livekit.api_secret",
+        "http.lisen",
+        "sip.rtp_ports",
+        "sip.no_agent_timeout",
+    ] {
+        assert!(report.contains(key), "{key} is not in the report:\n{report}");
+    }
+    assert!(report.starts_with("5 faults"), "{report}");
+    for remedy in ["wss://", "32 characters", "http.listen"] {
+        assert!(report.contains(remedy), "no remedy {remedy:?}:\n{report}");
+    }
+    assert!(
+        !report.contains("short"),
+        "the secret is in the report:\n{report}"
+    );
+    assert!(output.stdout.is_empty());
+}
+
+#[test]
+fn a_profile_with_faults_is_refused_before_any_port_opens() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("profiles")).unwrap();
+    std::fs::write(
+        folder.path().join("profiles/desk.yaml"),
+        "greting: Hello\nrecording: sometimes\n",
+    )
+    .unwrap();
+    std::fs::write(
+        folder.path().join("trunkline.yaml"),
+        "livekit:\n  api_key: key\n  api_secret: 0123456789abcdef0123456789abcdef\nsip:\n  listen: 127.0.0.1:0\n\
+         agents: [{profile: desk}]\n",
+    )
+    .unwrap();
+    let output = trunkline(folder.path(), &["serve"]);
+    let report = String::from_utf8(output.stderr).unwrap();
+    println!("{report}");
+    assert_eq!(output.status.code(), Some(64), "{report}");
+    for key in ["prompt", "greting", "recording"] {
+        assert!(report.contains(key), "{key} is not in the report:\n{report}");
+    }
+}
+
+#[test]
+fn an_unknown_command_exits_64_and_help_exits_0() {
+    let folder = tempfile::tempdir().unwrap();
+    assert_eq!(trunkline(folder.path(), &["answer"]).status.code(), Some(64));
+    let help = trunkline(folder.path(), &["--help"]);
+    assert_eq!(help.status.code(), Some(0));
+    let text = String::from_utf8(help.stdout).unwrap();
+    assert!(text.contains("serve") && text.contains("demo"), "{text}");
+}

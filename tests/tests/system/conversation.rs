@@ -1,0 +1,212 @@
+//! The conversation as the phone hears it.
+
+use std::time::Duration;
+
+use audio::{Codec, correlate::best_lag, level::rms_dbfs};
+use caller::{Call, Ear, Moment};
+use providers::{
+    Stt,
+    offline::{PocketSphinx, Slots, pocketsphinx::Phrase},
+};
+use serde_json::Value;
+
+use crate::{
+    harness::{Options, System, turn},
+    phone::{self, PAUSE, SOON, answered, voice, vowel},
+};
+
+/// The budget from the caller's onset to the agent's silence, three times over: this machine also runs the servers and the phone.
+const SILENT_WITHIN: Duration = Duration::from_millis(3 * 300);
+
+fn turns(record: &Value) -> Vec<(&str, &str, bool)> {
+    let turns = record["turns"].as_array().unwrap();
+    turns
+        .iter()
+        .map(|turn| {
+            let text = |key: &str| turn[key].as_str().unwrap();
+            (
+                text("speaker"),
+                text("text"),
+                turn["interrupted"].as_bool().unwrap(),
+            )
+        })
+        .collect()
+}
+
+/// Asks, and returns the agent's whole answer as it came over RTP.
+async fn ask(call: &Call, ear: &mut Ear<'_>, question: &str) -> Vec<i16> {
+    call.speak(&voice(question)).await.unwrap();
+    let (from, to) = ear.wait_for_utterance(PAUSE, SOON * 2).await.unwrap();
+    call.received().samples[from.sample..to.sample].to_vec()
+}
+
+fn grammar(sentences: &[&str]) -> PocketSphinx {
+    let phrases: Vec<Phrase> = sentences
+        .iter()
+        .map(|text| Phrase {
+            key: "test".to_owned(),
+            words: providers::dialogue::words(text),
+        })
+        .collect();
+    PocketSphinx::load(&phrases, Slots::default()).unwrap()
+}
+
+fn plain(text: &str) -> String {
+    providers::dialogue::words(text).join(" ")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_a_g722_call_a_recogniser_hears_the_agents_words_in_two_turns() {
+    let _turn = turn().await;
+    let system = System::start(Options::default()).await;
+    let before = system.calls();
+    let call = answered(&system, Codec::G722).await;
+    let mut ear = call.ear_from_start();
+    ear.wait_for_utterance(PAUSE, SOON * 2).await.unwrap();
+    let first = ask(&call, &mut ear, phone::QUESTION).await;
+    let second = ask(&call, &mut ear, phone::OTHER_QUESTION).await;
+    call.hang_up().await;
+    call.wait_ended(SOON).await.unwrap();
+
+    // The grammar has other sentences of the same length, so that hearing the right one means something.
+    let recogniser = grammar(&[
+        phone::ANSWER,
+        phone::OTHER_ANSWER,
+        "We are open from Monday to Friday from nine in the morning until six in the evening",
+        "You find us at number five Park Street opposite the train station",
+        "Of course Is Monday or Wednesday better for you",
+    ]);
+    for (heard, expected) in [(first, phone::ANSWER), (second, phone::OTHER_ANSWER)] {
+        let transcript = recogniser.transcribe(&heard, "en").await.unwrap();
+        println!("the recogniser heard: {}", transcript.text);
+        assert_eq!(plain(&transcript.text), plain(expected));
+    }
+    let (_, record) = system.new_record(&before, SOON).await;
+    let said: Vec<_> = turns(&record)
+        .into_iter()
+        .filter(|turn| turn.0 == "caller")
+        .map(|turn| turn.1)
+        .collect();
+    assert_eq!(said, [phone::QUESTION, phone::OTHER_QUESTION]);
+    system.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_a_pcmu_call_the_phone_hears_the_speech_that_was_synthesised() {
+    let _turn = turn().await;
+    let system = System::start(Options::default()).await;
+    let call = answered(&system, Codec::Pcmu).await;
+    call.ear_from_start()
+        .wait_for_utterance(PAUSE, SOON * 2)
+        .await
+        .unwrap();
+    call.hang_up().await;
+    call.wait_ended(SOON).await.unwrap();
+
+    let received = call.received();
+    assert_eq!(received.sample_rate_hz, 8_000);
+    // Sentence by sentence, as the agent synthesises them.
+    for sentence in [
+        "Hello, this is the Garden Clinic.",
+        "This call is recorded.",
+        "How can I help you?",
+    ] {
+        let mut spoken = Vec::new();
+        audio::Resampler::new(16_000, 8_000)
+            .unwrap()
+            .process(&voice(sentence), &mut spoken);
+        let found = best_lag(&spoken, &received.samples, received.samples.len());
+        println!(
+            "{sentence:?} at {:.2} s, coefficient {:.3}",
+            found.lag_samples as f64 / 8_000.0,
+            found.coefficient
+        );
+        assert!(
+            found.coefficient >= 0.8,
+            "{sentence:?} was not heard as it was synthesised: {found:?}"
+        );
+    }
+    system.stop().await;
+}
+
+/// Speaks over the agent; returns when the voice began and when the agent was silent for 200 ms from.
+async fn speak_over(call: &Call, ear: &mut Ear<'_>, samples: &[i16]) -> (Duration, Moment) {
+    let quiet = samples
+        .chunks(160)
+        .take_while(|frame| rms_dbfs(frame) < -35.0)
+        .count();
+    let lead = Duration::from_millis(10) * quiet as u32;
+    let (spoken, silence) = tokio::join!(
+        call.speak(samples),
+        ear.wait_for_silence(Duration::from_millis(200), SOON)
+    );
+    (spoken.unwrap().started + lead, silence.unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_who_speaks_over_the_agent_is_given_the_floor_at_once() {
+    let _turn = turn().await;
+    let system = System::start(Options::default()).await;
+    let before = system.calls();
+    let call = answered(&system, Codec::G722).await;
+    let mut ear = call.ear_from_start();
+    ear.wait_for_speech(SOON).await.unwrap();
+    let (onset, silence) = speak_over(
+        &call,
+        &mut ear,
+        &voice("what is your address where can i find you"),
+    )
+    .await;
+    let after = silence.at.saturating_sub(onset);
+    let late = call.report().rtp.max_send_lateness;
+    println!("barge-in: silent {after:?} after the onset; this machine was up to {late:?} late");
+    assert!(
+        silence.at > onset,
+        "the agent fell silent before the caller spoke"
+    );
+    assert!(
+        after <= SILENT_WITHIN,
+        "the agent spoke on for {after:?}; this machine was up to {late:?} late"
+    );
+
+    ear.wait_for_utterance(PAUSE, SOON * 2).await.unwrap();
+    call.hang_up().await;
+    call.wait_ended(SOON).await.unwrap();
+    let (_, record) = system.new_record(&before, SOON).await;
+    let (speaker, heard, interrupted) = turns(&record)[0];
+    println!("heard of the greeting: {heard:?}");
+    assert_eq!((speaker, interrupted), ("agent", true));
+    assert!(
+        phone::GREETING.starts_with(heard.trim_end_matches('…')),
+        "{heard:?} is not how the greeting begins"
+    );
+    assert!(
+        heard.len() < phone::GREETING.len(),
+        "the whole greeting is in the history, though it was cut off"
+    );
+    system.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cough_does_not_end_the_agents_utterance() {
+    let _turn = turn().await;
+    let system = System::start(Options::default()).await;
+    let before = system.calls();
+    let call = answered(&system, Codec::G722).await;
+    let mut ear = call.ear_from_start();
+    ear.wait_for_speech(SOON).await.unwrap();
+    call.speak(&vowel(Duration::from_millis(100))).await.unwrap();
+    ear.wait_for_silence(PAUSE * 2, SOON * 2).await.unwrap();
+    call.hang_up().await;
+    call.wait_ended(SOON).await.unwrap();
+
+    let (_, record) = system.new_record(&before, SOON).await;
+    assert_eq!(turns(&record), [("agent", phone::GREETING, false)]);
+    let received = call.received().samples;
+    for sentence in ["This call is recorded.", "How can I help you?"] {
+        let found = best_lag(&voice(sentence), &received, received.len());
+        println!("{sentence:?}: coefficient {:.3}", found.coefficient);
+        assert!(found.coefficient >= 0.6, "{sentence:?} was not heard: {found:?}");
+    }
+    system.stop().await;
+}

@@ -1,0 +1,270 @@
+//! How calls end, and that nothing is left of them.
+
+use std::time::Duration;
+
+use audio::{Codec, correlate::best_lag};
+use caller::{Caller, EndedBy};
+use serde_json::Value;
+use tokio::time::{Instant, sleep};
+
+use crate::{
+    harness::{Options, System, turn},
+    phone::{self, PAUSE, SOON, answered, voice},
+};
+
+/// After the end of a call, this long until nothing of it is left.
+const CLEAN: Duration = Duration::from_secs(5);
+
+/// What the process holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Vitals {
+    pub(crate) tasks: u64,
+    pub(crate) handles: u64,
+    pub(crate) rss_kb: u64,
+    pub(crate) calls: u64,
+    pub(crate) rtp_ports: u64,
+}
+
+impl System {
+    /// The newest vital signs in the log that are not older than now.
+    pub(crate) async fn vitals(&self) -> Vitals {
+        let seen = self
+            .log_lines()
+            .iter()
+            .filter(|line| line["message"] == "vitals")
+            .count();
+        let until = Instant::now() + SOON;
+        loop {
+            let lines = self.log_lines();
+            if let Some(line) = lines.iter().filter(|line| line["message"] == "vitals").nth(seen) {
+                let number = |key: &str| line[key].as_u64().unwrap_or_else(|| panic!("{key} in {line}"));
+                // Each webhook connection that livekit-server keeps open is a task and a handle of its own.
+                let webhooks = self.webhook_connections();
+                return Vitals {
+                    tasks: number("tasks") - webhooks,
+                    handles: number("handles") - webhooks,
+                    rss_kb: number("rss_kb"),
+                    calls: number("calls"),
+                    rtp_ports: number("rtp_ports"),
+                };
+            }
+            assert!(Instant::now() < until, "no vital signs in {}", self.log.display());
+            sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    fn webhook_connections(&self) -> u64 {
+        let here = format!(":{:04X} ", self.http.port());
+        let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+        let is_open = |line: &&str| {
+            let mut columns = line.split_whitespace().skip(1);
+            let local = columns.next().unwrap_or_default();
+            // 01: established; 08: closed by the other side and not yet by this one.
+            format!("{local} ").ends_with(&here)
+                && columns.nth(1).is_some_and(|state| ["01", "08"].contains(&state))
+        };
+        table.lines().filter(is_open).count() as u64
+    }
+
+    /// Within [`CLEAN`] of now: no room, no call, no media port, no task and no handle more than `before`, no job.
+    pub(crate) async fn assert_clean(&self, before: Vitals) {
+        let until = Instant::now() + CLEAN;
+        loop {
+            let rooms = self.rooms().list_rooms(Vec::new()).await.unwrap();
+            let now = self.vitals().await;
+            let jobs = self.jobs().await;
+            let clean = rooms.is_empty()
+                && jobs == 0
+                && now.calls == 0
+                && now.rtp_ports == 0
+                && now.tasks <= before.tasks
+                && now.handles <= before.handles;
+            if clean {
+                return;
+            }
+            assert!(
+                Instant::now() < until,
+                "{CLEAN:?} after the call {} rooms and {jobs} jobs are left; before {before:?}, now {now:?}; log: {}",
+                rooms.len(),
+                self.log.display()
+            );
+        }
+    }
+}
+
+/// A call whose greeting has been heard, so that everything of a first call is loaded.
+async fn warm_up(system: &System) -> Vitals {
+    let before = system.calls();
+    let call = answered(system, Codec::G722).await;
+    call.ear_from_start().wait_for_speech(SOON).await.unwrap();
+    call.hang_up().await;
+    call.wait_ended(SOON).await.unwrap();
+    system.new_record(&before, SOON).await;
+    sleep(CLEAN).await;
+    system.vitals().await
+}
+
+fn outcome(record: &Value) -> &str {
+    record["outcome"]["kind"].as_str().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_caller_hangs_up_in_the_conversation_and_nothing_is_left() {
+    let _turn = turn().await;
+    let system = System::start(Options::default()).await;
+    let vitals = warm_up(&system).await;
+    let before = system.calls();
+
+    let call = answered(&system, Codec::Pcmu).await;
+    call.ear_from_start()
+        .wait_for_utterance(PAUSE, SOON * 2)
+        .await
+        .unwrap();
+    call.hang_up().await;
+    assert_eq!(call.wait_ended(SOON).await.unwrap(), EndedBy::Caller);
+
+    let (_, record) = system.new_record(&before, CLEAN).await;
+    assert_eq!(outcome(&record), "caller_hung_up");
+    system.assert_clean(vitals).await;
+    system.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_agent_says_goodbye_and_hangs_up_and_nothing_is_left() {
+    let _turn = turn().await;
+    let system = System::start(Options::default()).await;
+    let vitals = warm_up(&system).await;
+    let before = system.calls();
+
+    let call = answered(&system, Codec::G722).await;
+    let mut ear = call.ear_from_start();
+    ear.wait_for_utterance(PAUSE, SOON * 2).await.unwrap();
+    call.speak(&voice(phone::GOODBYE)).await.unwrap();
+    ear.wait_for_speech(SOON * 2).await.unwrap();
+    let ended = call.wait_ended(SOON).await.unwrap();
+    assert!(matches!(ended, EndedBy::Callee { .. }), "{ended:?}");
+    // The last words were heard to their end before the phone was hung up.
+    let received = call.received().samples;
+    for sentence in ["Thank you for calling the Garden Clinic.", "Goodbye."] {
+        let found = best_lag(&voice(sentence), &received, received.len());
+        println!("{sentence:?}: coefficient {:.3}", found.coefficient);
+        assert!(
+            found.coefficient >= 0.8,
+            "{sentence:?} was not heard to its end: {found:?}"
+        );
+    }
+
+    let (_, record) = system.new_record(&before, CLEAN).await;
+    assert_eq!(outcome(&record), "completed");
+    system.assert_clean(vitals).await;
+    system.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancel_while_ringing_leaves_a_cancelled_record_and_nothing_else() {
+    let _turn = turn().await;
+    let system = System::start(Options {
+        slots: 1,
+        ..Options::default()
+    })
+    .await;
+    let vitals = warm_up(&system).await;
+    // The only slot is taken, so the second phone rings.
+    let first = answered(&system, Codec::G722).await;
+    let before = system.calls();
+    let second = Caller::new(phone::config(&system, Codec::G722))
+        .place()
+        .await
+        .unwrap();
+    second.wait_ringing(SOON).await.unwrap();
+    system.wait_for_new_call(&before).await;
+    second.hang_up().await;
+    assert_eq!(second.wait_ended(SOON).await.unwrap(), EndedBy::Cancelled);
+
+    let (_, record) = system.new_record(&before, CLEAN).await;
+    assert_eq!(outcome(&record), "cancelled", "{record}");
+    first.hang_up().await;
+    first.wait_ended(SOON).await.unwrap();
+    system.assert_clean(vitals).await;
+    system.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_free_agent_the_phone_gets_480_after_ten_seconds() {
+    let _turn = turn().await;
+    let system = System::start(Options {
+        slots: 1,
+        ..Options::default()
+    })
+    .await;
+    let first = answered(&system, Codec::G722).await;
+    let before = system.calls();
+    let second = Caller::new(phone::config(&system, Codec::G722))
+        .place()
+        .await
+        .unwrap();
+    let ended = second.wait_ended(Duration::from_secs(15)).await.unwrap();
+    let EndedBy::Refused { code, reason, .. } = ended else {
+        panic!("{ended:?}")
+    };
+    assert_eq!(code, 480);
+    assert!(
+        reason.is_some_and(|reason| !reason.is_empty()),
+        "a Reason header says why"
+    );
+    let report = second.finish().await;
+    let (after, _) = report.ended().unwrap();
+    println!("480 after {after:?}");
+    assert!(
+        (9.0..=11.0).contains(&after.as_secs_f64()),
+        "480 came after {after:?}"
+    );
+
+    let (_, record) = system.new_record(&before, CLEAN).await;
+    assert_eq!(outcome(&record), "no_agent", "{record}");
+    first.hang_up().await;
+    first.wait_ended(SOON).await.unwrap();
+    system.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_rule_the_phone_gets_404_at_once() {
+    let _turn = turn().await;
+    let system = System::start(Options {
+        rule: false,
+        ..Options::default()
+    })
+    .await;
+    let call = Caller::new(phone::config(&system, Codec::G722))
+        .place()
+        .await
+        .unwrap();
+    let ended = call.wait_ended(SOON).await.unwrap();
+    assert!(matches!(ended, EndedBy::Refused { code: 404, .. }), "{ended:?}");
+    let report = call.finish().await;
+    let (after, _) = report.ended().unwrap();
+    println!("404 after {after:?}");
+    assert!(after < Duration::from_secs(1), "404 came after {after:?}");
+    system.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_number_that_no_agent_has_is_named_in_the_record() {
+    let _turn = turn().await;
+    let system = System::start(Options {
+        agents: "[{profile: reception, numbers: [\"+15550100999\"]}]",
+        ..Options::default()
+    })
+    .await;
+    let before = system.calls();
+    let call = Caller::new(phone::config(&system, Codec::G722))
+        .place()
+        .await
+        .unwrap();
+    let ended = call.wait_ended(Duration::from_secs(15)).await.unwrap();
+    assert!(matches!(ended, EndedBy::Refused { code: 480, .. }), "{ended:?}");
+    let (_, record) = system.new_record(&before, CLEAN).await;
+    assert_eq!(outcome(&record), "no_match", "{record}");
+    assert_eq!(record["outcome"]["reason"], "number_not_listed", "{record}");
+    system.stop().await;
+}

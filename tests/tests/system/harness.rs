@@ -1,0 +1,392 @@
+//! One system under test: the local stack, `trunkline serve` as a child process, a trunk and a dispatch rule.
+
+use std::{
+    collections::BTreeSet,
+    fs::File,
+    net::{SocketAddr, TcpListener},
+    path::{Path, PathBuf},
+    process::Stdio,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use dev::{LocalStack, LocalStackConfig};
+use livekit_api::services::{
+    ServiceError,
+    room::RoomClient,
+    sip::{CreateSIPDispatchRuleOptions, CreateSIPInboundTrunkOptions, SIPClient},
+};
+use livekit_protocol as proto;
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use platform::queue::{Queue, SqliteQueue};
+use serde_json::Value;
+use tokio::{
+    process::{Child, Command},
+    sync::{Mutex, MutexGuard},
+    time::{Instant, sleep, timeout},
+};
+
+/// The number that the trunk owns and that callers dial.
+pub(crate) const DIALLED: &str = "+15550100100";
+/// The number of the caller. It must never be seen in a log.
+pub(crate) const CALLER: &str = "+15557654321";
+
+/// The turn of a test; held to its end.
+pub(crate) async fn turn() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::const_new(());
+    platform::install_providers();
+    TURN.lock().await
+}
+
+/// What a test changes about the system.
+pub(crate) struct Options {
+    /// The `agents:` section.
+    pub(crate) agents: &'static str,
+    /// Calls at the same time.
+    pub(crate) slots: u32,
+    /// The `recording:` key of the profile.
+    pub(crate) recording: &'static str,
+    /// The number that the trunk owns.
+    pub(crate) trunk_number: &'static str,
+    /// Whether a dispatch rule is made for the trunk.
+    pub(crate) rule: bool,
+    /// More keys of the `sip:` section, indented by two spaces.
+    pub(crate) sip: &'static str,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            agents: "[{profile: reception, numbers: [\"+15550100100\"]}]",
+            slots: 8,
+            recording: "always",
+            trunk_number: DIALLED,
+            rule: true,
+            sip: "",
+        }
+    }
+}
+
+/// A running system.
+pub(crate) struct System {
+    pub(crate) stack: LocalStack,
+    pub(crate) sip: SocketAddr,
+    pub(crate) http: SocketAddr,
+    pub(crate) dir: tempfile::TempDir,
+    pub(crate) log: PathBuf,
+    serve: Child,
+}
+
+impl System {
+    /// Starts everything and waits until the system says that it is ready.
+    pub(crate) async fn start(options: Options) -> Self {
+        // The API client's futures are large, and every test would carry them.
+        Box::pin(Self::launch(options)).await
+    }
+
+    async fn launch(options: Options) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let http = free_tcp_port();
+        let stack = LocalStack::start(LocalStackConfig {
+            webhook_url: Some(format!("http://{http}/webhooks/livekit")),
+            ..LocalStackConfig::default()
+        })
+        .await
+        .unwrap();
+        write_profile(dir.path(), options.recording);
+        std::fs::write(dir.path().join("trunkline.yaml"), config(&stack, http, &options)).unwrap();
+        let log = log_path();
+        let serve = spawn_serve(dir.path(), &log);
+        let mut system = Self {
+            stack,
+            sip: ([127, 0, 0, 1], 0).into(),
+            http,
+            dir,
+            log,
+            serve,
+        };
+        system.wait_until_ready(0).await;
+        Box::pin(system.make_trunk(&options)).await;
+        system
+    }
+
+    /// Kills the process with SIGKILL, as a crash would.
+    pub(crate) async fn kill_serve(&mut self) {
+        self.serve.start_kill().unwrap();
+        self.serve.wait().await.unwrap();
+    }
+
+    /// Starts the process again on the same data.
+    pub(crate) async fn restart_serve(&mut self) {
+        let old = std::fs::read_to_string(&self.log).unwrap().lines().count();
+        self.serve = spawn_serve(self.dir.path(), &self.log);
+        self.wait_until_ready(old).await;
+    }
+
+    /// Asks the process twice to end, which drops the calls that are left, and goes on as [`System::stop`].
+    pub(crate) async fn stop_now(self) {
+        self.terminate();
+        // The second signal counts only when the first one was taken.
+        let until = Instant::now() + Duration::from_secs(10);
+        while !self.log_lines().iter().any(|line| line["message"] == "draining") {
+            assert!(
+                Instant::now() < until,
+                "serve does not drain; log: {}",
+                self.log.display()
+            );
+            sleep(Duration::from_millis(20)).await;
+        }
+        self.stop().await;
+    }
+
+    fn terminate(&self) {
+        if let Some(pid) = self.pid() {
+            kill(Pid::from_raw(pid), Signal::SIGTERM).unwrap();
+        }
+    }
+
+    /// Asks the process to end and waits for it; then holds its log against everything that it must not contain.
+    pub(crate) async fn stop(mut self) {
+        self.terminate();
+        let ended = timeout(Duration::from_secs(20), self.serve.wait()).await;
+        assert!(
+            ended.is_ok(),
+            "serve did not end within 20 s of SIGTERM; its log: {}",
+            self.log.display()
+        );
+        self.scan_log();
+        self.stack.stop().await.unwrap();
+    }
+
+    /// The process id of `trunkline serve` while it runs.
+    pub(crate) fn pid(&self) -> Option<i32> {
+        self.serve.id().and_then(|id| i32::try_from(id).ok())
+    }
+
+    /// The log's lines as JSON, those that are.
+    pub(crate) fn log_lines(&self) -> Vec<Value> {
+        let text = std::fs::read_to_string(&self.log).unwrap();
+        text.lines()
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .collect()
+    }
+
+    /// The store's folder.
+    pub(crate) fn store(&self) -> PathBuf {
+        self.dir.path().join("store")
+    }
+
+    /// A client of the room server's API.
+    pub(crate) fn rooms(&self) -> RoomClient {
+        let keys = self.stack.keys();
+        RoomClient::with_api_key(&self.stack.http_url(), keys.api_key(), keys.api_secret())
+    }
+
+    /// The folders of all calls so far, in the order of their names.
+    pub(crate) fn calls(&self) -> BTreeSet<PathBuf> {
+        let mut calls = BTreeSet::new();
+        for day in children(&self.store().join("calls")) {
+            calls.extend(children(&day));
+        }
+        calls
+    }
+
+    /// Waits until a call that is not in `before` is known to the functions.
+    pub(crate) async fn wait_for_new_call(&self, before: &BTreeSet<PathBuf>) {
+        let until = Instant::now() + Duration::from_secs(10);
+        while self.calls().difference(before).next().is_none() {
+            assert!(Instant::now() < until, "no new call; log: {}", self.log.display());
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Jobs in the queue, waiting or leased.
+    pub(crate) async fn jobs(&self) -> u64 {
+        let clock = Arc::new(platform::clock::SystemClock);
+        let queue = SqliteQueue::open(self.dir.path().join("queue.sqlite"), clock)
+            .await
+            .unwrap();
+        let depth = queue.depth().await.unwrap();
+        depth.visible + depth.in_flight + depth.dead
+    }
+
+    /// Waits for the record of a call that is not in `before`.
+    pub(crate) async fn new_record(&self, before: &BTreeSet<PathBuf>, limit: Duration) -> (PathBuf, Value) {
+        let until = Instant::now() + limit;
+        loop {
+            for call in self.calls().difference(before) {
+                if let Some(record) = read_json(&call.join("record.json")) {
+                    return (call.clone(), record);
+                }
+            }
+            assert!(
+                Instant::now() < until,
+                "no new record within {limit:?}; log: {}",
+                self.log.display()
+            );
+            sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    async fn wait_until_ready(&mut self, skip_lines: usize) {
+        let until = Instant::now() + Duration::from_secs(20);
+        loop {
+            let text = std::fs::read_to_string(&self.log).unwrap_or_default();
+            let ready = text.lines().skip(skip_lines).find_map(|line| {
+                let line: Value = serde_json::from_str(line).ok()?;
+                (line["message"] == "ready").then_some(line)
+            });
+            if let Some(ready) = ready {
+                self.sip = ready["sip"].as_str().unwrap().parse().unwrap();
+                return;
+            }
+            if let Some(status) = self.serve.try_wait().unwrap() {
+                panic!("serve ended with {status}: {text}");
+            }
+            assert!(Instant::now() < until, "serve is not ready: {text}");
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    async fn make_trunk(&self, options: &Options) {
+        let keys = self.stack.keys();
+        let sip = SIPClient::with_api_key(&self.stack.http_url(), keys.api_key(), keys.api_secret());
+        let trunk = sip
+            .create_sip_inbound_trunk(
+                "phone".to_owned(),
+                vec![options.trunk_number.to_owned()],
+                CreateSIPInboundTrunkOptions::default(),
+            )
+            .await
+            .unwrap();
+        if options.rule {
+            Box::pin(make_rule(&sip, trunk.sip_trunk_id)).await.unwrap();
+        }
+    }
+
+    /// No secret and no number of the test may stand in the log, whatever its level.
+    fn scan_log(&self) {
+        let log = std::fs::read_to_string(&self.log).unwrap();
+        let canaries = [
+            self.stack.keys().api_secret(),
+            CALLER,
+            &CALLER[1..],
+            DIALLED,
+            &DIALLED[1..],
+            "eyJhbGciOi",
+        ];
+        for canary in canaries {
+            if let Some(line) = log.lines().find(|line| line.contains(canary)) {
+                panic!("{} contains {canary:?}: {line}", self.log.display());
+            }
+        }
+    }
+}
+
+async fn make_rule(sip: &SIPClient, trunk: String) -> Result<proto::SipDispatchRuleInfo, ServiceError> {
+    let rule = proto::SipDispatchRuleIndividual {
+        room_prefix: "voice-ai-call".to_owned(),
+        ..Default::default()
+    };
+    Box::pin(sip.create_sip_dispatch_rule(
+        proto::sip_dispatch_rule::Rule::DispatchRuleIndividual(rule),
+        CreateSIPDispatchRuleOptions {
+            trunk_ids: vec![trunk],
+            ..Default::default()
+        },
+    ))
+    .await
+}
+
+fn config(stack: &LocalStack, http: SocketAddr, options: &Options) -> String {
+    let keys = stack.keys();
+    format!(
+        "livekit:\n  url: {}\n  api_key: {}\n  api_secret: {}\nredis:\n  url: {}\nhttp:\n  listen: {http}\n\
+         sip:\n  listen: 127.0.0.1:0\n  rtp_ports: 30000-31999\n{}profiles: profiles\nagents: {}\n\
+         queue: sqlite:queue.sqlite\nstore: file:store\nworker:\n  slots: {}\nlog:\n  level: trace\n",
+        stack.ws_url(),
+        keys.api_key(),
+        keys.api_secret(),
+        stack.redis_url(),
+        options.sip,
+        options.agents,
+        options.slots,
+    )
+}
+
+/// The shipped profile, with another recording policy.
+fn write_profile(dir: &Path, recording: &str) {
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../profiles");
+    let to = dir.join("profiles");
+    std::fs::create_dir_all(&to).unwrap();
+    for file in children(&shipped) {
+        std::fs::copy(&file, to.join(file.file_name().unwrap())).unwrap();
+    }
+    let profile = to.join("reception.yaml");
+    let text = std::fs::read_to_string(&profile).unwrap();
+    let lines = text.lines().filter(|line| !line.starts_with("recording:"));
+    let text: String = lines.flat_map(|line| [line, "\n"]).collect();
+    std::fs::write(&profile, format!("{text}recording: {recording}\n")).unwrap();
+}
+
+fn spawn_serve(dir: &Path, log: &Path) -> Child {
+    let out = File::options().create(true).append(true).open(log).unwrap();
+    Command::new(trunkline())
+        .args(["serve", "--config"])
+        .arg(dir.join("trunkline.yaml"))
+        .stdin(Stdio::null())
+        .stdout(out.try_clone().unwrap())
+        .stderr(out)
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap()
+}
+
+/// The command under test, built by the same `cargo test` as this binary.
+fn trunkline() -> PathBuf {
+    let path = std::env::current_exe().unwrap();
+    let path = path.parent().and_then(Path::parent).unwrap().join("trunkline");
+    assert!(
+        path.exists(),
+        "{} is missing: run `cargo build -p cli`, or the whole of `make test`",
+        path.display()
+    );
+    path
+}
+
+/// Logs are kept, so that a failed run can be read afterwards.
+fn log_path() -> PathBuf {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let dir = trunkline().parent().unwrap().join("system-logs");
+    std::fs::create_dir_all(&dir).unwrap();
+    let path = dir.join(format!(
+        "{}-{}.log",
+        std::process::id(),
+        COUNT.fetch_add(1, Ordering::Relaxed)
+    ));
+    File::create(&path).unwrap();
+    path
+}
+
+fn free_tcp_port() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+pub(crate) fn children(dir: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(dir) else {
+        return Vec::new();
+    };
+    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    paths
+}
+
+pub(crate) fn read_json(path: &Path) -> Option<Value> {
+    serde_json::from_slice(&std::fs::read(path).ok()?).ok()
+}

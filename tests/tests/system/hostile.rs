@@ -1,0 +1,100 @@
+//! A hostile network.
+
+use std::time::Duration;
+
+use audio::Codec;
+use caller::RawSip;
+use rand::{Rng, SeedableRng, rngs::StdRng, seq::IndexedRandom};
+
+use crate::{
+    harness::{CALLER, DIALLED, Options, System, turn},
+    phone::{SOON, answered},
+};
+
+/// Valid messages to start from; `{n}` makes each one another transaction.
+const VALID: [&str; 5] = [
+    "OPTIONS sip:{to}@127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/UDP {me};branch=z9hG4bK{n};rport\r\nMax-Forwards: 70\r\n\
+     From: <sip:{from}@{me}>;tag=t{n}\r\nTo: <sip:{to}@127.0.0.1>\r\nCall-ID: c{n}@{me}\r\nCSeq: 1 OPTIONS\r\n\
+     Content-Length: 0\r\n\r\n",
+    "INVITE sip:{to}@127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/UDP {me};branch=z9hG4bK{n};rport\r\nMax-Forwards: 70\r\n\
+     From: <sip:{from}@{me}>;tag=t{n}\r\nTo: <sip:{to}@127.0.0.1>\r\nCall-ID: c{n}@{me}\r\nCSeq: 1 INVITE\r\n\
+     Contact: <sip:{from}@{me}>\r\nContent-Type: application/sdp\r\nContent-Length: 143\r\n\r\n\
+     v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio 40000 RTP/AVP 0 101\r\n\
+     a=rtpmap:101 telephone-event/8000\r\na=ptime:20\r\n",
+    "BYE sip:{to}@127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/UDP {me};branch=z9hG4bK{n};rport\r\nMax-Forwards: 70\r\n\
+     From: <sip:{from}@{me}>;tag=t{n}\r\nTo: <sip:{to}@127.0.0.1>;tag=x{n}\r\nCall-ID: c{n}@{me}\r\nCSeq: 2 BYE\r\n\
+     Content-Length: 0\r\n\r\n",
+    "CANCEL sip:{to}@127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/UDP {me};branch=z9hG4bK{n};rport\r\nMax-Forwards: 70\r\n\
+     From: <sip:{from}@{me}>;tag=t{n}\r\nTo: <sip:{to}@127.0.0.1>\r\nCall-ID: c{n}@{me}\r\nCSeq: 1 CANCEL\r\n\
+     Content-Length: 0\r\n\r\n",
+    "SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP {me};branch=z9hG4bK{n}\r\nFrom: <sip:{from}@{me}>;tag=t{n}\r\n\
+     To: <sip:{to}@127.0.0.1>;tag=x{n}\r\nCall-ID: c{n}@{me}\r\nCSeq: 1 INVITE\r\nContent-Length: 0\r\n\r\n",
+];
+
+/// One to eight mutations: a byte changed, a stretch removed, doubled or replaced, the end cut off.
+fn mutate(message: &mut Vec<u8>, random: &mut StdRng) {
+    for _ in 0..random.random_range(1..=8) {
+        if message.is_empty() {
+            return;
+        }
+        let at = random.random_range(0..message.len());
+        let end = (at + random.random_range(1..40)).min(message.len());
+        match random.random_range(0..6) {
+            0 => message[at] = random.random(),
+            1 => drop(message.drain(at..end)),
+            2 => {
+                let stretch = message[at..end].to_vec();
+                message.splice(at..at, stretch);
+            }
+            3 => message[at..end].fill(b'9'),
+            4 => drop(message.splice(at..at, *b"\r\n")),
+            _ => message.truncate(at),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_mutated_datagrams_do_no_harm() {
+    let _turn = turn().await;
+    let system = System::start(Options::default()).await;
+    let raw = RawSip::open(system.sip).await.unwrap();
+    let me = raw.local_addr().unwrap().to_string();
+    let mut random = StdRng::seed_from_u64(20_261_121);
+    for n in 0..1_000 {
+        let valid = VALID.choose(&mut random).unwrap();
+        let text = valid
+            .replace("{n}", &n.to_string())
+            .replace("{me}", &me)
+            .replace("{from}", CALLER)
+            .replace("{to}", DIALLED);
+        let mut message = text.into_bytes();
+        mutate(&mut message, &mut random);
+        raw.send(&message).await.unwrap();
+        if n % 50 == 0 {
+            // Let it keep up: this is about what is in the datagrams, not about how many there are.
+            while raw.receive(Duration::from_millis(50)).await.is_some() {}
+        }
+    }
+    let panicked = system
+        .log_lines()
+        .iter()
+        .any(|line| line.to_string().contains("panicked"));
+    assert!(
+        !panicked,
+        "a datagram made the gateway panic; log: {}",
+        system.log.display()
+    );
+    let log = std::fs::read_to_string(&system.log).unwrap();
+    assert!(
+        !log.contains("panicked"),
+        "a datagram made the gateway panic; log: {}",
+        system.log.display()
+    );
+
+    let call = answered(&system, Codec::G722).await;
+    call.ear_from_start().wait_for_speech(SOON).await.unwrap();
+    call.hang_up().await;
+    call.wait_ended(SOON).await.unwrap();
+    // Some of the mutated INVITEs were good calls of a phone that never says ACK: they are dropped.
+    system.stop_now().await;
+}

@@ -1,0 +1,188 @@
+//! The stereo recording, held against what the phone sent and received.
+
+use std::{path::Path, time::Duration};
+
+use audio::{Codec, correlate::best_lag, ogg};
+use caller::{Call, Spoken};
+use tokio::time::sleep;
+
+use crate::{
+    harness::{Options, System, turn},
+    phone::{self, PAUSE, SOON, answered, voice},
+};
+
+const RATE: f64 = 16_000.0;
+/// Speech that is looked for lies within this of where it is expected.
+const SEARCH: usize = 16_000;
+
+fn recording(folder: &Path) -> ogg::Recording {
+    ogg::read(std::fs::File::open(folder.join("recording.ogg")).unwrap(), 16_000).unwrap()
+}
+
+/// What the phone said: the samples, and when they were on the wire.
+async fn say(call: &Call, text: &str) -> (Vec<i16>, Spoken) {
+    let samples = voice(text);
+    let spoken = call.speak(&samples).await.unwrap();
+    (samples, spoken)
+}
+
+/// Where `speech`, on the phone's wire at `at`, lies in a channel: the channel's own time minus the phone's, in seconds, and how
+/// alike both are. `start` is where the channel is expected to have the phone's time zero, in seconds.
+fn offset(speech: &[i16], at: Duration, channel: &[i16], start: f64) -> (f64, f64) {
+    let expected = ((at.as_secs_f64() + start) * RATE).max(0.0) as usize;
+    let from = expected.saturating_sub(SEARCH).min(channel.len());
+    let to = (expected + speech.len() + SEARCH).min(channel.len());
+    let found = best_lag(speech, &channel[from..to], 2 * SEARCH);
+    let position = (from as f64 + found.lag_samples as f64) / RATE;
+    (position - at.as_secs_f64(), found.coefficient)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn both_channels_keep_the_calls_clock_for_a_minute() {
+    let _turn = turn().await;
+    let system = System::start(Options::default()).await;
+    let before = system.calls();
+    let call = answered(&system, Codec::G722).await;
+    let mut ear = call.ear_from_start();
+    let greeting = ear.wait_for_utterance(PAUSE, SOON * 2).await.unwrap();
+    let first = say(&call, phone::QUESTION).await;
+    ear.wait_for_utterance(PAUSE, SOON * 2).await.unwrap();
+    sleep(Duration::from_mins(1).saturating_sub(call.invited_at().elapsed())).await;
+    let last = say(&call, phone::QUESTION).await;
+    let answer = ear.wait_for_utterance(PAUSE, SOON * 2).await.unwrap();
+    call.hang_up().await;
+    call.wait_ended(SOON).await.unwrap();
+    let (folder, record) = system.new_record(&before, SOON).await;
+
+    let heard = call.received();
+    let cut = |from: caller::Moment, to: caller::Moment| {
+        &heard.samples[from.sample..to.sample.min(from.sample + 48_000)]
+    };
+    let recording = recording(&folder);
+    assert!(recording.complete);
+    // The recording begins when the agent's track is up: find its time zero by the first words that the phone heard.
+    let greeted = best_lag(
+        cut(greeting.0, greeting.1),
+        &recording.right,
+        recording.right.len(),
+    );
+    let start = greeted.lag_samples as f64 / RATE - greeting.0.at.as_secs_f64();
+    let rows = [
+        (
+            "caller, at the start",
+            offset(&first.0, first.1.started, &recording.left, start),
+        ),
+        (
+            "agent, at the start",
+            offset(
+                cut(greeting.0, greeting.1),
+                greeting.0.at,
+                &recording.right,
+                start,
+            ),
+        ),
+        (
+            "caller, after 60 s",
+            offset(&last.0, last.1.started, &recording.left, start),
+        ),
+        (
+            "agent, after 60 s",
+            offset(cut(answer.0, answer.1), answer.0.at, &recording.right, start),
+        ),
+    ];
+    let zero = rows[1].1.0;
+    for (what, (offset, coefficient)) in rows {
+        println!(
+            "{what}: {:+.0} ms, coefficient {coefficient:.3}",
+            (offset - zero) * 1000.0
+        );
+        assert!(
+            coefficient >= 0.8,
+            "{what}: the recording does not hold what was on the wire"
+        );
+    }
+    for (start, later) in [(0, 2), (1, 3)] {
+        let drift = rows[later].1.0 - rows[start].1.0;
+        assert!(
+            drift.abs() <= 0.040,
+            "{}: {:.0} ms of drift",
+            rows[later].0,
+            drift * 1000.0
+        );
+    }
+    assert_eq!(record["recording"]["policy"], "always");
+    system.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_from_before_the_notice_was_heard_is_in_the_recording() {
+    let _turn = turn().await;
+    let system = System::start(Options {
+        recording: "after_notice",
+        ..Options::default()
+    })
+    .await;
+    let before = system.calls();
+    let call = answered(&system, Codec::G722).await;
+    let mut ear = call.ear_from_start();
+    let (greeting, silence) = ear.wait_for_utterance(PAUSE, SOON * 2).await.unwrap();
+    let question = say(&call, phone::QUESTION).await;
+    ear.wait_for_utterance(PAUSE, SOON * 2).await.unwrap();
+    call.hang_up().await;
+    call.wait_ended(SOON).await.unwrap();
+    let (folder, record) = system.new_record(&before, SOON).await;
+
+    let recording = recording(&folder);
+    let heard = call.received();
+    let notice = best_lag(
+        &heard.samples[greeting.sample..silence.sample],
+        &recording.right,
+        recording.right.len(),
+    );
+    println!(
+        "the notice in the recording: coefficient {:.3}",
+        notice.coefficient
+    );
+    assert!(
+        notice.coefficient < 0.3,
+        "the notice is in the recording: {notice:?}"
+    );
+    let said = best_lag(&question.0, &recording.left, recording.left.len());
+    assert!(
+        said.coefficient >= 0.8,
+        "the question is not in the recording: {said:?}"
+    );
+    // The gate opened when the notice had been played, and the file begins no earlier.
+    let recorded = recording.left.len() as f64 / RATE;
+    let after_notice =
+        call.report().ended().unwrap().0.as_secs_f64() - silence.at.as_secs_f64() + PAUSE.as_secs_f64();
+    println!("{recorded:.2} s recorded, {after_notice:.2} s since the notice");
+    assert!(recorded <= after_notice + 0.5);
+    assert_eq!(record["recording"]["policy"], "after_notice");
+    system.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_recording_off_nothing_is_kept() {
+    let _turn = turn().await;
+    let system = System::start(Options {
+        recording: "off",
+        ..Options::default()
+    })
+    .await;
+    let before = system.calls();
+    let call = answered(&system, Codec::G722).await;
+    call.ear_from_start()
+        .wait_for_utterance(PAUSE, SOON * 2)
+        .await
+        .unwrap();
+    call.hang_up().await;
+    call.wait_ended(SOON).await.unwrap();
+    let (folder, record) = system.new_record(&before, SOON).await;
+    assert!(
+        record.get("recording").is_none_or(serde_json::Value::is_null),
+        "{record}"
+    );
+    assert!(!folder.join("recording.ogg").exists());
+    system.stop().await;
+}
