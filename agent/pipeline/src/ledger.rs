@@ -61,7 +61,7 @@ impl Ledger {
         self.recording == RecordingPolicy::Always && self.open_gate(at)
     }
 
-    /// Notes that the greeting was played out; true when that has opened the recording gate.
+    /// Notes that the whole greeting was played out; true when that has opened the recording gate.
     pub(crate) fn greeted(&mut self, at: Duration) -> bool {
         self.recording == RecordingPolicy::AfterNotice && self.open_gate(at)
     }

@@ -159,7 +159,12 @@ impl Conversation {
 
     /// The history learns what was heard before the machine learns that it is silent.
     fn played(&mut self, played: Played, event: turns::Playout) {
-        let Played { utterance, words, at } = played;
+        let Played {
+            utterance,
+            words,
+            is_whole,
+            at,
+        } = played;
         let at = at.saturating_duration_since(self.started);
         if let Some(playing) = self.playing.take_if(|it| it.utterance == utterance) {
             let is_finished = event == turns::Playout::Finished;
@@ -177,7 +182,8 @@ impl Conversation {
                 };
                 self.ledger.turn(turn, at);
             }
-            if playing.is_greeting && is_finished && self.ledger.greeted(at) {
+            // Of a notice that broke off, or that an apology replaced, nobody can tell what the caller knows.
+            if playing.is_greeting && is_whole && self.ledger.greeted(at) {
                 self.open_tap();
             }
             if playing.is_greeting {

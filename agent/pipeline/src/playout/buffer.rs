@@ -113,6 +113,11 @@ impl Buffer {
         self.next = position.clamp(self.base, self.next);
     }
 
+    /// Whether there is all of the utterance and none of its sentences broke off.
+    pub(super) fn is_whole(&self) -> bool {
+        self.complete && !self.sentences.is_empty() && self.sentences.iter().all(|it| !it.broken_off)
+    }
+
     /// The words that were heard when `heard` samples had been.
     pub(super) fn words(&self, heard: usize) -> String {
         heard_words(&self.sentences, heard, self.end(), self.sample_rate_hz)

@@ -85,6 +85,8 @@ pub(crate) struct Played {
     pub(crate) utterance: UtteranceId,
     /// The words that were heard.
     pub(crate) words: String,
+    /// Whether each of its sentences was synthesised, and heard, to its end.
+    pub(crate) is_whole: bool,
     /// When the last of it was heard.
     pub(crate) at: Instant,
 }

@@ -236,10 +236,12 @@ impl Playout {
     async fn finish(&mut self) {
         if let Some(current) = self.current.take() {
             let words = current.buffer.words(current.buffer.position());
+            let is_whole = current.buffer.is_whole();
             let at = self.flight.lands();
             self.tell(News::Finished(Played {
                 utterance: current.utterance,
                 words,
+                is_whole,
                 at,
             }))
             .await;
@@ -255,6 +257,7 @@ impl Playout {
             self.tell(News::Stopped(Played {
                 utterance: current.utterance,
                 words,
+                is_whole: false,
                 at,
             }))
             .await;

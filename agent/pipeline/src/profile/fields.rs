@@ -9,6 +9,8 @@ use super::{ProfileFault, ProviderChoice};
 
 /// Longer texts are a mistake, or would cost a fortune with each turn.
 const MAX_TEXT_CHARS: usize = 100_000;
+/// The provider's name that leaves the choice to the deployment.
+const AUTO: &str = "auto";
 
 pub(super) struct Fields {
     prefix: String,
@@ -180,7 +182,7 @@ impl Fields {
         choice.map(|(_, choice)| *choice)
     }
 
-    /// A provider: its name, or `{name, model}`.
+    /// A provider: its name, or `{name, model}`. `auto` is no choice.
     pub(super) fn provider(
         &mut self,
         key: &str,
@@ -202,11 +204,22 @@ impl Fields {
                 model: None,
             }
         };
+        if choice.name == AUTO {
+            if choice.model.is_some() {
+                self.fault(
+                    key,
+                    "names a model without its provider",
+                    &format!("leave the model out, or use one of: {}", names.join(", ")),
+                    faults,
+                );
+            }
+            return None;
+        }
         if !names.contains(&choice.name.as_str()) {
             self.fault(
                 key,
                 "is not a known provider",
-                &format!("use one of: {}", names.join(", ")),
+                &format!("use one of: {AUTO}, {}", names.join(", ")),
                 faults,
             );
             return None;

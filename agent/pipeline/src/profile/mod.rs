@@ -16,7 +16,8 @@ use fields::Fields;
 pub enum RecordingPolicy {
     /// Never.
     Off,
-    /// When the greeting, which holds the notice, was played out. If the caller cuts it off, never.
+    /// When the whole greeting, which holds the notice, was played out. If the caller cuts it off, or its synthesis
+    /// fails, never.
     #[default]
     AfterNotice,
     /// When the caller's first turn was a plain yes.
@@ -34,7 +35,7 @@ pub struct ProviderChoice {
     pub model: Option<String>,
 }
 
-/// The choice per stage; none: whatever the deployment's default is.
+/// The choice per stage; none, or `auto` in the file: whatever the deployment's default is.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ProviderChoices {
     /// Speech to text.

@@ -118,6 +118,17 @@ fn a_scripted_model_needs_its_dialogue() {
 }
 
 #[test]
+fn auto_leaves_the_choice_of_a_provider_to_the_deployment() {
+    let yaml = "prompt: x\nrecording: off\nproviders: {stt: auto, llm: {name: auto}, tts: auto}";
+    let profile = Profile::parse(yaml.as_bytes()).unwrap();
+    assert_eq!(profile.providers, ProviderChoices::default());
+    assert_eq!(
+        faults("prompt: x\nrecording: off\nproviders: {llm: {name: auto, model: gpt-4o}}"),
+        ["providers.llm"]
+    );
+}
+
+#[test]
 fn what_is_not_a_mapping_is_one_fault() {
     for file in ["", "- a\n- b", "prompt: [", "\u{0}"] {
         assert_eq!(faults(file), ["(file)"], "{file:?}");

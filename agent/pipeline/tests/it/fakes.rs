@@ -45,7 +45,7 @@ pub(crate) enum Answer {
     /// Says that, and wants to hang up.
     SaysAndHangsUp(&'static str),
     Fails,
-    /// Says that and fails.
+    /// Says that and fails; the synthesis: half of the sentence.
     SaysAndFails(&'static str),
     Hangs,
 }
@@ -195,13 +195,19 @@ impl Tts for FakeTts {
             Answer::Says(_) if counts => self.sample.fetch_add(samples, Ordering::SeqCst),
             _ => 0,
         };
-        let pieces: Vec<_> = match answer {
-            Answer::Says(_) => (first..first + samples)
+        let sound = |samples: usize| {
+            let sound: Vec<_> = (first..first + samples)
                 .map(|index| i16::try_from(index % 30_000 + 1).unwrap())
-                .collect::<Vec<_>>()
-                .chunks(1600)
-                .map(|piece| Ok(piece.to_vec()))
-                .collect(),
+                .collect();
+            sound.chunks(1600).map(|piece| Ok(piece.to_vec())).collect()
+        };
+        let pieces: Vec<_> = match answer {
+            Answer::Says(_) => sound(samples),
+            Answer::SaysAndFails(_) => {
+                let mut pieces: Vec<_> = sound(samples / 2);
+                pieces.push(Err(failure()));
+                pieces
+            }
             Answer::Hangs => Vec::new(),
             _ => vec![Err(failure())],
         };

@@ -1,9 +1,11 @@
 //! The recording gate, and what is recorded.
 
-use pipeline::ConversationEvent;
+use pipeline::{ConversationEvent, Phrases};
 
 use crate::fakes::Answer;
 use crate::world::{Call, Cast, millis};
+
+const FALLBACK: &str = "Sorry, I did not get that. Could you say it again?";
 
 fn gate_ms(call: &mut Call) -> Option<u64> {
     call.seen().iter().find_map(|event| match event {
@@ -42,6 +44,40 @@ async fn after_notice_stays_closed_when_the_notice_was_cut_off() {
     let report = call.end().await;
     assert_eq!(report.recording_from, None);
     assert!(call.slots.0.lock().unwrap().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_notice_stays_closed_when_the_notice_was_not_spoken_whole() {
+    for (answer, heard) in [
+        (Answer::SaysAndFails(""), "Hello, this "),
+        (Answer::Fails, FALLBACK),
+    ] {
+        // An earlier call has left the apology ready.
+        let phrases = Phrases::new();
+        let mut earlier = Call::start(Cast {
+            phrases: phrases.clone(),
+            ..Cast::default()
+        });
+        earlier.silence(1000).await;
+        earlier.end().await;
+        let mut call = Call::start(Cast {
+            tts: vec![answer, Answer::Says("")],
+            phrases,
+            ..Cast::greeting("recording: after_notice")
+        });
+        let greeting = call.until_agent_is_done().await;
+        assert!(
+            greeting.text.starts_with(heard) && greeting.text.ends_with(FALLBACK),
+            "{}",
+            greeting.text
+        );
+        assert!(!greeting.interrupted);
+        call.voice(400).await.silence(6000).await;
+        assert_eq!(gate_ms(&mut call), None);
+        let report = call.end().await;
+        assert_eq!(report.recording_from, None);
+        assert!(call.slots.0.lock().unwrap().is_empty());
+    }
 }
 
 #[tokio::test(start_paused = true)]
