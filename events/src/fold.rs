@@ -52,6 +52,17 @@ impl Parties {
     }
 }
 
+/// The moments of a call from before its room, as the attributes of its participant tell them: INVITE and ringing.
+/// What is no moment is passed over.
+pub fn signalling<'a>(attribute: impl Fn(&str) -> Option<&'a str>) -> impl Iterator<Item = TimelineEntry> {
+    [
+        (Step::Invite, attribute::INVITE_AT),
+        (Step::Ringing, attribute::RINGING_AT),
+    ]
+    .into_iter()
+    .filter_map(move |(step, name)| Some(TimelineEntry::new(step, Timestamp::parse(attribute(name)?)?)))
+}
+
 open_enum! {
     /// Why the gateway ended a call: the value of the participant's attribute [`attribute::END`].
     pub enum EndCause {
@@ -145,6 +156,10 @@ impl CallState {
                     left_at: None,
                 });
                 self.step(Step::CallerJoined, joined_at);
+                if participant.kind == ParticipantKind::Sip {
+                    let attributes = &participant.attributes;
+                    self.timeline.extend(signalling(|name| attributes.get(name)));
+                }
             }
             _ => {}
         }

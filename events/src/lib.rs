@@ -29,7 +29,7 @@ mod timestamp;
 mod versioned;
 
 pub use call_event::CallEvent;
-pub use fold::{CallState, ClosePolicy, EndCause, Leg, Parties, Regions};
+pub use fold::{CallState, ClosePolicy, EndCause, Leg, Parties, Regions, signalling};
 pub use id::{
     CallId, EgressId, EventId, IdError, IngressId, ParticipantIdentity, ParticipantSid, ProfileName,
     RoomName, TrackSid, mask_digits,

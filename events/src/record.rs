@@ -272,7 +272,8 @@ pub struct TurnRecord {
     /// Whether the other side interrupted it.
     #[serde(default)]
     pub interrupted: bool,
-    /// What the answer cost in time; empty for the caller's turns.
+    /// What the answer cost in time. The caller's turns have what belongs to the hearing of them: the transcription's and
+    /// the end of turn's delay.
     #[serde(default)]
     pub latency: TurnLatency,
 }

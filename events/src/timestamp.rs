@@ -45,6 +45,11 @@ impl Timestamp {
         }
     }
 
+    /// Reads RFC 3339, cut to the millisecond; `None` when it is something else.
+    pub fn parse(text: &str) -> Option<Self> {
+        OffsetDateTime::parse(text, &Rfc3339).ok().map(Self::from)
+    }
+
     /// The day in UTC, `YYYY-MM-DD`: the first level of the storage keys.
     pub fn day(self) -> String {
         let date = self.to_offset().date();

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use events::{
-    CallEvent, CallJob, CallRecord, CallState, ClosePolicy, Outcome, Step, Timestamp,
+    CallEvent, CallJob, CallRecord, CallState, ClosePolicy, Outcome, Step, TimelineEntry, Timestamp,
     agents::NoMatch,
     livekit::{self, Event, ParticipantKind},
 };
@@ -109,6 +109,24 @@ fn the_gateways_own_word_decides_before_the_time_does() {
         let state = CallState::fold(&events).unwrap();
         assert_eq!(close(&state, Some(&job_for(&state))).outcome, outcome, "{cause}");
     }
+}
+
+#[test]
+fn what_the_gateway_did_before_the_room_is_in_the_timeline() {
+    let mut events = cancelled_call();
+    for event in &mut events {
+        if let Event::ParticipantJoined { .. } = event.event {
+            let mut json: serde_json::Value = serde_json::from_slice(&event.encode()).unwrap();
+            let attributes = &mut json["event"]["participant"]["attributes"];
+            attributes["trunkline.invite_at"] = "2026-11-20T17:40:01.568Z".into();
+            attributes["trunkline.ringing_at"] = "yesterday".into();
+            *event = CallEvent::decode(json.to_string()).unwrap();
+        }
+    }
+    let state = CallState::fold(&events).unwrap();
+    let invite = TimelineEntry::new(Step::Invite, Timestamp::from_unix_ms(1_795_196_401_568).unwrap());
+    assert!(state.timeline.contains(&invite));
+    assert!(!state.timeline.iter().any(|entry| entry.step == Step::Ringing));
 }
 
 #[test]

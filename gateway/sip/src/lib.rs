@@ -23,7 +23,8 @@ mod stack;
 pub use invite::{Invite, InviteError, SipUri};
 pub use rsip::{RsipStack, SipConfig, StartError};
 pub use stack::{
-    CallClosed, CallControl, CallEvent, Command, IncomingCall, Rejection, Renegotiation, SipStack, StackStats,
+    CallClosed, CallControl, CallEvent, Command, IncomingCall, Refusal, Refusals, Rejection, Renegotiation,
+    SipStack, StackStats,
 };
 
 /// The log target of the wrapped stack. It cannot reach a subscriber by itself (see the crate's contract); a subscriber that

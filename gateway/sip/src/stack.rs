@@ -39,10 +39,75 @@ pub struct StackStats {
     pub calls: usize,
     /// Dialogs in the stack's table.
     pub dialogs: usize,
-    /// Datagrams that admission dropped since the start.
-    pub dropped: u64,
-    /// Datagrams that admission answered by itself since the start.
-    pub refused: u64,
+    /// What was turned away since the start.
+    pub refusals: Refusals,
+}
+
+/// Why the stack turned something away by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Refusal {
+    /// Dropped: longer than [`crate::admission::Limits::max_datagram`].
+    TooLarge,
+    /// Dropped: its source sends faster than [`crate::admission::Limits::per_source`].
+    TooFast,
+    /// Dropped: no SIP message.
+    Malformed,
+    /// Dropped: an ACK that would have to be refused; ACKs are never answered.
+    Unanswerable,
+    /// 400.
+    BadRequest,
+    /// 405.
+    NotServed,
+    /// 420.
+    BadExtension,
+    /// 503: as many calls as there may be, or nobody takes them.
+    Busy,
+}
+
+impl Refusal {
+    /// All of them, in the order of their declaration.
+    pub const ALL: [Self; 8] = [
+        Self::TooLarge,
+        Self::TooFast,
+        Self::Malformed,
+        Self::Unanswerable,
+        Self::BadRequest,
+        Self::NotServed,
+        Self::BadExtension,
+        Self::Busy,
+    ];
+
+    /// The name in logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::TooLarge => "too_large",
+            Self::TooFast => "too_fast",
+            Self::Malformed => "malformed",
+            Self::Unanswerable => "unanswerable",
+            Self::BadRequest => "bad_request",
+            Self::NotServed => "method_not_allowed",
+            Self::BadExtension => "bad_extension",
+            Self::Busy => "busy",
+        }
+    }
+}
+
+/// How often what was turned away.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Refusals([u64; Refusal::ALL.len()]);
+
+impl Refusals {
+    /// Counts one more.
+    pub fn add(&mut self, refusal: Refusal) {
+        if let Some(count) = self.0.get_mut(refusal as usize) {
+            *count = count.saturating_add(1);
+        }
+    }
+
+    /// How often it was this.
+    pub fn of(&self, refusal: Refusal) -> u64 {
+        self.0.get(refusal as usize).copied().unwrap_or_default()
+    }
 }
 
 /// What happens to a call from the other side.

@@ -13,7 +13,7 @@ use bucket::Buckets;
 pub use bucket::Rate;
 use message::{Head, Malformed, Start};
 
-use crate::ALLOW;
+use crate::{ALLOW, Refusal};
 
 /// Limits on what reaches the stack.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -46,18 +46,8 @@ impl Default for Limits {
 pub enum Verdict {
     Pass,
     /// Answer with these bytes, keep no state.
-    Reply(Vec<u8>),
-    Drop(Reason),
-}
-
-/// Why a datagram is dropped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reason {
-    TooLarge,
-    TooFast,
-    Malformed,
-    /// An ACK that would have to be refused: ACKs are never answered.
-    Unanswerable,
+    Reply(Refusal, Vec<u8>),
+    Drop(Refusal),
 }
 
 /// The check's only state: how fast each source has been.
@@ -82,17 +72,17 @@ impl Admission {
     /// Judges a datagram that came from `source`.
     pub fn check(&mut self, datagram: &[u8], source: SocketAddr, now: Instant) -> Verdict {
         if datagram.len() > self.limits.max_datagram {
-            return Verdict::Drop(Reason::TooLarge);
+            return Verdict::Drop(Refusal::TooLarge);
         }
         if !self.buckets.take(source.ip(), now) {
-            return Verdict::Drop(Reason::TooFast);
+            return Verdict::Drop(Refusal::TooFast);
         }
         if matches!(datagram, b"\r\n\r\n" | b"\r\n") {
             return Verdict::Pass;
         }
         match Head::parse(datagram) {
             Ok(head) => judge(&head, source),
-            Err(Malformed) => Verdict::Drop(Reason::Malformed),
+            Err(Malformed) => Verdict::Drop(Refusal::Malformed),
         }
     }
 }
@@ -103,18 +93,24 @@ fn judge(head: &Head<'_>, source: SocketAddr) -> Verdict {
     };
     let served = ALLOW.split(", ").any(|served| served == method);
     let refusal = if head.cseq_method != method || head.body_is_short {
-        Some((400, "Bad Request", None))
+        Some((Refusal::BadRequest, 400, "Bad Request", None))
     } else if !served {
-        Some((405, "Method Not Allowed", Some(("Allow", ALLOW))))
+        let allow = Some(("Allow", ALLOW));
+        Some((Refusal::NotServed, 405, "Method Not Allowed", allow))
     } else {
         // RFC 3261 §8.2.2.3. No extension is supported that a peer could require.
         let required = head.require.filter(|_| !matches!(method, "ACK" | "CANCEL"));
-        required.map(|required| (420, "Bad Extension", Some(("Unsupported", required))))
+        required.map(|required| {
+            let unsupported = Some(("Unsupported", required));
+            (Refusal::BadExtension, 420, "Bad Extension", unsupported)
+        })
     };
     match refusal {
         None => Verdict::Pass,
-        Some(_) if method == "ACK" => Verdict::Drop(Reason::Unanswerable),
-        Some((code, phrase, extra)) => Verdict::Reply(reply::refusal(head, source, code, phrase, extra)),
+        Some(_) if method == "ACK" => Verdict::Drop(Refusal::Unanswerable),
+        Some((why, code, phrase, extra)) => {
+            Verdict::Reply(why, reply::refusal(head, source, code, phrase, extra))
+        }
     }
 }
 

@@ -25,7 +25,7 @@ fn check(message: &str) -> Verdict {
 
 fn reply(message: &str) -> String {
     match check(message) {
-        Verdict::Reply(bytes) => String::from_utf8(bytes).expect("text"),
+        Verdict::Reply(_, bytes) => String::from_utf8(bytes).expect("text"),
         other => panic!("not refused but {other:?}"),
     }
 }
@@ -79,7 +79,7 @@ fn an_ack_is_never_answered() {
     let ack = INVITE.replace("INVITE", "ACK");
     assert_eq!(
         check(&ack.replace("1 ACK", "1 BYE")),
-        Verdict::Drop(Reason::Unanswerable)
+        Verdict::Drop(Refusal::Unanswerable)
     );
     assert_eq!(
         check(&ack.replace("Max-Forwards: 70", "Require: x")),
@@ -107,7 +107,7 @@ fn what_is_no_sip_message_is_dropped() {
         &INVITE.replace("INVITE sip", "INV\tITE sip"),
     ];
     for case in cases {
-        assert_eq!(check(case), Verdict::Drop(Reason::Malformed), "{case:?}");
+        assert_eq!(check(case), Verdict::Drop(Refusal::Malformed), "{case:?}");
     }
 }
 
@@ -123,12 +123,12 @@ fn size_and_rate_are_bounded() {
     let now = tokio::time::Instant::now().into_std();
     assert_eq!(
         admission.check(&[b'x'; 1001], source(), now),
-        Verdict::Drop(Reason::TooLarge)
+        Verdict::Drop(Refusal::TooLarge)
     );
     let mut check = |now| admission.check(INVITE.as_bytes(), source(), now);
     assert_eq!(
         [check(now), check(now), check(now)],
-        [Verdict::Pass, Verdict::Pass, Verdict::Drop(Reason::TooFast)]
+        [Verdict::Pass, Verdict::Pass, Verdict::Drop(Refusal::TooFast)]
     );
     assert_eq!(check(now + Duration::from_secs(1)), Verdict::Pass);
 }

@@ -16,7 +16,7 @@ use tokio_util::task::TaskTracker;
 
 use super::call::{CallTask, EVENT_QUEUE};
 use super::{Shared, convert};
-use crate::{ALLOW, CallControl, IncomingCall};
+use crate::{ALLOW, CallControl, IncomingCall, Refusal};
 
 /// When to try again after 503, in seconds.
 const RETRY_AFTER_S: &str = "10";
@@ -63,11 +63,11 @@ impl Dispatcher {
             Method::Bye | Method::Info | Method::Update => {
                 self.answer(transaction, StatusCode::CallTransactionDoesNotExist, Vec::new());
             }
-            _ => self.answer(
-                transaction,
-                StatusCode::MethodNotAllowed,
-                vec![Header::Allow(ALLOW.into())],
-            ),
+            _ => {
+                self.shared.refusals.lock().add(Refusal::NotServed);
+                let allow = vec![Header::Allow(ALLOW.into())];
+                self.answer(transaction, StatusCode::MethodNotAllowed, allow);
+            }
         }
     }
 
@@ -94,8 +94,7 @@ impl Dispatcher {
 
     fn new_call(&self, transaction: Transaction) {
         if self.shared.calls.load(Ordering::Relaxed) >= self.max_calls {
-            let retry = vec![Header::RetryAfter(RETRY_AFTER_S.into())];
-            return self.answer(transaction, StatusCode::ServiceUnavailable, retry);
+            return self.busy(transaction);
         }
         let source = source(&transaction);
         let invite = source.and_then(|source| convert::invite(&transaction.original, source).ok());
@@ -104,6 +103,7 @@ impl Dispatcher {
             .dialogs
             .get_or_create_server_invite(&transaction, states_tx, None, None);
         let (Some(invite), Ok(dialog)) = (invite, dialog) else {
+            self.shared.refusals.lock().add(Refusal::BadRequest);
             return self.answer(transaction, StatusCode::BadRequest, Vec::new());
         };
         let (commands_tx, commands) = mpsc::channel(CallControl::QUEUE);
@@ -115,8 +115,7 @@ impl Dispatcher {
         };
         if self.calls.try_send(call).is_err() {
             self.dialogs.remove_dialog(&dialog.id());
-            let retry = vec![Header::RetryAfter(RETRY_AFTER_S.into())];
-            return self.answer(transaction, StatusCode::ServiceUnavailable, retry);
+            return self.busy(transaction);
         }
         let task = CallTask {
             invite: transaction.original.clone(),
@@ -133,6 +132,12 @@ impl Dispatcher {
         self.shared.calls.fetch_add(1, Ordering::Relaxed);
         self.tasks.spawn(task.run());
         self.tasks.spawn(drive_invite(dialog, transaction));
+    }
+
+    fn busy(&self, transaction: Transaction) {
+        self.shared.refusals.lock().add(Refusal::Busy);
+        let retry = vec![Header::RetryAfter(RETRY_AFTER_S.into())];
+        self.answer(transaction, StatusCode::ServiceUnavailable, retry);
     }
 
     fn answer(&self, mut transaction: Transaction, status: StatusCode, headers: Vec<Header>) {

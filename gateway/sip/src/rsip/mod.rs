@@ -19,17 +19,18 @@ mod thread;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use parking_lot::Mutex;
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::admission::Limits;
-use crate::{IncomingCall, SipStack, StackStats};
+use crate::{IncomingCall, Refusals, SipStack, StackStats};
 
 /// Calls that may wait for the gateway to take them.
 const CALL_QUEUE: usize = 64;
@@ -81,8 +82,7 @@ pub struct RsipStack {
 pub(crate) struct Shared {
     pub(crate) calls: AtomicUsize,
     pub(crate) dialogs: AtomicUsize,
-    pub(crate) dropped: AtomicU64,
-    pub(crate) refused: AtomicU64,
+    pub(crate) refusals: Mutex<Refusals>,
 }
 
 impl RsipStack {
@@ -152,8 +152,7 @@ impl SipStack for RsipStack {
         StackStats {
             calls: self.shared.calls.load(Ordering::Relaxed),
             dialogs: self.shared.dialogs.load(Ordering::Relaxed),
-            dropped: self.shared.dropped.load(Ordering::Relaxed),
-            refused: self.shared.refused.load(Ordering::Relaxed),
+            refusals: *self.shared.refusals.lock(),
         }
     }
 

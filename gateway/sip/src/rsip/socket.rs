@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
@@ -50,14 +49,12 @@ impl rsipstack::platform::net::UdpSocket for AdmittedSocket {
                 .check(datagram, source, Instant::now().into_std());
             match verdict {
                 Verdict::Pass => return Ok((length, source)),
-                Verdict::Reply(reply) => {
-                    self.shared.refused.fetch_add(1, Ordering::Relaxed);
+                Verdict::Reply(why, reply) => {
+                    self.shared.refusals.lock().add(why);
                     // A refusal that does not get out is a refusal lost on the way: the peer repeats its request.
                     let _ = self.socket.send_to(&reply, source).await;
                 }
-                Verdict::Drop(_) => {
-                    self.shared.dropped.fetch_add(1, Ordering::Relaxed);
-                }
+                Verdict::Drop(why) => self.shared.refusals.lock().add(why),
             }
         }
     }
