@@ -10,7 +10,7 @@ use tracing::Level;
 pub const CAPS: &[(&str, Level)] = &[
     ("rsipstack", Level::WARN),
     ("rsip", Level::WARN),
-    ("livekit", Level::INFO),
+    ("livekit", Level::WARN),
     ("livekit_api", Level::INFO),
     ("livekit_common", Level::INFO),
     ("livekit_data_stream", Level::INFO),

@@ -131,6 +131,15 @@ fn what_capped_targets_dump_is_cut() {
 }
 
 #[test]
+fn numbers_that_dependencies_quote_are_masked_however_they_are_written() {
+    let text = logged(&at("info"), || {
+        error!(target: "livekit::room", "left voice-ai-call_+1@15550100123_x, code 500, and 1 555 010");
+    });
+    assert!(!text.contains("15550100123"), "{text}");
+    assert!(text.contains("code 500, and 1 555 010"), "{text}");
+}
+
+#[test]
 fn records_of_the_log_crate_go_through_the_same_filter_and_masks() {
     // Only one logger can be set in a process; this is the only test that needs it.
     let _ = tracing_log::LogTracer::init();

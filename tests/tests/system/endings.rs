@@ -1,6 +1,6 @@
 //! How calls end, and that nothing is left of them.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, path::PathBuf, time::Duration};
 
 use audio::{Codec, correlate::best_lag};
 use caller::{Caller, EndedBy};
@@ -8,7 +8,7 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
 use crate::{
-    harness::{Options, System, turn},
+    harness::{Options, System, children, turn},
     phone::{self, PAUSE, SOON, answered, voice},
 };
 
@@ -38,11 +38,11 @@ impl System {
             let lines = self.log_lines();
             if let Some(line) = lines.iter().filter(|line| line["message"] == "vitals").nth(seen) {
                 let number = |key: &str| line[key].as_u64().unwrap_or_else(|| panic!("{key} in {line}"));
-                // Each webhook connection that livekit-server keeps open is a task and a handle of its own.
-                let webhooks = self.webhook_connections();
+                // Each of these is a task and a handle of its own.
+                let kept = self.kept_connections();
                 return Vitals {
-                    tasks: number("tasks") - webhooks,
-                    handles: number("handles") - webhooks,
+                    tasks: number("tasks") - kept,
+                    handles: number("handles") - kept,
                     rss_kb: number("rss_kb"),
                     calls: number("calls"),
                     rtp_ports: number("rtp_ports"),
@@ -53,17 +53,21 @@ impl System {
         }
     }
 
-    fn webhook_connections(&self) -> u64 {
-        let here = format!(":{:04X} ", self.http.port());
+    /// HTTP connections that are kept open for the next request: livekit-server's for webhooks, ours for its API.
+    fn kept_connections(&self) -> u64 {
+        let (webhooks, api) = (self.http.port(), port_of(&self.stack.http_url()));
+        let sockets: BTreeSet<String> = children(&PathBuf::from(format!("/proc/{}/fd", self.pid().unwrap())))
+            .into_iter()
+            .filter_map(|handle| Some(std::fs::read_link(handle).ok()?.to_string_lossy().into_owned()))
+            .collect();
         let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
-        let is_open = |line: &&str| {
-            let mut columns = line.split_whitespace().skip(1);
-            let local = columns.next().unwrap_or_default();
-            // 01: established; 08: closed by the other side and not yet by this one.
-            format!("{local} ").ends_with(&here)
-                && columns.nth(1).is_some_and(|state| ["01", "08"].contains(&state))
+        let is_kept = |line: &&str| {
+            let columns: Vec<&str> = line.split_whitespace().collect();
+            let is_open = columns[3] == "01" || columns[3] == "08";
+            let ends_here = hex_port(columns[1]) == Some(webhooks) || hex_port(columns[2]) == Some(api);
+            is_open && ends_here && sockets.contains(&format!("socket:[{}]", columns[9]))
         };
-        table.lines().filter(is_open).count() as u64
+        table.lines().skip(1).filter(is_kept).count() as u64
     }
 
     /// Within [`CLEAN`] of now: no room, no call, no media port, no task and no handle more than `before`, no job.
@@ -90,6 +94,18 @@ impl System {
             );
         }
     }
+}
+
+/// The port of an address as /proc/net/tcp writes it.
+fn hex_port(address: &str) -> Option<u16> {
+    u16::from_str_radix(address.rsplit(':').next()?, 16).ok()
+}
+
+fn port_of(url: &str) -> u16 {
+    url.rsplit(':')
+        .next()
+        .and_then(|port| port.trim_end_matches('/').parse().ok())
+        .unwrap()
 }
 
 /// A call whose greeting has been heard, so that everything of a first call is loaded.
