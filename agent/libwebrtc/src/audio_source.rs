@@ -17,10 +17,14 @@ pub enum RtcAudioSource {
 }
 
 pub mod native {
-    use std::{fmt, sync::Arc};
+    use std::{fmt, sync::Arc, time::Duration};
 
     use super::AudioSourceOptions;
-    use crate::{RtcError, RtcErrorType, audio_frame::AudioFrame, engine::audio::SourceQueue};
+    use crate::{
+        RtcError, RtcErrorType,
+        audio_frame::AudioFrame,
+        engine::audio::{SEND_DELAY, SourceQueue},
+    };
 
     /// Sound pushed by the program, sent at the pace of the wire.
     #[derive(Clone)]
@@ -67,6 +71,9 @@ pub mod native {
         pub fn num_channels(&self) -> u32 {
             self.0.channels()
         }
+
+        /// From a sample's being captured, while nothing is queued, to its packet being sent, on average. Not in the original.
+        pub const DELAY: Duration = SEND_DELAY;
 
         /// Drops all that is queued, at once. A `capture_frame` that waits returns.
         pub fn clear_buffer(&self) {

@@ -6,11 +6,16 @@ pub mod native {
         pin::Pin,
         sync::Arc,
         task::{Context, Poll},
+        time::Duration,
     };
 
     use tokio_stream::Stream;
 
-    use crate::{audio_frame::AudioFrame, audio_track::RtcAudioTrack, engine::audio::Sink};
+    use crate::{
+        audio_frame::AudioFrame,
+        audio_track::RtcAudioTrack,
+        engine::audio::{RECEIVE_DELAY, Sink},
+    };
 
     /// The decoded sound of a track: 10 ms frames in real time from its first packet on.
     ///
@@ -39,6 +44,10 @@ pub mod native {
                 sink,
             }
         }
+
+        /// From a packet's arrival to its first sample in this stream, on average, on a network without much jitter. Not in the
+        /// original.
+        pub const DELAY: Duration = RECEIVE_DELAY;
 
         pub fn track(&self) -> RtcAudioTrack {
             self.track.clone()

@@ -46,7 +46,7 @@ pub use profile::{
 };
 pub use report::{ConversationEvent, ConversationReport, EndReason, Latency, Speaker, SpokenTurn};
 pub use stages::Stage;
-pub use tap::{Slot, Tap};
+pub use tap::{Delays, Slot, Tap};
 
 /// The rate at which the caller is heard, in hertz.
 pub const SAMPLE_RATE_HZ: u32 = 16_000;

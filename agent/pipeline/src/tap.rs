@@ -1,7 +1,8 @@
 //! Both sides of the call on the call's clock, for the recording.
 //!
-//! What the caller said stands in the slot in which it came; what the agent said stands at the very sample at which
-//! the far end got it, so what was written but cleared before it was sent is not there.
+//! The call's clock is the phone's: what the caller said stands where it was on the phone's wire, somewhat earlier than
+//! it came here, and what the agent said where the phone got it, somewhat later than it was sent from here ([`Delays`]).
+//! What was written but cleared before it was sent is not there.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -25,60 +26,86 @@ pub struct Slot {
 pub trait Tap: Send {
     /// One slot. Must not block: the audio waits for it.
     fn slot(&mut self, slot: &Slot);
+
+    /// How far away the phone is; asked once, at the beginning. None unless told otherwise.
+    fn delays(&self) -> Delays {
+        Delays::default()
+    }
 }
 
-/// Slots wait so long for both sides before they are passed on.
-const LAG_SLOTS: u64 = 15;
-/// A frame that is later or earlier than this sets the caller's clock anew.
-const SLACK_SLOTS: u64 = 4;
+/// How far the phone is from the conversation, by the buffers in between. Each is taken for [`Delays::MOST`] at most.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Delays {
+    /// From the first sample of a caller's frame on the phone's wire to the frame here.
+    pub caller: Duration,
+    /// From a sample of the agent's being sent to the phone having it.
+    pub agent: Duration,
+}
+
+impl Delays {
+    /// Longer delays are not made up for.
+    pub const MOST: Duration = Duration::from_millis(200);
+}
+
+/// Slots wait so long for both sides before they are passed on: the longest delay, and what a frame may be late.
+const LAG_SLOTS: u64 = 25;
+/// A frame of the caller's that is later than this sets the caller's clock anew; one that is earlier is dropped. 300 ms.
+const SLACK_SAMPLES: i64 = 15 * FRAME_SAMPLES as i64;
+/// The caller's clock is looked at every second,
+const CLOCK_WINDOW: u32 = 50;
+/// and put right, where nobody hears it, when it is wrong by more than 5 ms.
+const CLOCK_ERROR_SAMPLES: i64 = 80;
+/// The peak of a quiet frame: 45 dB below the loudest.
+const QUIET: u16 = 180;
 
 /// Puts the two sides together.
 pub(crate) struct Slots {
     tap: Box<dyn Tap>,
+    delays: Delays,
     waiting: VecDeque<Slot>,
     /// The first slot not yet passed on; none before the gate opened.
     next: Option<u64>,
-    /// The slot after the caller's last frame.
-    caller_next: u64,
+    caller_clock: CallerClock,
 }
 
 impl Slots {
     pub(crate) fn new(tap: Box<dyn Tap>) -> Self {
+        let Delays { caller, agent } = tap.delays();
         Self {
             tap,
+            delays: Delays {
+                caller: caller.min(Delays::MOST),
+                agent: agent.min(Delays::MOST),
+            },
             waiting: VecDeque::new(),
             next: None,
-            caller_next: 0,
+            caller_clock: CallerClock::default(),
         }
     }
 
-    /// From the next slot on, slots are passed on.
+    /// Slots are passed on from the one after that in which the phone gets what is sent at `now`.
     pub(crate) fn open(&mut self, now: Duration) {
-        self.next.get_or_insert(slot_at(now) + 1);
+        self.next.get_or_insert(slot_at(now + self.delays.agent) + 1);
     }
 
     /// A frame of the caller's that came at `now`. Frames follow each other without gaps as long as they come roughly
     /// when they should, so that a jittering network does not tear words apart.
     pub(crate) fn caller(&mut self, frame: &[i16], now: Duration) {
-        let ideal = slot_at(now);
-        let is_near = self.caller_next + SLACK_SLOTS >= ideal && self.caller_next <= ideal + SLACK_SLOTS;
-        let index = if is_near { self.caller_next } else { ideal };
-        if index + 1 < self.caller_next {
-            return;
-        }
-        self.caller_next = index + 1;
-        if let Some(slot) = self.slot(index) {
-            for (target, sample) in slot.caller.iter_mut().zip(frame) {
-                *target = *sample;
-            }
+        let ideal = sample_at(now.saturating_sub(self.delays.caller));
+        if let Some(start) = self.caller_clock.place(frame, ideal) {
+            self.lay(start, frame, |slot| &mut slot.caller);
         }
         self.pass_on(slot_at(now).saturating_sub(LAG_SLOTS));
     }
 
-    /// Samples of the agent's, of which the far end got the first at `at`.
+    /// Samples of the agent's, of which the first was sent at `at`.
     pub(crate) fn agent(&mut self, samples: &[i16], at: Duration) {
-        let per_second = u128::from(SAMPLE_RATE_HZ);
-        let start = u64::try_from(at.as_nanos() * per_second / 1_000_000_000).unwrap_or(u64::MAX);
+        let start = sample_at(at + self.delays.agent);
+        self.lay(start, samples, |slot| &mut slot.agent);
+    }
+
+    /// Adds `samples` to one side, from the sample `start` on.
+    fn lay(&mut self, start: u64, samples: &[i16], side: fn(&mut Slot) -> &mut [i16; FRAME_SAMPLES]) {
         let mut position = start;
         let mut rest = samples;
         while !rest.is_empty() {
@@ -86,7 +113,7 @@ impl Slots {
             let offset = usize::try_from(offset).unwrap_or(0);
             let (now, later) = rest.split_at(rest.len().min(FRAME_SAMPLES - offset));
             if let Some(slot) = self.slot(index) {
-                for (target, sample) in slot.agent.iter_mut().skip(offset).zip(now) {
+                for (target, sample) in side(slot).iter_mut().skip(offset).zip(now) {
                     *target = target.saturating_add(*sample);
                 }
             }
@@ -133,6 +160,51 @@ impl Slots {
     }
 }
 
+/// Where the caller's frames belong: one after the other, at the time of those that were delayed least.
+#[derive(Debug, Default)]
+struct CallerClock {
+    /// The sample after the last frame.
+    next: Option<u64>,
+    /// Frames since the clock was looked at, and how late the least late of them was, in samples.
+    frames: u32,
+    least_late: Option<i64>,
+}
+
+impl CallerClock {
+    /// The position of the first sample of `frame`, which came when `ideal` was due; none when it has no place.
+    fn place(&mut self, frame: &[i16], ideal: u64) -> Option<u64> {
+        let late = |next: u64| ideal.cast_signed().saturating_sub(next.cast_signed());
+        let next = self.next.filter(|next| late(*next) <= SLACK_SAMPLES);
+        let mut start = next.unwrap_or(ideal);
+        if next.is_none() {
+            (self.frames, self.least_late) = (0, None);
+        }
+        let late = late(start);
+        if late < -SLACK_SAMPLES {
+            return None;
+        }
+        let least_late = self.least_late.map_or(late, |least| least.min(late));
+        (self.frames, self.least_late) = (self.frames + 1, Some(least_late));
+        if self.frames >= CLOCK_WINDOW && is_quiet(frame) {
+            if least_late.abs() > CLOCK_ERROR_SAMPLES {
+                start = start.saturating_add_signed(least_late);
+            }
+            (self.frames, self.least_late) = (0, None);
+        }
+        self.next = Some(start + FRAME_SAMPLES as u64);
+        Some(start)
+    }
+}
+
+fn is_quiet(frame: &[i16]) -> bool {
+    frame.iter().all(|sample| sample.unsigned_abs() <= QUIET)
+}
+
+fn sample_at(now: Duration) -> u64 {
+    let samples = now.as_nanos() * u128::from(SAMPLE_RATE_HZ) / 1_000_000_000;
+    u64::try_from(samples).unwrap_or(u64::MAX)
+}
+
 fn slot_at(now: Duration) -> u64 {
     u64::try_from(now.as_nanos() / FRAME.as_nanos()).unwrap_or(u64::MAX)
 }
@@ -144,11 +216,15 @@ mod tests {
     use super::*;
 
     #[derive(Clone, Default)]
-    struct Taken(Arc<Mutex<Vec<Slot>>>);
+    struct Taken(Arc<Mutex<Vec<Slot>>>, Delays);
 
     impl Tap for Taken {
         fn slot(&mut self, slot: &Slot) {
             self.0.lock().unwrap().push(slot.clone());
+        }
+
+        fn delays(&self) -> Delays {
+            self.1
         }
     }
 
@@ -194,8 +270,7 @@ mod tests {
         }
         slots.finish(ms(120));
         let caller: Vec<i16> = taken.firsts().iter().map(|(_, caller, _)| *caller).collect();
-        // The first frame is taken for slot 0, which lies before the gate.
-        assert_eq!(caller, [2, 3, 4, 5, 0]);
+        assert_eq!(caller, [1, 2, 3, 4, 5]);
     }
 
     #[test]
@@ -231,13 +306,49 @@ mod tests {
     }
 
     #[test]
+    fn both_sides_stand_where_the_phone_had_them() {
+        let (caller, agent) = (ms(100), ms(60));
+        let taken = Taken(Arc::default(), Delays { caller, agent });
+        let mut slots = Slots::new(Box::new(taken.clone()));
+        slots.agent(&[3; FRAME_SAMPLES], ms(180));
+        // The phone hears at 260 ms what is sent now: it has not heard what was sent before, and said nothing since.
+        slots.open(ms(200));
+        slots.agent(&[4; FRAME_SAMPLES], ms(180));
+        slots.caller(&[5; FRAME_SAMPLES], ms(360));
+        slots.caller(&[6; FRAME_SAMPLES], ms(380));
+        slots.agent(&[7; FRAME_SAMPLES], ms(240));
+        slots.finish(ms(340));
+        assert_eq!(taken.firsts(), [(14, 6, 0), (15, 0, 7), (16, 0, 0)]);
+    }
+
+    #[test]
+    fn a_callers_clock_that_began_late_is_put_right_in_silence() {
+        let (mut slots, taken) = slots();
+        slots.open(ms(0));
+        // The first frame is 100 ms late, those after it are not.
+        for frame in 0..100u16 {
+            let at = (20 * u64::from(frame)).max(100);
+            let sound = if frame == 80 { 999 } else { 0 };
+            slots.caller(&[sound; FRAME_SAMPLES], ms(at));
+        }
+        slots.finish(ms(2_000));
+        let loud: Vec<u64> = taken
+            .firsts()
+            .iter()
+            .filter(|slot| slot.1 != 0)
+            .map(|slot| slot.0)
+            .collect();
+        assert_eq!(loud, [80]);
+    }
+
+    #[test]
     fn slots_are_passed_on_while_the_call_goes_on() {
         let (mut slots, taken) = slots();
         slots.open(ms(0));
         for frame in 0..100u8 {
             slots.caller(&[i16::from(frame); FRAME_SAMPLES], ms(20 * u64::from(frame)));
         }
-        assert_eq!(taken.firsts().len(), 83);
-        assert!(slots.waiting.len() <= 20);
+        assert_eq!(taken.firsts().len(), 73);
+        assert!(slots.waiting.len() <= 30);
     }
 }

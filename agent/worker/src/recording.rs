@@ -7,7 +7,7 @@ use std::{io, sync::Arc};
 
 use audio::ogg::{Options, OpusWriter};
 use parking_lot::Mutex;
-use pipeline::{FRAME_SAMPLES, Slot, Tap};
+use pipeline::{Delays, FRAME_SAMPLES, Slot, Tap};
 use platform::store::{Append, Store};
 use tokio::{sync::mpsc, task::JoinHandle};
 use tokio_util::task::TaskTracker;
@@ -24,17 +24,20 @@ pub(crate) struct Recorder {
 /// Where the conversation puts its slots.
 pub(crate) struct RecorderTap {
     slots: mpsc::Sender<Slot>,
+    delays: Delays,
     /// Slots of silence owed for slots that were lost, so that both sides stay on the call's clock.
     owed: u32,
     lost: u64,
 }
 
 impl Recorder {
-    /// Starts the task; the object at `key` is opened when the first slot comes. `generation` numbers the OGG stream.
+    /// Starts the task; the object at `key` is opened when the first slot comes. `generation` numbers the OGG stream,
+    /// `delays` say how far the phone is.
     pub(crate) fn start(
         store: Arc<dyn Store>,
         key: String,
         generation: u64,
+        delays: Delays,
         tasks: &TaskTracker,
     ) -> (Self, RecorderTap) {
         let (slots, waiting) = mpsc::channel(WAITING_SLOTS);
@@ -50,6 +53,7 @@ impl Recorder {
             Self { task },
             RecorderTap {
                 slots,
+                delays,
                 owed: 0,
                 lost: 0,
             },
@@ -79,6 +83,10 @@ impl Tap for RecorderTap {
             self.owed = self.owed.saturating_add(1);
             self.lost += 1;
         }
+    }
+
+    fn delays(&self) -> Delays {
+        self.delays
     }
 }
 
@@ -214,7 +222,13 @@ mod tests {
     #[tokio::test]
     async fn a_finished_recording_has_its_exact_length() {
         let (store, folder) = store().await;
-        let (recorder, mut tap) = Recorder::start(store, "a/recording.ogg".into(), 1, &TaskTracker::new());
+        let (recorder, mut tap) = Recorder::start(
+            store,
+            "a/recording.ogg".into(),
+            1,
+            Delays::default(),
+            &TaskTracker::new(),
+        );
         for _ in 0..125 {
             tap.slot(&slot());
         }
@@ -230,7 +244,13 @@ mod tests {
         let (store, folder) = store().await;
         let path = folder.path().join("a/recording.ogg");
         let runtime_tasks = TaskTracker::new();
-        let (recorder, mut tap) = Recorder::start(store, "a/recording.ogg".into(), 1, &runtime_tasks);
+        let (recorder, mut tap) = Recorder::start(
+            store,
+            "a/recording.ogg".into(),
+            1,
+            Delays::default(),
+            &runtime_tasks,
+        );
         for _ in 0..230 {
             tap.slot(&slot());
         }
@@ -249,7 +269,13 @@ mod tests {
     #[tokio::test]
     async fn lost_slots_are_replaced_by_silence() {
         let (store, folder) = store().await;
-        let (recorder, mut tap) = Recorder::start(store, "a/recording.ogg".into(), 1, &TaskTracker::new());
+        let (recorder, mut tap) = Recorder::start(
+            store,
+            "a/recording.ogg".into(),
+            1,
+            Delays::default(),
+            &TaskTracker::new(),
+        );
         // Nothing is awaited here, so the task does not run and the queue overflows.
         for _ in 0..WAITING_SLOTS + 40 {
             tap.slot(&slot());

@@ -364,11 +364,9 @@ impl JitterBuffer {
         }
     }
 
+    /// The packets that wait when one was taken, if the delay is the target's.
     fn target_packets(&self) -> usize {
-        self.options
-            .target
-            .as_nanos()
-            .div_ceil(self.arrivals.packet_time.as_nanos().max(1)) as usize
+        (self.options.target.as_nanos() / self.arrivals.packet_time.as_nanos().max(1)) as usize
     }
 }
 

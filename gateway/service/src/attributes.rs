@@ -21,6 +21,7 @@ const CREDENTIALS: [&str; 2] = ["authorization", "proxy-authorization"];
 pub(crate) fn at_join(dispatch: &Dispatch, invite: &Invite, sip_call: &str) -> HashMap<String, String> {
     let mut attributes = dispatch.participant_attributes.clone();
     attributes.extend(headers(dispatch, invite));
+    attributes.extend(crate::bridge::delay_attributes());
     let own = [
         ("sip.callID", sip_call),
         ("sip.callIDFull", invite.call_id.as_str()),
@@ -111,7 +112,11 @@ mod tests {
         ];
         assert_eq!(
             attributes,
-            expected.map(|(n, v)| (n.to_owned(), v.to_owned())).into()
+            expected
+                .map(|(n, v)| (n.to_owned(), v.to_owned()))
+                .into_iter()
+                .chain(crate::bridge::delay_attributes())
+                .collect()
         );
     }
 

@@ -1,6 +1,6 @@
 //! The actor of one call: it hears the room and the conversation, and decides when the call is over.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use events::Step;
 use livekit::{
@@ -18,7 +18,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Call, End,
+    Call, End, distance,
     observe::Observer,
     presence::{Change, Presence},
     room::{AgentRoom, heard_channel, listen},
@@ -52,6 +52,8 @@ pub(super) struct Meeting<'a> {
     talk: JoinSet<ConversationReport>,
     news: (mpsc::Sender<ConversationEvent>, mpsc::Receiver<ConversationEvent>),
     recorder: Option<Recorder>,
+    /// How far the phone is.
+    delays: pipeline::Delays,
     /// Until when the caller must have come, or, after a takeover, must be heard.
     patience: Instant,
 }
@@ -79,6 +81,7 @@ impl<'a> Meeting<'a> {
             talk: JoinSet::new(),
             news: mpsc::channel(WAITING_EVENTS),
             recorder: None,
+            delays: distance::delays(&HashMap::new()),
             patience: Instant::now() + limit,
         }
     }
@@ -148,6 +151,7 @@ impl<'a> Meeting<'a> {
         match change {
             Change::CallerJoined(participant) => {
                 Observer::caller(self.call.journal.record_mut(), &participant);
+                self.delays = distance::delays(&participant.attributes());
                 self.write().await
             }
             Change::Track(track) => {
@@ -231,7 +235,8 @@ impl<'a> Meeting<'a> {
         }
         let key = events::keys::recording(self.call.job.created_at, &self.call.job.call);
         let store = self.call.setup.terms.store.clone();
-        let (recorder, tap) = Recorder::start(store, key, self.call.generation, &self.call.tasks);
+        let (recorder, tap) =
+            Recorder::start(store, key, self.call.generation, self.delays, &self.call.tasks);
         self.recorder = Some(recorder);
         Some(Box::new(tap))
     }

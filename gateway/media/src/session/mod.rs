@@ -37,6 +37,13 @@ pub struct SessionOptions {
     pub jitter_target: Duration,
 }
 
+impl SessionOptions {
+    /// The default of [`Self::jitter_target`]: two packets.
+    pub const JITTER_TARGET: Duration = Duration::from_millis(40);
+    /// From a packet's arrival to its frame, on average: the wait, and half a tick.
+    pub const RECEIVE_DELAY: Duration = Self::JITTER_TARGET.saturating_add(Duration::from_millis(10));
+}
+
 impl From<&Negotiated> for SessionOptions {
     fn from(negotiated: &Negotiated) -> Self {
         Self {
@@ -46,7 +53,7 @@ impl From<&Negotiated> for SessionOptions {
             remote: negotiated.remote,
             sending: negotiated.direction.sends(),
             source: SourcePolicy::default(),
-            jitter_target: Duration::from_millis(40),
+            jitter_target: Self::JITTER_TARGET,
         }
     }
 }

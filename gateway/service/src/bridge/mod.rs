@@ -3,6 +3,7 @@
 //! The room's clock is the engine's, the phone's is ours; between them lies one small queue per track ([`playout`]). The phone gets a
 //! packet every 20 ms from the answer to the end, silence included: some peers take a pause for a dead call.
 
+mod delays;
 mod playout;
 
 use std::collections::HashMap;
@@ -20,6 +21,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use crate::room::{Keypad, audio_frame};
+pub(crate) use delays::attributes as delay_attributes;
 pub(crate) use playout::Faults;
 use playout::Playout;
 

@@ -1,11 +1,21 @@
 //! The queue between a track's frames, which come on the engine's clock, and our ticks.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 /// Frames that wait before a track is begun, so that a late one leaves no gap: 40 ms.
 const START_FRAMES: usize = 2;
 /// Frames that may wait. Beyond them the oldest go, down to [`START_FRAMES`]: a delay once gained would stay for good.
 const MAX_FRAMES: usize = 8;
+/// Frames that are left when one was taken, if all is well. What was left beyond it throughout [`SPARE_TICKS`] is not needed, and is
+/// given back where nobody hears it.
+const SPARE_FRAMES: usize = START_FRAMES - 1;
+/// 2 s.
+const SPARE_TICKS: u32 = 100;
+/// The peak of what can be left out unheard: 45 dB below the loudest.
+const QUIET: u16 = 180;
+/// What the queue delays sound by, on average.
+pub(super) const DELAY: Duration = audio::FRAME.saturating_mul(START_FRAMES as u32);
 
 /// One track's sound on its way to the phone.
 #[derive(Debug)]
@@ -13,6 +23,9 @@ pub(super) struct Playout {
     samples: VecDeque<i16>,
     frame_samples: usize,
     playing: bool,
+    /// Ticks since the spare sound was last looked at, and the least that there was, in samples.
+    ticks: u32,
+    least_spare: usize,
     faults: Faults,
 }
 
@@ -31,6 +44,8 @@ impl Playout {
             samples: VecDeque::with_capacity(frame_samples * (MAX_FRAMES + 1)),
             frame_samples,
             playing: false,
+            ticks: 0,
+            least_spare: usize::MAX,
             faults: Faults::default(),
         }
     }
@@ -62,7 +77,34 @@ impl Playout {
         if self.playing {
             let frame: Vec<i16> = self.samples.drain(..self.frame_samples).collect();
             audio::mix_into(sum, &frame);
+            self.give_back();
+        } else {
+            self.watch_anew();
         }
+    }
+
+    /// After a stall of the engine its sound comes all at once: without this, what the phone waited for it would stay for good.
+    fn give_back(&mut self) {
+        self.ticks += 1;
+        self.least_spare = self.least_spare.min(self.samples.len());
+        if self.ticks < SPARE_TICKS {
+            return;
+        }
+        let surplus = self
+            .least_spare
+            .saturating_sub(self.frame_samples * SPARE_FRAMES)
+            .min(self.samples.len());
+        let is_quiet = |sample: &i16| sample.unsigned_abs() <= QUIET;
+        if self.samples.iter().take(surplus).all(is_quiet) {
+            self.samples.drain(..surplus);
+            self.faults.samples_skipped += u64::try_from(surplus).unwrap_or_default();
+            self.watch_anew();
+        }
+    }
+
+    fn watch_anew(&mut self) {
+        self.ticks = 0;
+        self.least_spare = usize::MAX;
     }
 }
 
@@ -113,6 +155,25 @@ mod tests {
                 samples_skipped: 14
             }
         );
+    }
+
+    #[test]
+    fn delay_that_is_not_needed_is_given_back_in_silence() {
+        let mut playout = Playout::new(2);
+        playout.push(&[0; 10]);
+        let mut waits = Vec::new();
+        for tick in 0..=SPARE_TICKS + 20 {
+            let sample = if tick < SPARE_TICKS + 10 { 9_000 } else { 0 };
+            next(&mut playout);
+            waits.push(playout.samples.len());
+            playout.push(&[sample; 2]);
+        }
+        // Loud sound is left whole, and in silence one frame in hand is left.
+        assert_eq!(
+            (waits[0], waits[SPARE_TICKS as usize + 9], waits.last()),
+            (8, 8, Some(&2))
+        );
+        assert_eq!(playout.take_faults().samples_skipped, 6);
     }
 
     #[test]

@@ -13,8 +13,8 @@ mod sink;
 mod source;
 
 pub(crate) use sender::{AudioPacket, AudioSender};
-pub(crate) use sink::Sink;
-pub(crate) use source::SourceQueue;
+pub(crate) use sink::{RECEIVE_DELAY, Sink};
+pub(crate) use source::{SEND_DELAY, SourceQueue};
 
 /// Opus's RTP clock, whatever the sample rate (RFC 7587 §4.1).
 pub(crate) const OPUS_CLOCK_HZ: u32 = 48_000;

@@ -11,7 +11,7 @@ use super::{OPUS_CLOCK_HZ, codec::OpusDecoder};
 
 /// How long the first packet waits, and so how late a packet may come. A packet that is lost is repaired from the one after it, which
 /// comes 20 ms later; half a packet is left for jitter. The buffer grows by itself where that is too little.
-const REORDER_WAIT: Duration = Duration::from_millis(30);
+pub(super) const REORDER_WAIT: Duration = Duration::from_millis(30);
 /// The peak of a packet that can be left out unheard: 45 dB below the loudest.
 const QUIET: u16 = 180;
 

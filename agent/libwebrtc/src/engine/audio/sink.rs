@@ -8,11 +8,13 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::playout::Playout;
+use super::playout::{Playout, REORDER_WAIT};
 use crate::audio_frame::AudioFrame;
 
 /// One second. A reader that is later than that hears the latest second.
 const MOST_FRAMES: usize = 100;
+/// From a packet's arrival to its first sample in the reader's hands, on average: the wait, and half a tick of 10 ms.
+pub(crate) const RECEIVE_DELAY: Duration = REORDER_WAIT.saturating_add(Duration::from_millis(5));
 
 pub(crate) struct Sink {
     sample_rate: u32,

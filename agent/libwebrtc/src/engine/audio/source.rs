@@ -12,6 +12,9 @@ use tokio::sync::Notify;
 use crate::engine::runtime;
 
 const FRAME: Duration = Duration::from_millis(20);
+/// From a sample's being pushed onto an empty queue to its packet on the wire, on average: half a frame until it is pulled, and what the
+/// encoder looks ahead (6.5 ms).
+pub(crate) const SEND_DELAY: Duration = Duration::from_micros(16_500);
 /// A source that nothing has pulled from for so long is not connected.
 const UNPULLED: Duration = Duration::from_millis(60);
 /// What a source without a queue may hold: enough for a driver that is a little late.
