@@ -179,8 +179,8 @@ pub struct OpenAi {
 /// `log`.
 #[derive(Debug, Clone)]
 pub struct LogConfig {
-    /// `level`: `error`, `warn`, `info`, `debug` or `trace`, or a list of `target=level` behind one (`info,gateway=debug`).
-    /// Targets that could leak are capped whatever it says. Default `info`.
+    /// `level`: `off`, `error`, `warn`, `info`, `debug` or `trace`, or a list of `target=level` behind one
+    /// (`info,service=debug`). Targets are the names of the crates, `service` being the gateway. Targets that could leak are capped whatever it says. Default `info`.
     pub level: String,
     /// `format`: default `json`.
     pub format: LogFormat,

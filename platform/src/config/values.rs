@@ -131,10 +131,11 @@ pub(super) fn url(
         }
         if url.scheme() == plain && !is_loopback(&url) {
             let host = url.host_str().unwrap_or_default();
+            let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
             return wrong(
                 format!("{plain}:// is not encrypted, and {host} is another machine"),
                 format!(
-                    "use {encrypted}://{host}; {plain}:// is for loopback only (127.0.0.1, [::1], localhost)"
+                    "use {encrypted}://{host}{port}; {plain}:// is for loopback only (127.0.0.1, [::1], localhost)"
                 ),
             );
         }
@@ -211,7 +212,7 @@ pub(super) fn log_level(text: &str) -> Result<String, Wrong> {
         Ok(_) => Ok(text.to_owned()),
         Err(reason) => wrong(
             format!("\"{text}\" is no level: {reason}"),
-            "use error, warn, info, debug or trace, with target=level behind commas where needed",
+            "use off, error, warn, info, debug or trace, with target=level behind commas where needed",
         ),
     }
 }
@@ -276,9 +277,18 @@ mod tests {
         }
         let remedy = check("ws://10.0.0.1:7880").unwrap_err().remedy;
         assert!(
-            remedy.contains("wss://10.0.0.1") && remedy.contains("loopback"),
+            remedy.contains("wss://10.0.0.1:7880;") && remedy.contains("loopback"),
             "{remedy}"
         );
+    }
+
+    #[test]
+    fn the_remedy_of_a_level_names_all_of_them() {
+        let remedy = log_level("loud").unwrap_err().remedy;
+        for level in ["off", "error", "warn", "info", "debug", "trace"] {
+            assert_eq!(log_level(level).as_deref(), Ok(level));
+            assert!(remedy.contains(level), "{level}: {remedy}");
+        }
     }
 
     #[test]
