@@ -60,7 +60,7 @@ impl Link {
                 Err(reason) => {
                     tracing::warn!(
                         reason,
-                        retry_in_ms = backoff.as_millis(),
+                        retry_in_ms = u64::try_from(backoff.as_millis()).unwrap_or(u64::MAX),
                         "no connection to Redis"
                     );
                     self.state.send_replace(LinkState::Failed(reason));
