@@ -1,11 +1,13 @@
-//! The `sip.*` attributes of a call's participant, as livekit-sip sets them.
+//! The attributes of a call's participant: `sip.*` as livekit-sip sets them, and `trunkline.*` for the call's record.
 
 use std::collections::HashMap;
 
 use bus::ioinfo::Dispatch;
+use events::Timestamp;
+pub(crate) use events::livekit::attribute::{END, SIP_CALL_STATUS as CALL_STATUS};
+use events::livekit::attribute::{INVITE_AT, RINGING_AT};
 use sip::Invite;
 
-pub(crate) const CALL_STATUS: &str = "sip.callStatus";
 pub(crate) const RINGING: &str = "ringing";
 pub(crate) const ACTIVE: &str = "active";
 pub(crate) const HANGUP: &str = "hangup";
@@ -16,9 +18,21 @@ const INCLUDE_ALL_HEADERS: i32 = 2;
 /// Never an attribute, whatever the rule says: everyone in the room could read it.
 const CREDENTIALS: [&str; 2] = ["authorization", "proxy-authorization"];
 
+/// When the call was offered, and when the phone was told to ring.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Moments {
+    pub(crate) invite_at: Timestamp,
+    pub(crate) ringing_at: Timestamp,
+}
+
 /// The attributes at the join: what the rule and LiveKit say (trunk, rule, numbers, unless hidden), the call's own, and headers of the
 /// INVITE that the rule asks for.
-pub(crate) fn at_join(dispatch: &Dispatch, invite: &Invite, sip_call: &str) -> HashMap<String, String> {
+pub(crate) fn at_join(
+    dispatch: &Dispatch,
+    invite: &Invite,
+    sip_call: &str,
+    moments: Moments,
+) -> HashMap<String, String> {
     let mut attributes = dispatch.participant_attributes.clone();
     attributes.extend(headers(dispatch, invite));
     attributes.extend(crate::bridge::delay_attributes());
@@ -29,6 +43,8 @@ pub(crate) fn at_join(dispatch: &Dispatch, invite: &Invite, sip_call: &str) -> H
         (CALL_STATUS, RINGING),
     ];
     attributes.extend(own.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    let moments = [(INVITE_AT, moments.invite_at), (RINGING_AT, moments.ringing_at)];
+    attributes.extend(moments.map(|(name, at)| (name.to_owned(), at.to_string())));
     attributes
 }
 
@@ -99,9 +115,17 @@ mod tests {
         }
     }
 
+    fn moments() -> Moments {
+        let at = |ms: i64| Timestamp::from_unix_ms(1_795_196_401_568 + ms).expect("in range");
+        Moments {
+            invite_at: at(0),
+            ringing_at: at(21),
+        }
+    }
+
     #[test]
     fn the_calls_own_attributes_join_those_of_the_rule() {
-        let attributes = at_join(&dispatch(0), &invite(), "SCL_1");
+        let attributes = at_join(&dispatch(0), &invite(), "SCL_1", moments());
         let expected = [
             ("biz", "x"),
             ("acct", "42"),
@@ -109,6 +133,8 @@ mod tests {
             ("sip.callIDFull", "id@host"),
             ("sip.callTag", "tag"),
             ("sip.callStatus", "ringing"),
+            ("trunkline.invite_at", "2026-11-20T17:40:01.568Z"),
+            ("trunkline.ringing_at", "2026-11-20T17:40:01.589Z"),
         ];
         assert_eq!(
             attributes,
@@ -122,10 +148,10 @@ mod tests {
 
     #[test]
     fn headers_become_attributes_as_the_rule_says_and_credentials_never() {
-        let x = at_join(&dispatch(INCLUDE_X_HEADERS), &invite(), "SCL_1");
+        let x = at_join(&dispatch(INCLUDE_X_HEADERS), &invite(), "SCL_1", moments());
         assert_eq!(x.get("sip.h.x-other").map(String::as_str), Some("yes"));
         assert!(!x.contains_key("sip.h.subject"));
-        let all = at_join(&dispatch(INCLUDE_ALL_HEADERS), &invite(), "SCL_1");
+        let all = at_join(&dispatch(INCLUDE_ALL_HEADERS), &invite(), "SCL_1", moments());
         assert_eq!(all.get("sip.h.subject").map(String::as_str), Some("hi"));
         assert!(!all.values().any(|value| value == "secret"));
     }

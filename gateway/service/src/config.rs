@@ -36,7 +36,8 @@ pub struct GatewayConfig {
 /// How long the gateway waits for what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timeouts {
-    /// From the INVITE until an agent must be heard; then 480. Default 10 s. A rule's shorter ringing timeout prevails.
+    /// From the INVITE until an agent must be heard; then 480. Default 10 s. The trunk's ringing timeout
+    /// prevails when it is shorter.
     pub no_agent: Duration,
     /// How long a call outlives an agent that vanished. At least the worker's lease + 5 s, so that another worker can take the call
     /// over. Default 15 s.
@@ -45,7 +46,7 @@ pub struct Timeouts {
     pub first_media: Duration,
     /// Between two RTP packets of the caller. Default 15 s.
     pub media: Duration,
-    /// A call's longest duration from the 200 on. Default 24 h. A rule's shorter one prevails.
+    /// A call's longest duration from the 200 on. Default 24 h. The trunk's limit prevails when it is shorter.
     pub max_call: Duration,
 }
 

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::call::{self, Context};
+use crate::edge::EdgeLog;
 use crate::{ConfigError, GatewayConfig};
 
 const BUS_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -105,6 +106,7 @@ impl Gateway {
             context: Arc::new(context),
             calls: calls.clone(),
             stats,
+            edge: EdgeLog::default(),
             drain: drain.clone(),
             stop: stop.clone(),
             failed: failed.clone(),
@@ -176,6 +178,7 @@ struct Acceptor {
     context: Arc<Context>,
     calls: TaskTracker,
     stats: watch::Sender<StackStats>,
+    edge: EdgeLog,
     drain: CancellationToken,
     stop: CancellationToken,
     failed: CancellationToken,
@@ -190,7 +193,7 @@ impl Acceptor {
             // All arms are cancel-safe.
             tokio::select! {
                 () = self.stop.cancelled() => break,
-                _ = ticks.tick() => { self.stats.send_replace(self.stack.stats()); }
+                _ = ticks.tick() => self.look(),
                 call = self.stack.next_call() => if let Some(call) = call {
                     self.take(call);
                 } else {
@@ -207,6 +210,12 @@ impl Acceptor {
         }
         self.stack.shutdown().await;
         self.stats.send_replace(self.stack.stats());
+    }
+
+    fn look(&mut self) {
+        let stats = self.stack.stats();
+        self.edge.tell(&stats.refusals, Instant::now().into_std());
+        self.stats.send_replace(stats);
     }
 
     fn take(&self, call: IncomingCall) {

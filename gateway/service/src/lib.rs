@@ -19,6 +19,7 @@ mod attributes;
 mod bridge;
 mod call;
 mod config;
+mod edge;
 mod gateway;
 mod room;
 mod token;

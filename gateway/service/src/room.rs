@@ -17,8 +17,6 @@ use thiserror::Error;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use crate::attributes;
-
 /// Sound of the caller that the engine may hold, in milliseconds.
 const SOURCE_QUEUE_MS: u32 = 100;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -118,15 +116,18 @@ impl RoomLeg {
         }
     }
 
-    /// Sets `sip.callStatus`. A failure is logged and has no other effect: the call matters more than its label.
-    pub(crate) async fn set_status(&self, status: &str) {
-        let attributes = HashMap::from([(attributes::CALL_STATUS.to_owned(), status.to_owned())]);
+    /// Sets attributes of our participant; at most 1 s. A failure is logged and has no other effect: the call matters more than its
+    /// labels.
+    pub(crate) async fn label(&self, labels: HashMap<String, String>) {
+        if labels.is_empty() {
+            return;
+        }
         let participant = self.room.local_participant();
         if !matches!(
-            timeout(ATTRIBUTE_TIMEOUT, participant.set_attributes(attributes)).await,
+            timeout(ATTRIBUTE_TIMEOUT, participant.set_attributes(labels)).await,
             Ok(Ok(()))
         ) {
-            tracing::warn!(status, "the call's status was not set");
+            tracing::warn!("the call's status was not set");
         }
     }
 

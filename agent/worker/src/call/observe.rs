@@ -1,5 +1,6 @@
 //! Folds what the conversation tells into the call's record.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use events::{
@@ -43,6 +44,7 @@ impl Observer {
         record.trunk = text("sip.trunkID").or(record.trunk.take());
         record.rule = text("sip.ruleID").or(record.rule.take());
         record.sip_call = text("sip.callID").or(record.sip_call.take());
+        signalled(record, &attributes);
     }
 
     /// One piece of news; true when it belongs into the record.
@@ -139,6 +141,15 @@ impl Observer {
     }
 }
 
+/// What the gateway did before the room; an heir finds it in the record already.
+fn signalled(record: &mut CallRecord, attributes: &HashMap<String, String>) {
+    for entry in events::signalling(|name| attributes.get(name).map(String::as_str)) {
+        if !record.timeline.iter().any(|known| known.step == entry.step) {
+            record.timeline.push(entry);
+        }
+    }
+}
+
 fn latency(latency: &Latency) -> TurnLatency {
     let ms = |duration: Option<Duration>| duration.map(|d| u32::try_from(d.as_millis()).unwrap_or(u32::MAX));
     TurnLatency {
@@ -156,5 +167,47 @@ fn named(policy: RecordingPolicy) -> Policy {
         RecordingPolicy::AfterNotice => Policy::AfterNotice,
         RecordingPolicy::AfterConsent => Policy::AfterConsent,
         RecordingPolicy::Always => Policy::Always,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use events::{Outcome, livekit::attribute};
+
+    use super::*;
+    use crate::testing::job;
+
+    #[test]
+    fn the_gateways_moments_come_into_the_record_once() {
+        let job = job();
+        let mut record = CallRecord::new(
+            job.call,
+            job.room,
+            Outcome::Interrupted,
+            job.created_at,
+            job.created_at,
+        );
+        let attributes = HashMap::from([
+            (
+                attribute::INVITE_AT.to_owned(),
+                "2026-11-20T17:40:01.568Z".to_owned(),
+            ),
+            (
+                attribute::RINGING_AT.to_owned(),
+                "2026-11-20T17:40:01.589Z".to_owned(),
+            ),
+        ]);
+        signalled(&mut record, &attributes);
+        // An heir meets the same caller.
+        signalled(&mut record, &attributes);
+        let entries: Vec<_> = record
+            .timeline
+            .iter()
+            .map(|entry| (entry.step.as_str(), entry.at.unix_ms()))
+            .collect();
+        assert_eq!(
+            entries,
+            [("invite", 1_795_196_401_568), ("ringing", 1_795_196_401_589)]
+        );
     }
 }

@@ -1,15 +1,11 @@
 //! Who is in the room: a fold of the SDK's events into the few that a call turns on.
 
+use events::{EndCause, livekit::attribute};
 use livekit::{
     DisconnectReason,
     participant::ParticipantKind,
     prelude::{Participant, RemoteAudioTrack, RemoteParticipant, RemoteTrack, Room, RoomEvent},
 };
-
-/// The attribute by which the gateway says how a phone's call ended, where the events alone cannot tell.
-const END_ATTRIBUTE: &str = "trunkline.end";
-/// LiveKit's attribute of a SIP participant: `ringing`, `active`, `hangup`, …
-const STATUS_ATTRIBUTE: &str = "sip.callStatus";
 
 /// What has changed for the call.
 #[derive(Debug)]
@@ -116,10 +112,12 @@ impl Presence {
 
     fn attributes(&mut self, participant: &RemoteParticipant, changes: &mut Vec<Change>) {
         let attributes = participant.attributes();
-        self.no_agent |= attributes.get(END_ATTRIBUTE).is_some_and(|end| end == "no_agent");
+        self.no_agent |= attributes
+            .get(attribute::END)
+            .is_some_and(|end| end == EndCause::NoAgent.as_str());
         let is_phone = participant.kind() == ParticipantKind::Sip;
         let active = attributes
-            .get(STATUS_ATTRIBUTE)
+            .get(attribute::SIP_CALL_STATUS)
             .is_some_and(|status| status == "active");
         if (active || !is_phone) && !self.answered {
             self.answered = true;

@@ -6,6 +6,8 @@
 use std::collections::{HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
+use events::EndCause;
+
 /// What happens to a joined call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Input {
@@ -95,6 +97,20 @@ impl EndReason {
             EndReason::NotAcknowledged => "not_acknowledged",
             EndReason::DialogEnded => "dialog_ended",
             EndReason::ShutDown => "shut_down",
+        }
+    }
+}
+
+impl EndReason {
+    /// The reason as the call's record needs it; `None` where the events of the room say enough.
+    pub(crate) fn cause(self) -> Option<EndCause> {
+        match self {
+            EndReason::Cancelled => Some(EndCause::Cancelled),
+            EndReason::CallerHungUp => Some(EndCause::CallerHungUp),
+            EndReason::NoAgent => Some(EndCause::NoAgent),
+            EndReason::AgentLeft | EndReason::AgentLost => Some(EndCause::AgentHungUp),
+            EndReason::ShutDown => Some(EndCause::Failed),
+            _ => None,
         }
     }
 }

@@ -4,6 +4,7 @@ pub(crate) mod machine;
 mod media_leg;
 mod setup;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -77,7 +78,7 @@ impl Call {
             Some(joined) => self.converse(joined).await,
             None => EndReason::Refused,
         };
-        let lasted_ms = self.invited.elapsed().as_millis();
+        let lasted_ms = millis(self.invited.elapsed());
         tracing::info!(step = "ended", reason = reason.as_str(), lasted_ms, "call ended");
     }
 
@@ -104,9 +105,14 @@ impl Call {
             },
             gone = given_up(&context, &mut self.events) => gone,
         };
+        let reason = match gone {
+            GaveUp::Caller => EndReason::Cancelled,
+            GaveUp::Gateway => EndReason::ShutDown,
+        };
         abandon(&self.control, gone).await;
         // The join must not leave a participant behind.
         if let Ok(Ok(joined)) = timeout(ABANDONED_JOIN_TIMEOUT, joining).await {
+            joined.room.label(farewell(reason, false)).await;
             joined.room.leave().await;
         }
         None
@@ -134,6 +140,11 @@ impl Call {
         conversation.release(reason).await;
         reason
     }
+}
+
+/// For logs: 128 bits would be written as a text.
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Who gave a call up before it was joined.
@@ -169,6 +180,16 @@ async fn refuse(control: &CallControl, refused: Refused) -> Option<Joined> {
     // The caller may have given up.
     let _ = control.reject(refused.rejection).await;
     None
+}
+
+/// What the participant says of itself before it leaves. Without a word on how the call ended, its record would have to go by the
+/// time that passed.
+fn farewell(reason: EndReason, was_active: bool) -> HashMap<String, String> {
+    let status = was_active.then(|| (attributes::CALL_STATUS.to_owned(), attributes::HANGUP.to_owned()));
+    let cause = reason
+        .cause()
+        .map(|cause| (attributes::END.to_owned(), cause.into()));
+    status.into_iter().chain(cause).collect()
 }
 
 /// A joined call: the machine's hands.
@@ -227,7 +248,8 @@ impl Conversation<'_> {
             Output::Active => {
                 tracing::info!(step = "active", "the caller acknowledged");
                 self.active = true;
-                self.room.set_status(attributes::ACTIVE).await;
+                let status = (attributes::CALL_STATUS.to_owned(), attributes::ACTIVE.to_owned());
+                self.room.label(HashMap::from([status])).await;
             }
             Output::Reject { code, text } => {
                 let _ = self.control.reject(Rejection::with_reason(code, text)).await;
@@ -300,8 +322,8 @@ impl Conversation<'_> {
             reason,
             EndReason::RoomClosed | EndReason::Removed | EndReason::Disconnected
         );
-        if active && in_room {
-            room.set_status(attributes::HANGUP).await;
+        if in_room {
+            room.label(farewell(reason, active)).await;
         }
         if let Some(stats) = media.stats() {
             tracing::info!(step = "media", ?stats, room = ?media.faults(), "what the call's sound saw");

@@ -16,8 +16,9 @@ use tracing::Span;
 use super::Context;
 use super::machine::Options;
 use super::media_leg::{MediaLeg, Offer};
+use crate::attributes::{self, Moments};
 use crate::room::RoomLeg;
-use crate::{attributes, token};
+use crate::token;
 
 /// When to try again after 503, in seconds.
 const RETRY_AFTER_S: &str = "10";
@@ -75,6 +76,7 @@ pub(super) async fn prepare(
     control: &CallControl,
     scl_id: &str,
 ) -> Result<Prepared, Refused> {
+    let invite_at = SystemClock.now().into();
     let call = describe(invite, scl_id);
     let trunk = trunk(context, invite, &call).await?;
     // A call that we could not speak on must not ring.
@@ -84,6 +86,7 @@ pub(super) async fn prepare(
         .map_err(|error| sdp_refusal(&error))?;
     // The caller may be gone: its event says so.
     let _ = control.ringing().await;
+    let ringing_at = SystemClock.now().into();
     tracing::info!(step = "ringing", trunk = trunk.sip_trunk_id, "180 sent");
     let dispatch = dispatch(context, trunk, call).await?;
     tracing::info!(
@@ -98,10 +101,14 @@ pub(super) async fn prepare(
         .bind(bind)
         .map_err(|_| Refused::unavailable("no free RTP port"))?;
     let media = MediaLeg::negotiate(&offer, port, address, &codecs).map_err(|error| sdp_refusal(&error))?;
+    let moments = Moments {
+        invite_at,
+        ringing_at,
+    };
     let token = mint(
         context,
         &dispatch,
-        &attributes::at_join(&dispatch, invite, scl_id),
+        &attributes::at_join(&dispatch, invite, scl_id, moments),
     )?;
     Ok(Prepared {
         dispatch,
@@ -130,7 +137,7 @@ pub(super) async fn join(context: &Context, prepared: Prepared, invited: Instant
         Refused::unavailable("room not joined")
     })?;
     Span::current().record("call_id", room.sid().await);
-    let joined_ms = invited.elapsed().as_millis();
+    let joined_ms = super::millis(invited.elapsed());
     tracing::info!(step = "room_joined", joined_ms, "waiting for an agent");
     let options = options(context, &dispatch, invited);
     Ok(Joined {
@@ -143,9 +150,11 @@ pub(super) async fn join(context: &Context, prepared: Prepared, invited: Instant
 
 fn options(context: &Context, dispatch: &Dispatch, invited: Instant) -> Options {
     let timeouts = context.config.timeouts;
-    let shorter = |ours: Duration, rule: Option<bus::wire::ProtoDuration>| {
-        rule.and_then(bus::wire::ProtoDuration::to_std)
-            .map_or(ours, |rule| rule.min(ours))
+    // LiveKit passes the trunk's on with its answer.
+    let shorter = |ours: Duration, trunk: Option<bus::wire::ProtoDuration>| {
+        trunk
+            .and_then(bus::wire::ProtoDuration::to_std)
+            .map_or(ours, |trunk| trunk.min(ours))
     };
     Options {
         no_agent_at: (invited + shorter(timeouts.no_agent, dispatch.ringing_timeout)).into_std(),

@@ -24,6 +24,8 @@ const RATE: u32 = 48_000;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Noticed {
     Status(String),
+    /// Why the call ended, as the caller's participant says.
+    End(String),
     Digit(String),
     CallerLeft,
 }
@@ -45,27 +47,38 @@ impl Agent {
         Self::connect(&fixture.stack.ws_url(), token.expose()).await
     }
 
+    /// Joins and says nothing, so that the phone rings on.
+    pub(crate) async fn mute(fixture: &Fixture) -> Self {
+        let token = fixture.api.agent_token(ROOM, "mute").expect("token");
+        Self::enter(&fixture.stack.ws_url(), token.expose()).await.0
+    }
+
     async fn connect(url: &str, token: &str) -> Self {
-        let connect = Room::connect(url, token, RoomOptions::default());
-        let (room, events) = Box::pin(connect).await.expect("joined");
-        let source = NativeAudioSource::new(AudioSourceOptions::default(), RATE, 1, 200);
-        let track = LocalAudioTrack::create_audio_track("voice", RtcAudioSource::Native(source.clone()));
+        let (agent, source) = Self::enter(url, token).await;
+        let track = LocalAudioTrack::create_audio_track("voice", RtcAudioSource::Native(source));
         let options = TrackPublishOptions {
             source: TrackSource::Microphone,
             ..TrackPublishOptions::default()
         };
-        room.local_participant()
-            .publish_track(LocalTrack::Audio(track), options)
-            .await
-            .expect("published");
+        let participant = agent.room.local_participant();
+        let publishing = participant.publish_track(LocalTrack::Audio(track), options);
+        publishing.await.expect("published");
+        agent
+    }
+
+    async fn enter(url: &str, token: &str) -> (Self, NativeAudioSource) {
+        let connect = Room::connect(url, token, RoomOptions::default());
+        let (room, events) = Box::pin(connect).await.expect("joined");
+        let source = NativeAudioSource::new(AudioSourceOptions::default(), RATE, 1, 200);
         let (notice, noticed) = mpsc::channel(64);
         let mut tasks = JoinSet::new();
-        tasks.spawn(listen(events, source, notice));
-        Self {
+        tasks.spawn(listen(events, source.clone(), notice));
+        let agent = Self {
             room,
             noticed,
             _tasks: tasks,
-        }
+        };
+        (agent, source)
     }
 
     pub(crate) async fn wait_for(&mut self, wanted: Noticed) {
@@ -108,10 +121,16 @@ async fn listen(
             RoomEvent::ParticipantAttributesChanged {
                 changed_attributes, ..
             } => {
-                let Some(status) = changed_attributes.get("sip.callStatus") else {
-                    continue;
-                };
-                Noticed::Status(status.clone())
+                let status = changed_attributes.get("sip.callStatus").cloned();
+                let end = changed_attributes.get("trunkline.end").cloned();
+                let noticed = status
+                    .map(Noticed::Status)
+                    .into_iter()
+                    .chain(end.map(Noticed::End));
+                for noticed in noticed {
+                    let _ = notice.send(noticed).await;
+                }
+                continue;
             }
             RoomEvent::SipDTMFReceived { digit, .. } => Noticed::Digit(digit.unwrap_or_default()),
             RoomEvent::ParticipantDisconnected(_) => Noticed::CallerLeft,

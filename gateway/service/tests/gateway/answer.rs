@@ -114,6 +114,10 @@ async fn the_participant_is_what_livekit_sip_would_make_of_it() {
         "sip.ruleID",
         "sip.trunkID",
         "sip.trunkPhoneNumber",
+        "trunkline.downlink_ms",
+        "trunkline.invite_at",
+        "trunkline.ringing_at",
+        "trunkline.uplink_ms",
     ];
     assert_eq!(names, expected);
     let value = |name: &str| ringing.attributes[name].as_str();

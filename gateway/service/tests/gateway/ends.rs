@@ -6,7 +6,7 @@ use caller::EndedBy;
 use service::Timeouts;
 use tokio::time::{Instant, sleep};
 
-use crate::agent::{Agent, AgentProcess};
+use crate::agent::{Agent, AgentProcess, Noticed};
 use crate::fixture::{Fixture, IDENTITY, ROOM, SOON};
 
 async fn answered(fixture: &Fixture) -> (caller::Call, Agent) {
@@ -45,6 +45,39 @@ async fn a_caller_that_cancels_leaves_nothing() {
         call.wait_ended(SOON).await.expect("ended"),
         EndedBy::Cancelled
     ));
+    fixture.released().await;
+    fixture.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_room_is_told_why_the_call_ended_before_the_caller_leaves() {
+    let fixture = Fixture::start(Timeouts {
+        no_agent: Duration::from_secs(3),
+        ..Timeouts::default()
+    })
+    .await;
+    let call = fixture.dial().await;
+    fixture.participant().await;
+    let mut mute = Agent::mute(&fixture).await;
+    call.hang_up().await;
+    mute.wait_for(Noticed::End("cancelled".into())).await;
+    mute.wait_for(Noticed::CallerLeft).await;
+    fixture.released().await;
+
+    let call = fixture.dial().await;
+    let ended = call.wait_ended(SOON).await.expect("ended");
+    assert!(matches!(ended, EndedBy::Refused { code: 480, .. }), "{ended:?}");
+    let refused = Instant::now();
+    mute.wait_for(Noticed::End("no_agent".into())).await;
+    mute.wait_for(Noticed::CallerLeft).await;
+    println!("out of the room {:?} after the 480", refused.elapsed());
+    fixture.released().await;
+
+    mute.leave().await;
+    let (call, mut agent) = answered(&fixture).await;
+    call.hang_up().await;
+    agent.wait_for(Noticed::End("caller_hung_up".into())).await;
+    agent.wait_for(Noticed::CallerLeft).await;
     fixture.released().await;
     fixture.stop().await;
 }
