@@ -50,7 +50,7 @@ impl Delays {
 /// Slots wait so long for both sides before they are passed on: the longest delay, and what a frame may be late.
 const LAG_SLOTS: u64 = 25;
 /// A frame of the caller's that is later than this sets the caller's clock anew; one that is earlier is dropped. 300 ms.
-const SLACK_SAMPLES: i64 = 15 * FRAME_SAMPLES as i64;
+const SLACK_SAMPLES: i64 = 4800;
 /// The caller's clock is looked at every second,
 const CLOCK_WINDOW: u32 = 50;
 /// and put right, where nobody hears it, when it is wrong by more than 5 ms.

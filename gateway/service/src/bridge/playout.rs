@@ -14,8 +14,8 @@ const SPARE_FRAMES: usize = START_FRAMES - 1;
 const SPARE_TICKS: u32 = 100;
 /// The peak of what can be left out unheard: 45 dB below the loudest.
 const QUIET: u16 = 180;
-/// What the queue delays sound by, on average.
-pub(super) const DELAY: Duration = audio::FRAME.saturating_mul(START_FRAMES as u32);
+/// What the queue delays sound by, on average: [`START_FRAMES`].
+pub(super) const DELAY: Duration = Duration::from_millis(40);
 
 /// One track's sound on its way to the phone.
 #[derive(Debug)]
