@@ -1,6 +1,6 @@
 //! `trunkline serve`: functions, worker and gateway in one process, beside a livekit-server and its Redis.
 
-use std::{io::IsTerminal, net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc};
+use std::{io::IsTerminal, net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use events::agents::Agents;
@@ -136,6 +136,9 @@ impl Ports {
     }
 }
 
+/// How long requests and idle connections may hold up a process that is told to end.
+const LAST_REQUESTS: Duration = Duration::from_secs(5);
+
 /// Starts the functions; returns the address that they listen on.
 async fn functions(
     config: &Config,
@@ -152,14 +155,17 @@ async fn functions(
         .local_addr()
         .context("asking for the address of the functions")?;
     let router = webhook::router(webhook_state(config, ports, agents)?);
-    let stop = life.soft.clone();
-    let hard = life.hard.clone();
-    let (soft, failed) = (life.soft.clone(), failed.clone());
+    let (soft, hard, failed) = (life.soft.clone(), life.hard.clone(), failed.clone());
     life.tasks.spawn(async move {
-        let server = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned());
+        let server = axum::serve(listener, router).with_graceful_shutdown(soft.clone().cancelled_owned());
+        let last_requests = async {
+            soft.cancelled().await;
+            tokio::time::sleep(LAST_REQUESTS).await;
+        };
         tokio::select! {
-            // Dropped on the hard token: whatever request is under way is sent again by its sender.
+            // Dropped with its connections, by either: a request that is under way is sent again by its sender.
             () = hard.cancelled() => {}
+            () = last_requests => {}
             ended = server.into_future() => if let Err(error) = ended {
                 tracing::error!(%error, "the functions ended");
                 failed.cancel();

@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 /// Which source address is believed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum SourcePolicy {
-    /// Packets from the IP address that the SDP names, from any port. The default.
+    /// The IP address that the SDP names. Of its ports the named one is believed as soon as a packet comes from it, and then only
+    /// that one; until then, the port of the first valid packet, since some phones send from another port than they receive at.
+    /// So a stranger behind the same address cannot stay in the caller's place. The default.
     #[default]
     SdpAddress,
     /// Symmetric RTP (RFC 4961), for peers behind NAT whose SDP names an address nobody can reach: the sender
@@ -31,25 +33,29 @@ impl SourceLock {
     }
 
     /// Whether a packet from this address may be taken.
-    pub(crate) fn accepts(&self, from: SocketAddr) -> bool {
-        match self.policy {
-            SourcePolicy::SdpAddress => self
-                .sdp
-                .is_some_and(|sdp| sdp.ip().to_canonical() == from.ip().to_canonical()),
-            SourcePolicy::Symmetric => self.latched.is_none_or(|latched| latched == from),
+    pub(crate) fn accepts(&mut self, from: SocketAddr) -> bool {
+        let from = canonical(from);
+        if self.policy == SourcePolicy::SdpAddress {
+            match self.sdp.map(canonical) {
+                Some(sdp) if sdp == from => self.latched = Some(from),
+                Some(sdp) if sdp.ip() == from.ip() => {}
+                _ => return false,
+            }
         }
+        self.latched.is_none_or(|latched| latched == from)
     }
 
     /// A valid packet has come from an address that was accepted.
     pub(crate) fn confirm(&mut self, from: SocketAddr) {
-        if self.policy == SourcePolicy::Symmetric {
-            self.latched.get_or_insert(from);
-        }
+        self.latched.get_or_insert(canonical(from));
     }
 
     /// Where to send, if anywhere.
     pub(crate) fn destination(&self) -> Option<SocketAddr> {
-        self.latched.or(self.sdp)
+        match self.policy {
+            SourcePolicy::SdpAddress => self.sdp,
+            SourcePolicy::Symmetric => self.latched.or(self.sdp),
+        }
     }
 
     /// The peer has named another address (re-INVITE). What was latched is forgotten.
@@ -57,6 +63,11 @@ impl SourceLock {
         self.sdp = sdp;
         self.latched = None;
     }
+}
+
+/// An IPv4 address that comes as an IPv6 one, as on a socket of both, is the same address.
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
 #[cfg(test)]
@@ -68,10 +79,20 @@ mod tests {
     }
 
     #[test]
-    fn by_sdp_any_port_of_the_named_address_is_believed() {
+    fn by_sdp_a_stranger_at_the_same_address_yields_to_the_port_that_was_named() {
+        let mut lock = SourceLock::new(SourcePolicy::SdpAddress, Some(address("192.0.2.1:4000")));
+        assert!(lock.accepts(address("192.0.2.1:9999")));
+        lock.confirm(address("192.0.2.1:9999"));
+        assert!(!lock.accepts(address("192.0.2.1:7777")));
+        assert!(lock.accepts(address("[::ffff:192.0.2.1]:4000")));
+        assert!(!lock.accepts(address("192.0.2.1:9999")));
+        assert!(lock.accepts(address("192.0.2.1:4000")));
+    }
+
+    #[test]
+    fn by_sdp_a_phone_that_sends_from_another_port_is_believed() {
         let mut lock = SourceLock::new(SourcePolicy::SdpAddress, Some(address("192.0.2.1:4000")));
         assert!(lock.accepts(address("192.0.2.1:4002")));
-        assert!(lock.accepts(address("[::ffff:192.0.2.1]:4000")));
         assert!(!lock.accepts(address("192.0.2.2:4000")));
         lock.confirm(address("192.0.2.1:4002"));
         assert_eq!(lock.destination(), Some(address("192.0.2.1:4000")));

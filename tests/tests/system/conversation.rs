@@ -78,7 +78,7 @@ async fn on_a_g722_call_a_recogniser_hears_the_agents_words_in_two_turns() {
     ]);
     for (heard, expected) in [(first, phone::ANSWER), (second, phone::OTHER_ANSWER)] {
         let transcript = recogniser.transcribe(&heard, "en").await.unwrap();
-        println!("the recogniser heard: {}", transcript.text);
+        measured!("the recogniser heard: {}", transcript.text);
         assert_eq!(plain(&transcript.text), plain(expected));
     }
     let (_, record) = system.new_record(&before, SOON).await;
@@ -116,7 +116,7 @@ async fn on_a_pcmu_call_the_phone_hears_the_speech_that_was_synthesised() {
             .unwrap()
             .process(&voice(sentence), &mut spoken);
         let found = best_lag(&spoken, &received.samples, received.samples.len());
-        println!(
+        measured!(
             "{sentence:?} at {:.2} s, coefficient {:.3}",
             found.lag_samples as f64 / 8_000.0,
             found.coefficient
@@ -159,7 +159,7 @@ async fn a_caller_who_speaks_over_the_agent_is_given_the_floor_at_once() {
     .await;
     let after = silence.at.saturating_sub(onset);
     let late = call.report().rtp.max_send_lateness;
-    println!("barge-in: silent {after:?} after the onset; this machine was up to {late:?} late");
+    measured!("barge-in: silent {after:?} after the onset; this machine was up to {late:?} late");
     assert!(
         silence.at > onset,
         "the agent fell silent before the caller spoke"
@@ -174,7 +174,7 @@ async fn a_caller_who_speaks_over_the_agent_is_given_the_floor_at_once() {
     call.wait_ended(SOON).await.unwrap();
     let (_, record) = system.new_record(&before, SOON).await;
     let (speaker, heard, interrupted) = turns(&record)[0];
-    println!("heard of the greeting: {heard:?}");
+    measured!("heard of the greeting: {heard:?}");
     assert_eq!((speaker, interrupted), ("agent", true));
     assert!(
         phone::GREETING.starts_with(heard.trim_end_matches('…')),
@@ -205,7 +205,7 @@ async fn a_cough_does_not_end_the_agents_utterance() {
     let received = call.received().samples;
     for sentence in ["This call is recorded.", "How can I help you?"] {
         let found = best_lag(&voice(sentence), &received, received.len());
-        println!("{sentence:?}: coefficient {:.3}", found.coefficient);
+        measured!("{sentence:?}: coefficient {:.3}", found.coefficient);
         assert!(found.coefficient >= 0.6, "{sentence:?} was not heard: {found:?}");
     }
     system.stop().await;

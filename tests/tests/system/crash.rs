@@ -38,7 +38,7 @@ async fn a_killed_call_leaves_its_recording_and_is_closed_as_interrupted_by_the_
     let file = std::fs::File::open(folder.join("recording.ogg")).unwrap();
     let recording = audio::ogg::read(file, 16_000).unwrap();
     let seconds = recording.left.len() as f64 / 16_000.0;
-    println!("killed after {lived:?}: {seconds:.2} s of recording are playable");
+    measured!("killed after {lived:?}: {seconds:.2} s of recording are playable");
     assert!(seconds >= 8.0, "{seconds} s of recording are left");
 
     // Nothing is torn: every object of the call is whole, and nothing waits in the queue.

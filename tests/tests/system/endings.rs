@@ -84,7 +84,7 @@ impl System {
             let is_gone = is_gone && now.handles <= before.handles && now.tasks <= before.tasks + 1;
             let after = call_ended.elapsed();
             if is_gone && now.tasks <= before.tasks {
-                println!("nothing is left {after:.1?} after the call");
+                measured!("nothing is left {after:.1?} after the call");
                 return;
             }
             let limit = if is_gone { TIMERS } else { CLEAN };
@@ -164,7 +164,7 @@ async fn the_agent_says_goodbye_and_hangs_up_and_nothing_is_left() {
     let received = call.received().samples;
     for sentence in ["Thank you for calling the Garden Clinic.", "Goodbye."] {
         let found = best_lag(&voice(sentence), &received, received.len());
-        println!("{sentence:?}: coefficient {:.3}", found.coefficient);
+        measured!("{sentence:?}: coefficient {:.3}", found.coefficient);
         assert!(
             found.coefficient >= 0.8,
             "{sentence:?} was not heard to its end: {found:?}"
@@ -231,7 +231,7 @@ async fn without_a_free_agent_the_phone_gets_480_after_ten_seconds() {
     );
     let report = second.finish().await;
     let (after, _) = report.ended().unwrap();
-    println!("480 after {after:?}");
+    measured!("480 after {after:?}");
     assert!(
         (9.0..=11.0).contains(&after.as_secs_f64()),
         "480 came after {after:?}"
@@ -260,7 +260,7 @@ async fn without_a_rule_the_phone_gets_404_at_once() {
     assert!(matches!(ended, EndedBy::Refused { code: 404, .. }), "{ended:?}");
     let report = call.finish().await;
     let (after, _) = report.ended().unwrap();
-    println!("404 after {after:?}");
+    measured!("404 after {after:?}");
     assert!(after < Duration::from_secs(1), "404 came after {after:?}");
     system.stop().await;
 }

@@ -40,7 +40,7 @@ async fn twenty_calls_in_a_row_and_five_at_once_leave_nothing_behind() {
     }
     let after = settled(&system, before).await;
     let slope = (after.rss_kb as f64 - before.rss_kb as f64) / 20.0;
-    println!("20 calls in a row: {slope:+.0} kB a call; before {before:?}, after {after:?}");
+    measured!("20 calls in a row: {slope:+.0} kB a call; before {before:?}, after {after:?}");
 
     let known = system.calls();
     let calls = join_all((0..5).map(|_| async {
@@ -60,7 +60,7 @@ async fn twenty_calls_in_a_row_and_five_at_once_leave_nothing_behind() {
     }
     let last = settled(&system, before).await;
     assert_eq!(system.calls().difference(&known).count(), 5);
-    println!("then 5 at once: {last:?}");
+    measured!("then 5 at once: {last:?}");
     // A leak of a whole call's buffers would show as a megabyte each; what the engine itself still keeps is far below.
     assert!(slope < 300.0, "memory grows by {slope:.0} kB a call");
     system.stop().await;

@@ -14,6 +14,15 @@
     reason = "a test fails by panicking, and prints what it measured"
 )]
 
+/// Prints what was measured, also when the test passes and its output is captured.
+macro_rules! measured {
+    ($($text:tt)*) => {{
+        use std::io::Write as _;
+        // A figure that cannot be printed fails no test.
+        let _ = writeln!(std::io::stderr(), $($text)*);
+    }};
+}
+
 mod conversation;
 mod crash;
 mod endings;

@@ -93,7 +93,7 @@ async fn both_channels_keep_the_calls_clock_for_a_minute() {
     // One time zero for both channels: where the phone heard the greeting begin.
     let zero = rows[1].1.0;
     for (what, (found, coefficient)) in rows {
-        println!(
+        measured!(
             "{what}: {:+.0} ms, coefficient {coefficient:.3}",
             (found - zero) * 1000.0
         );
@@ -138,7 +138,7 @@ async fn nothing_from_before_the_notice_was_heard_is_in_the_recording() {
         &recording.right,
         recording.right.len(),
     );
-    println!(
+    measured!(
         "the notice in the recording: coefficient {:.3}",
         notice.coefficient
     );
@@ -155,7 +155,7 @@ async fn nothing_from_before_the_notice_was_heard_is_in_the_recording() {
     let recorded = recording.left.len() as f64 / RATE;
     let after_notice =
         call.report().ended().unwrap().0.as_secs_f64() - silence.at.as_secs_f64() + PAUSE.as_secs_f64();
-    println!("{recorded:.2} s recorded, {after_notice:.2} s since the notice");
+    measured!("{recorded:.2} s recorded, {after_notice:.2} s since the notice");
     assert!(recorded <= after_notice + 0.5);
     assert_eq!(record["recording"]["policy"], "after_notice");
     system.stop().await;

@@ -41,6 +41,8 @@ impl End {
             Self::Broken(reason) => Outcome::Failed {
                 reason: reason.clone(),
             },
+            // The room closes under the agent when the caller has left before it was answered.
+            Self::PutOut(_) if !answered => Outcome::Cancelled,
             // The room was deleted, or this agent removed, by an operator: the call did not end by itself.
             Self::PutOut(reason) => Outcome::Failed {
                 reason: format!("the agent was put out: {reason:?}"),
@@ -68,6 +70,13 @@ mod tests {
             End::CallerLeft { no_agent: true }.outcome(false),
             Outcome::NoAgent
         );
+    }
+
+    #[test]
+    fn a_room_that_closes_before_the_answer_was_left_by_its_caller() {
+        let put_out = End::PutOut(DisconnectReason::RoomClosed);
+        assert_eq!(put_out.outcome(false), Outcome::Cancelled);
+        assert!(matches!(put_out.outcome(true), Outcome::Failed { .. }));
     }
 
     #[test]

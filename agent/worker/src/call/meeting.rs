@@ -164,8 +164,9 @@ impl<'a> Meeting<'a> {
             }
             Change::Answered => {
                 let now = self.call.setup.now();
+                // After a takeover the status may be that of a phone whose process is gone: it says nothing about now.
                 let is_first = self.call.journal.record().answered_at.is_none();
-                if is_first {
+                if is_first && self.call.generation == 1 {
                     self.call.journal.record_mut().answered_at = Some(now);
                     self.call.journal.step(Step::Answered, now);
                 }
