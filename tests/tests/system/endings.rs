@@ -43,8 +43,8 @@ impl System {
                 // Each of these is a task and a handle of its own.
                 let kept = self.kept_connections();
                 return Vitals {
-                    tasks: number("tasks") - kept,
-                    handles: number("handles") - kept,
+                    tasks: number("tasks").saturating_sub(kept),
+                    handles: number("handles").saturating_sub(kept),
                     rss_kb: number("rss_kb"),
                     calls: number("calls"),
                     rtp_ports: number("rtp_ports"),
