@@ -75,26 +75,16 @@ async fn a_thousand_mutated_datagrams_do_no_harm() {
             while raw.receive(Duration::from_millis(50)).await.is_some() {}
         }
     }
-    let panicked = system
-        .log_lines()
-        .iter()
-        .any(|line| line.to_string().contains("panicked"));
-    assert!(
-        !panicked,
-        "a datagram made the gateway panic; log: {}",
-        system.log.display()
-    );
+    let call = answered(&system, Codec::G722).await;
+    call.ear_from_start().wait_for_speech(SOON).await.unwrap();
+    call.hang_up().await;
+    call.wait_ended(SOON).await.unwrap();
     let log = std::fs::read_to_string(&system.log).unwrap();
     assert!(
         !log.contains("panicked"),
         "a datagram made the gateway panic; log: {}",
         system.log.display()
     );
-
-    let call = answered(&system, Codec::G722).await;
-    call.ear_from_start().wait_for_speech(SOON).await.unwrap();
-    call.hang_up().await;
-    call.wait_ended(SOON).await.unwrap();
     // Some of the mutated INVITEs were good calls of a phone that never says ACK: they are dropped.
     system.stop_now().await;
 }
