@@ -69,20 +69,18 @@ async fn owned(
     let generation = held.generation();
     let lease = Lease::start(setup.terms.clone(), held, received.receipt.clone(), tasks);
     let ended = conversation(setup, &job, generation, &lease, hard, tasks).await;
-    let fenced = lease.fenced.is_cancelled();
     let Some(mut held) = lease.stop().await else {
         tracing::warn!("the call was lost to another worker; nothing more is written");
         return;
     };
     match ended {
-        Ok(record) if !fenced => {
+        Ok(record) => {
             if let Err(error) = archive(setup, &record, &mut held).await {
                 tracing::error!(%error, "the call could not be closed; the job comes again");
                 return;
             }
             acknowledge(setup, received).await;
         }
-        Ok(_) => {}
         Err(error) => {
             tracing::error!(%error, "the call could not be served; the job goes back");
             if let Err(error) = setup.terms.claims().give_up(&mut held).await {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use events::{
     CallRecord, Party, Recording, RecordingPolicy as Policy, Speaker, Step, Timestamp, TurnLatency,
-    TurnRecord, keys,
+    TurnRecord, keys, livekit::attribute,
 };
 use livekit::prelude::RemoteParticipant;
 use pipeline::{ConversationEvent, ConversationReport, Latency, RecordingPolicy, SpokenTurn};
@@ -39,11 +39,14 @@ impl Observer {
         let attributes = participant.attributes();
         let text = |key: &str| attributes.get(key).filter(|value| !value.is_empty()).cloned();
         let party = |key: &str| text(key).map(|value| Party::parse(&value, None));
-        record.caller = record.caller.take().or_else(|| party("sip.phoneNumber"));
-        record.called = record.called.take().or_else(|| party("sip.trunkPhoneNumber"));
-        record.trunk = text("sip.trunkID").or(record.trunk.take());
-        record.rule = text("sip.ruleID").or(record.rule.take());
-        record.sip_call = text("sip.callID").or(record.sip_call.take());
+        record.caller = record.caller.take().or_else(|| party(attribute::SIP_NUMBER));
+        record.called = record
+            .called
+            .take()
+            .or_else(|| party(attribute::SIP_TRUNK_NUMBER));
+        record.trunk = text(attribute::SIP_TRUNK).or(record.trunk.take());
+        record.rule = text(attribute::SIP_RULE).or(record.rule.take());
+        record.sip_call = text(attribute::SIP_CALL).or(record.sip_call.take());
         signalled(record, &attributes);
     }
 
@@ -172,7 +175,7 @@ fn named(policy: RecordingPolicy) -> Policy {
 
 #[cfg(test)]
 mod tests {
-    use events::{Outcome, livekit::attribute};
+    use events::Outcome;
 
     use super::*;
     use crate::testing::job;
