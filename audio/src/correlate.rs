@@ -1,6 +1,12 @@
 //! How alike two signals are, and how far apart in time: normalised cross-correlation.
 
+use std::ops::Range;
+
 use crate::fft::{self, Complex};
+use crate::level::rms_dbfs;
+
+/// A piece of speech quieter than this is a pause: it has no shape to be found by.
+const PAUSE_DBFS: f32 = -40.0;
 
 /// Where two signals match best.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -20,6 +26,11 @@ pub struct Match {
 /// always match something. Silence or nothing in common: 0 at lag 0. One Fourier transform over both whole
 /// signals: 60 s at 8 kHz take about 0.2 s and 50 MB.
 pub fn best_lag(reference: &[i16], signal: &[i16], max_lag_samples: usize) -> Match {
+    let most = isize::try_from(max_lag_samples).unwrap_or(isize::MAX - 1);
+    best_lag_in(reference, signal, -most..most + 1)
+}
+
+fn best_lag_in(reference: &[i16], signal: &[i16], lags: Range<isize>) -> Match {
     let none = Match {
         lag_samples: 0,
         coefficient: 0.0,
@@ -32,9 +43,9 @@ pub fn best_lag(reference: &[i16], signal: &[i16], max_lag_samples: usize) -> Ma
     let products = cross_products(&reference, &signal);
     let energy_reference = running_energy(&reference);
     let energy_signal = running_energy(&signal);
-    let earliest = -(max_lag_samples.min(reference.len() - 1) as isize);
-    let latest = max_lag_samples.min(signal.len() - 1) as isize;
-    (earliest..=latest)
+    let earliest = lags.start.max(1 - reference.len() as isize);
+    let latest = lags.end.min(signal.len() as isize);
+    (earliest..latest)
         .filter_map(|lag_samples| {
             let (from, to) = overlap(reference.len(), signal.len(), lag_samples);
             if (to - from) * 2 < shorter {
@@ -60,6 +71,39 @@ pub fn best_lag(reference: &[i16], signal: &[i16], max_lag_samples: usize) -> Ma
                 best
             }
         })
+}
+
+/// Where each piece of `reference` lies in `signal` (both at one rate), for sound whose delay changed on the way: buffers take in
+/// delay after a stall, and give it back in a pause between two words, so that no single lag fits a whole sentence.
+///
+/// Pieces are `piece_samples` long (half a second is enough to be like nothing else); pauses and a rest that is shorter are left
+/// out. Each is looked for where its lag is in `lags`, and its match's lag counts from its own place in `reference`.
+pub fn piecewise(reference: &[i16], signal: &[i16], piece_samples: usize, lags: Range<isize>) -> Vec<Match> {
+    let pieces = reference.chunks_exact(piece_samples.max(1)).enumerate();
+    pieces
+        .filter(|(_, piece)| rms_dbfs(piece) >= PAUSE_DBFS)
+        .map(|(index, piece)| {
+            let start = index * piece_samples;
+            let bound = |lag: isize| start.saturating_add_signed(lag).min(signal.len());
+            let (from, to) = (
+                bound(lags.start),
+                bound(lags.end.saturating_add_unsigned(piece.len())),
+            );
+            let here = (start as isize).saturating_sub(from as isize);
+            let lags = lags.start.saturating_add(here)..lags.end.saturating_add(here);
+            let found = best_lag_in(piece, &signal[from..to.max(from)], lags);
+            Match {
+                lag_samples: from as isize + found.lag_samples - start as isize,
+                coefficient: found.coefficient,
+            }
+        })
+        .collect()
+}
+
+/// The average coefficient; 0 of nothing.
+pub fn mean_coefficient(matches: &[Match]) -> f64 {
+    let sum: f64 = matches.iter().map(|found| found.coefficient).sum();
+    sum / matches.len().max(1) as f64
 }
 
 /// The range of indices of the reference that also exist in the signal at this lag. Empty ranges come out as
@@ -175,6 +219,33 @@ mod tests {
         assert_eq!(best_lag(&noise(800, 1), &[0; 800], 100), none);
         assert_eq!(best_lag(&[], &[1, 2, 3], 100), none);
         assert_eq!(best_lag(&[5], &[5], 100), none);
+    }
+
+    #[test]
+    fn pieces_are_found_on_both_sides_of_a_jump() {
+        let reference = noise(4_000, 5);
+        let mut signal = vec![0; 300];
+        signal.extend_from_slice(&reference[..2_000]);
+        signal.extend([0; 160]);
+        signal.extend_from_slice(&reference[2_000..]);
+        let found = piecewise(&reference, &signal, 1_000, -500..500);
+        let lags: Vec<isize> = found.iter().map(|found| found.lag_samples).collect();
+        assert_eq!(lags, [300, 300, 460, 460]);
+        assert!(mean_coefficient(&found) > 0.99);
+        assert!(best_lag(&reference, &signal, 500).coefficient < 0.8);
+    }
+
+    #[test]
+    fn pieces_are_looked_for_in_their_range_only_and_pauses_not_at_all() {
+        let mut reference = noise(2_000, 6);
+        reference[1_000..].fill(3);
+        let mut signal = vec![0; 300];
+        signal.extend_from_slice(&reference);
+        let near = piecewise(&reference, &signal, 1_000, 250..350);
+        assert_eq!((near.len(), near[0].lag_samples), (1, 300));
+        assert!(mean_coefficient(&piecewise(&reference, &signal, 1_000, 600..700)) < 0.5);
+        assert!(piecewise(&reference, &[], 1_000, -5..5)[0].coefficient.abs() < 0.01);
+        assert!(piecewise(&[], &signal, 1_000, -5..5).is_empty());
     }
 
     #[test]

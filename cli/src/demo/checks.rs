@@ -4,7 +4,7 @@ use std::io::Cursor;
 use std::time::Duration;
 
 use audio::Resampler;
-use audio::correlate::best_lag;
+use audio::correlate::{mean_coefficient, piecewise};
 use caller::{CallReport, Received};
 use events::{CallRecord, Outcome, Speaker, Step};
 
@@ -211,8 +211,8 @@ fn recording(evidence: &Evidence<'_>) -> Verdict {
         )?;
         let left = window(&stereo.left, gate, exchange.spoken.started, exchange.spoken.ended);
         let right = window(&stereo.right, gate, from, to);
-        left_least = left_least.min(best_lag(&sentence.samples, left, usize::MAX).coefficient);
-        right_least = right_least.min(best_lag(&heard, right, usize::MAX).coefficient);
+        left_least = left_least.min(alike(&sentence.samples, left));
+        right_least = right_least.min(alike(&heard, right));
         compared += 1;
     }
     if compared == 0 {
@@ -226,6 +226,12 @@ fn recording(evidence: &Evidence<'_>) -> Verdict {
         "{:.1} s; {compared} turns as they were said and heard, {alike}",
         seconds(plays_ms)
     ))
+}
+
+/// How alike `sound` and what a [`window`] of the recording holds are, half second by half second.
+fn alike(sound: &[i16], window: &[i16]) -> f64 {
+    let reach = isize::try_from(2 * SEARCH.as_millis() * u128::from(RATE_HZ) / 1000).unwrap_or(isize::MAX);
+    mean_coefficient(&piecewise(sound, window, RATE_HZ as usize / 2, 0..reach))
 }
 
 /// The agent's turns behind the greeting.
