@@ -4,6 +4,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use providers::{ProviderError, Tts};
+
+use crate::profile::Profile;
+use crate::speech::Speech;
 
 /// Phrases kept at once; further ones are synthesised each time.
 const MAX_PHRASES: usize = 64;
@@ -29,6 +33,26 @@ impl Phrases {
     /// A store with nothing in it.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Synthesises the greeting, the apology and the goodbye of `profile` before the first call needs them, for far ends that play
+    /// at `sample_rate_hz`. Those that are kept already cost nothing.
+    ///
+    /// # Errors
+    ///
+    /// The first that `tts` gives, within the profile's `timeouts.tts` for each phrase. Calls then synthesise by themselves.
+    pub async fn prepare(
+        &self,
+        profile: &Profile,
+        tts: Arc<dyn Tts>,
+        sample_rate_hz: u32,
+    ) -> Result<(), ProviderError> {
+        let speech = Speech::new(profile, tts, self.clone(), sample_rate_hz);
+        let fixed = [&profile.fallback, &profile.goodbye];
+        for phrase in profile.greeting.iter().chain(fixed) {
+            speech.prepare(phrase).await?;
+        }
+        Ok(())
     }
 
     pub(crate) fn find(&self, key: &PhraseKey) -> Option<Arc<[i16]>> {

@@ -12,6 +12,7 @@ use turns::UtteranceId;
 
 use crate::phrases::{PhraseKey, Phrases};
 use crate::playout::Piece;
+use crate::profile::Profile;
 use crate::reply::Line;
 use crate::stages::StageEvent;
 use crate::text::speakable;
@@ -44,6 +45,18 @@ impl From<ProviderError> for Broken {
 type Spoken = Result<(), Broken>;
 
 impl Speech {
+    /// The voice of `profile`.
+    pub(crate) fn new(profile: &Profile, tts: Arc<dyn Tts>, phrases: Phrases, sample_rate_hz: u32) -> Self {
+        Self {
+            tts,
+            voice: profile.voice.clone(),
+            language: profile.language.clone(),
+            limit: profile.timeouts.tts,
+            phrases,
+            sample_rate_hz,
+        }
+    }
+
     /// Speaks `line`.
     pub(crate) async fn say(&self, line: &Line, mouth: &mut Mouth) -> Spoken {
         if line.is_fixed && self.find(&line.text).is_some() {

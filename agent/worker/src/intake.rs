@@ -3,14 +3,20 @@
 use std::{sync::Arc, time::Duration};
 
 use events::CallJob;
+use futures_util::future::join_all;
 use platform::{lifecycle::Lifecycle, queue::Received};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
 use tracing::Instrument;
 
 use crate::{Setup, serve};
 
 /// How long one receive waits for a job.
 const RECEIVE_WAIT: Duration = Duration::from_secs(10);
+/// How long the synthesis of fixed phrases may hold up the first receive.
+const PREPARE_LIMIT: Duration = Duration::from_secs(10);
 /// How long the loop waits after the queue failed.
 const QUEUE_BACKOFF: Duration = Duration::from_secs(1);
 
@@ -32,6 +38,15 @@ impl Worker {
 
     /// Takes jobs until the soft token; calls that are under way go on, as tasks of `life`.
     pub async fn run(self, life: Lifecycle) {
+        // Cancel-safe: a phrase that was not prepared is synthesised by the first call that says it.
+        if life
+            .soft
+            .run_until_cancelled(prepare(&self.setup))
+            .await
+            .is_none()
+        {
+            return;
+        }
         tracing::info!(worker = %self.setup.name, slots = self.setup.slots, "waiting for calls");
         loop {
             let Some((received, slot)) = self.next(&life).await else {
@@ -87,4 +102,24 @@ impl Worker {
             }
         }
     }
+}
+
+/// Synthesises what the agents say in every call, so that the first caller of the day is greeted as soon as the others.
+async fn prepare(setup: &Setup) {
+    let agents = setup.agents.iter().map(|(name, agent)| async move {
+        let preparing = agent
+            .phrases
+            .prepare(&agent.profile, agent.tts.clone(), pipeline::SAMPLE_RATE_HZ);
+        match timeout(PREPARE_LIMIT, preparing).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::warn!(profile = name.as_str(), %error, "the fixed phrases could not be prepared");
+            }
+            Err(_) => tracing::warn!(
+                profile = name.as_str(),
+                "the fixed phrases were not prepared within {PREPARE_LIMIT:?}"
+            ),
+        }
+    });
+    join_all(agents).await;
 }

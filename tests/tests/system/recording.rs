@@ -152,8 +152,12 @@ async fn both_channels_keep_the_calls_clock_for_a_minute() {
         "this machine was up to {:?} late",
         call.report().rtp.max_send_lateness
     );
-    rows.iter().for_each(|row| row.print(zero));
-    rows.iter().for_each(|row| row.judge(zero));
+    for row in &rows {
+        row.print(zero);
+    }
+    for row in &rows {
+        row.judge(zero);
+    }
     assert_eq!(record["recording"]["policy"], "always");
     system.stop().await;
 }

@@ -239,14 +239,12 @@ impl Conversation {
     }
 
     fn speech(&self) -> Speech {
-        Speech {
-            tts: self.tts.clone(),
-            voice: self.profile.voice.clone(),
-            language: self.profile.language.clone(),
-            limit: self.profile.timeouts.tts,
-            phrases: self.phrases.clone(),
-            sample_rate_hz: self.sample_rate_hz,
-        }
+        Speech::new(
+            &self.profile,
+            self.tts.clone(),
+            self.phrases.clone(),
+            self.sample_rate_hz,
+        )
     }
 
     /// Synthesises what will be needed when the synthesis is down.

@@ -174,6 +174,18 @@ pub(crate) struct FakeTts {
     pub(crate) sample: Arc<AtomicUsize>,
 }
 
+impl FakeTts {
+    pub(crate) fn new(answers: &[Answer], alive: Alive) -> Self {
+        Self {
+            script: Script::new(answers),
+            alive,
+            sentences: Arc::default(),
+            sample_rate_hz: 16_000,
+            sample: Arc::default(),
+        }
+    }
+}
+
 impl Tts for FakeTts {
     fn name(&self) -> &'static str {
         "fake"

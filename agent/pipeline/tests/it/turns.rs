@@ -1,10 +1,12 @@
 //! Turns that go well.
 
-use pipeline::{ConversationEvent, EndReason, Speaker};
+use std::sync::Arc;
+
+use pipeline::{ConversationEvent, EndReason, Profile, Speaker};
 use providers::Role;
 use turns::{AgentState, UserState};
 
-use crate::fakes::Answer;
+use crate::fakes::{Alive, Answer, FakeTts};
 use crate::world::{Call, Cast, GREETING, millis};
 
 #[tokio::test(start_paused = true)]
@@ -178,6 +180,30 @@ async fn a_greeting_synthesised_before_is_heard_at_once() {
     });
     assert_eq!(second.until_agent_speaks().await, 0);
     second.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_greeting_prepared_before_the_first_call_is_heard_at_once() {
+    let cast = Cast::greeting("recording: off");
+    let profile = Profile::parse(cast.profile.as_bytes()).unwrap();
+    let tts = FakeTts::new(&cast.tts, Alive::default());
+    let phrases = cast.phrases.clone();
+    phrases
+        .prepare(&profile, Arc::new(tts.clone()), 16_000)
+        .await
+        .unwrap();
+    phrases
+        .prepare(&profile, Arc::new(tts.clone()), 16_000)
+        .await
+        .unwrap();
+    assert_eq!(
+        tts.sentences.lock().unwrap().len(),
+        3,
+        "greeting, apology, goodbye, once each"
+    );
+    let mut call = Call::start(cast);
+    assert_eq!(call.until_agent_speaks().await, 0);
+    call.end().await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -155,13 +155,7 @@ impl Call {
             alive: alive.clone(),
             requests: Arc::default(),
         };
-        let tts = FakeTts {
-            script: Script::new(&cast.tts),
-            alive: alive.clone(),
-            sentences: Arc::default(),
-            sample_rate_hz: 16_000,
-            sample: Arc::default(),
-        };
+        let tts = FakeTts::new(&cast.tts, alive.clone());
         let (frames, heard) = mpsc::channel(50);
         let (told, events) = mpsc::channel(cast.events);
         let cancel = CancellationToken::new();
