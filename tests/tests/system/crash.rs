@@ -57,6 +57,18 @@ async fn a_killed_call_leaves_its_recording_and_is_closed_as_interrupted_by_the_
         sleep(Duration::from_millis(200)).await;
     }
     call.finish().await;
+
+    // The process that found the ruins takes the next call as if nothing had been.
+    let before = system.calls();
+    let next = answered(&system, Codec::G722).await;
+    next.ear_from_start()
+        .wait_for_utterance(PAUSE, SOON * 2)
+        .await
+        .unwrap();
+    next.hang_up().await;
+    next.wait_ended(SOON).await.unwrap();
+    let (_, record) = system.new_record(&before, SOON).await;
+    assert_eq!(record["outcome"]["kind"], "caller_hung_up", "{record}");
     system.stop().await;
 }
 
