@@ -1,9 +1,10 @@
 //! `trunkline serve`: functions, worker and gateway in one process, beside a livekit-server and its Redis.
 
-use std::{io::IsTerminal, net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
+use std::{io::IsTerminal, net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc};
 
 use anyhow::Context;
 use events::agents::Agents;
+use host::{Host, Limits};
 use platform::{
     clock::{SharedClock, SystemClock},
     config::{self, Config, ProcessEnvironment, QueueConfig, StoreConfig},
@@ -14,7 +15,6 @@ use platform::{
     telemetry,
 };
 use service::Gateway;
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use webhook::WebhookState;
 use worker::{Setup, Worker};
@@ -43,7 +43,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let life = Lifecycle::new();
     // A part that the process cannot do without has ended by itself.
     let failed = CancellationToken::new();
-    let http = functions(&config, &ports, &agents, &life, &failed).await?;
+    let http = functions(&config, &ports, &agents, &life)?;
     let gateway = Arc::new(gateway(&config).await?);
     start_worker(&config, &ports, agents, &life);
     life.tasks.spawn(vitals::log(life.soft.clone(), gateway.clone()));
@@ -136,43 +136,22 @@ impl Ports {
     }
 }
 
-/// How long requests and idle connections may hold up a process that is told to end.
-const LAST_REQUESTS: Duration = Duration::from_secs(5);
-
 /// Starts the functions; returns the address that they listen on.
-async fn functions(
+fn functions(
     config: &Config,
     ports: &Ports,
     agents: &worker::Agents,
     life: &Lifecycle,
-    failed: &CancellationToken,
 ) -> anyhow::Result<SocketAddr> {
     let listen = config.http.listen;
-    let listener = TcpListener::bind(listen)
-        .await
-        .with_context(|| format!("listening on {listen} (key `http.listen`)"))?;
+    let listener =
+        host::listen(listen).with_context(|| format!("listening on {listen} (key `http.listen`)"))?;
     let address = listener
         .local_addr()
         .context("asking for the address of the functions")?;
     let router = webhook::router(webhook_state(config, ports, agents)?);
-    let (soft, hard, failed) = (life.soft.clone(), life.hard.clone(), failed.clone());
-    life.tasks.spawn(async move {
-        let server = axum::serve(listener, router).with_graceful_shutdown(soft.clone().cancelled_owned());
-        let last_requests = async {
-            soft.cancelled().await;
-            tokio::time::sleep(LAST_REQUESTS).await;
-        };
-        tokio::select! {
-            // Dropped with its connections, by either: a request that is under way is sent again by its sender.
-            () = hard.cancelled() => {}
-            () = last_requests => {}
-            ended = server.into_future() => if let Err(error) = ended {
-                tracing::error!(%error, "the functions ended");
-                failed.cancel();
-                soft.cancel();
-            }
-        }
-    });
+    let host = Host::new(listener, router, Limits::default());
+    life.tasks.spawn(host.run(life.clone()));
     Ok(address)
 }
 
