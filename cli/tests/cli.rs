@@ -81,6 +81,56 @@ fn a_profile_with_faults_is_refused_before_any_port_opens() {
     }
 }
 
+/// `trunkline serve` in `folder`, ended after ten seconds (exit 124), with memory for a process that reads without end.
+fn bounded_serve(folder: &Path) -> (Option<i32>, String) {
+    let output = Command::new("sh")
+        .args(["-c", r#"ulimit -v 8000000; exec timeout 10 "$@""#, "sh"])
+        .arg(env!("CARGO_BIN_EXE_trunkline"))
+        .arg("serve")
+        .current_dir(folder)
+        .env_clear()
+        .env("PATH", "/usr/bin:/bin")
+        .output()
+        .unwrap();
+    (output.status.code(), String::from_utf8(output.stderr).unwrap())
+}
+
+#[test]
+fn a_file_without_an_end_is_refused_wherever_one_is_named() {
+    const CONFIG: &str = "livekit:\n  api_key: key\n  api_secret: 0123456789abcdef0123456789abcdef\nsip:\n  listen: 127.0.0.1:0\n\
+                          agents: [{profile: desk}]\n";
+    const PROFILE: &str = "prompt: x\nrecording: off\ndialogue: desk.dialogue.yaml\n";
+    const DIALOGUE: &str = "intents: [{name: a, phrases: [hello], replies: Hello.}]\nfallback: Sorry.\n";
+    let files = [
+        ("trunkline.yaml", CONFIG),
+        ("profiles/desk.yaml", PROFILE),
+        ("profiles/desk.dialogue.yaml", DIALOGUE),
+    ];
+    for (endless, _) in files {
+        for is_pipe in [true, false] {
+            let folder = tempfile::tempdir().unwrap();
+            std::fs::create_dir(folder.path().join("profiles")).unwrap();
+            for (name, text) in files {
+                std::fs::write(folder.path().join(name), text).unwrap();
+            }
+            let path = folder.path().join(endless);
+            std::fs::remove_file(&path).unwrap();
+            if is_pipe {
+                assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+            } else {
+                std::os::unix::fs::symlink("/dev/zero", &path).unwrap();
+            }
+            let (code, report) = bounded_serve(folder.path());
+            assert_eq!(code, Some(64), "{endless}: {report}");
+            assert!(
+                report.contains("no regular file") && report.contains(endless),
+                "{endless}: {report}"
+            );
+            assert!(report.lines().count() < 10, "{endless}: {report}");
+        }
+    }
+}
+
 #[test]
 fn an_unknown_command_exits_64_and_help_exits_0() {
     let folder = tempfile::tempdir().unwrap();

@@ -18,6 +18,7 @@
 
 pub mod dialogue;
 mod fault;
+pub mod file;
 mod language;
 pub mod offline;
 pub mod openai;

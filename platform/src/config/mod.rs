@@ -21,6 +21,7 @@
 
 mod environment;
 mod fault;
+mod file;
 mod lines;
 mod reader;
 mod sections;
@@ -42,11 +43,10 @@ pub use types::{
 };
 
 use reader::Context;
+use values::Wrong;
 
 /// What a program exits with when its configuration has faults: `EX_USAGE` of sysexits.
 pub const EXIT_CODE: u8 = 64;
-/// The largest file that is read, in bytes.
-const MAX_FILE_BYTES: u64 = 1024 * 1024;
 
 /// Reads the configuration: the file, if one is given, and the environment.
 ///
@@ -61,10 +61,9 @@ pub fn load(file: Option<&Path>, env: &dyn Environment) -> Result<Config, Faults
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty())
         .unwrap_or(Path::new("."));
-    match read(file) {
+    match file::read(file) {
         Ok(text) => parse(&text, Some(&name), base, env),
-        Err(problem) => {
-            let remedy = "name another file, or make this one readable UTF-8".to_owned();
+        Err(Wrong { problem, remedy }) => {
             let fault = Fault {
                 key: String::new(),
                 place: Place::File(None),
@@ -96,16 +95,4 @@ pub fn parse(text: &str, name: Option<&str>, base: &Path, env: &dyn Environment)
         Some(config) if faults.is_empty() => Ok(config),
         _ => Err(Faults::new(name.map(str::to_owned), faults)),
     }
-}
-
-fn read(file: &Path) -> Result<String, String> {
-    let length = std::fs::metadata(file)
-        .map_err(|e| format!("the file cannot be read: {e}"))?
-        .len();
-    if length > MAX_FILE_BYTES {
-        return Err(format!(
-            "the file has {length} bytes; a configuration has at most {MAX_FILE_BYTES}"
-        ));
-    }
-    std::fs::read_to_string(file).map_err(|e| format!("the file cannot be read: {e}"))
 }

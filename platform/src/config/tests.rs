@@ -319,6 +319,44 @@ fn a_file_that_is_no_yaml_or_not_there_is_one_fault() {
 }
 
 #[test]
+fn what_is_no_file_or_too_large_is_one_fault() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("trunkline.yaml");
+    let fault_of = |path: &Path| {
+        let faults = load(Some(path), &least()).unwrap_err();
+        let fault = faults.iter().next().unwrap();
+        assert_eq!((faults.count(), fault.key.as_str()), (1, ""), "{faults}");
+        format!("{} / {}", fault.problem, fault.remedy)
+    };
+    for other in [Path::new("/dev/null"), folder.path()] {
+        let said = fault_of(other);
+        assert!(said.contains("no regular file / name a file"), "{said}");
+    }
+    let largest = "#".repeat(1 << 20);
+    fs::write(&file, &largest).unwrap();
+    assert!(load(Some(&file), &least()).is_ok());
+    fs::write(&file, format!("{largest}#")).unwrap();
+    assert!(fault_of(&file).contains("more than 1048576 bytes"));
+    fs::write(&file, b"livekit: \xff").unwrap();
+    assert!(fault_of(&file).contains("UTF-8"));
+}
+
+#[test]
+fn a_profile_that_is_no_file_is_a_fault_of_its_entry() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir_all(folder.path().join("profiles/support.yaml")).unwrap();
+    let text = "agents: [{profile: support}]";
+    let faults = parse_in(folder.path(), text, &least()).unwrap_err();
+    let fault = faults.iter().next().unwrap();
+    assert_eq!((faults.count(), fault.key.as_str()), (1, "agents[0].profile"));
+    assert!(
+        fault.problem.contains("support.yaml is no regular file"),
+        "{}",
+        fault.problem
+    );
+}
+
+#[test]
 fn paths_begin_at_the_files_folder() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("trunkline.yaml");

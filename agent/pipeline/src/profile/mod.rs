@@ -6,6 +6,7 @@ mod turns;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use providers::file::{self, FileError};
 use sha2::{Digest, Sha256};
 
 use fields::Fields;
@@ -107,13 +108,13 @@ pub struct Profile {
 #[derive(Debug, thiserror::Error)]
 pub enum ProfileError {
     /// The file could not be read.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {source}; {}", path.display(), source.remedy())]
     Read {
         /// The file.
         path: PathBuf,
         /// Why.
         #[source]
-        source: std::io::Error,
+        source: FileError,
     },
     /// The file was read, and this is wrong in it.
     #[error("{}", list(.0))]
@@ -145,13 +146,14 @@ const LLM: [&str; 2] = ["dialogue", "openai"];
 const TTS: [&str; 3] = ["flite", "espeak-ng", "openai"];
 
 impl Profile {
-    /// Reads the profile at `path`. Relative paths in it are relative to its folder.
+    /// Reads the profile at `path`, a regular file of at most [`MAX_BYTES`](file::MAX_BYTES). Relative paths in it are relative to
+    /// its folder.
     pub fn load(path: &Path) -> Result<Self, ProfileError> {
         let read = |source| ProfileError::Read {
             path: path.to_owned(),
             source,
         };
-        let bytes = std::fs::read(path).map_err(read)?;
+        let bytes = file::read(path).map_err(read)?;
         let mut profile = Self::parse(&bytes)?;
         if let (Some(dialogue), Some(folder)) = (&mut profile.dialogue, path.parent()) {
             *dialogue = folder.join(&dialogue);

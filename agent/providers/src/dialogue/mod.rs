@@ -33,12 +33,16 @@ mod parse;
 mod script;
 mod section;
 
-use std::{path::Path, time::Duration};
+use std::{io, path::Path, time::Duration};
 
 pub use matching::words;
 pub use script::Scripted;
 
-use crate::{Action, Faults, offline::pocketsphinx::Phrase};
+use crate::{
+    Action, Fault, Faults,
+    file::{self, FileError},
+    offline::pocketsphinx::Phrase,
+};
 
 /// What an agent understands, and what it says to that. `Debug` shows none of its texts.
 #[derive(Clone, PartialEq, Eq)]
@@ -63,16 +67,15 @@ struct Intent {
 }
 
 impl Dialogue {
-    /// Reads the dialogue at `path`.
+    /// Reads the dialogue at `path`, a regular file of at most [`MAX_BYTES`](crate::file::MAX_BYTES).
     pub fn load(path: &Path) -> Result<Self, Faults> {
-        let yaml = std::fs::read_to_string(path).map_err(|error| {
+        let fault = |error: FileError| {
             let problem = format!("cannot read the dialogue {}: {error}", path.display());
-            Faults(vec![crate::Fault::new(
-                "dialogue",
-                problem,
-                "correct the path, or the file's permissions",
-            )])
-        })?;
+            Faults(vec![Fault::new("dialogue", problem, error.remedy())])
+        };
+        let bytes = file::read(path).map_err(fault)?;
+        let yaml =
+            String::from_utf8(bytes).map_err(|error| fault(io::Error::other(error.utf8_error()).into()))?;
         Self::parse(&yaml)
     }
 

@@ -93,7 +93,11 @@ pub(super) fn profiles_are_there(cx: &Context<'_>, agents: &[PlacedRule], folder
         return;
     }
     for (at, (place, _), file) in missing {
-        let problem = format!("there is no file {}", file.display());
+        let problem = if file.exists() {
+            format!("{} is no regular file", file.display())
+        } else {
+            format!("there is no file {}", file.display())
+        };
         let remedy = format!(
             "make it, or name a profile of that folder{}",
             some_profiles(folder)
