@@ -6,6 +6,7 @@ use futures_util::{StreamExt, TryStreamExt, stream, stream::BoxStream};
 
 use super::{
     Slots,
+    memory::MemoryFile,
     speakable::{MAX_CHARS, pieces, speakable},
     tool::Tool,
 };
@@ -17,7 +18,7 @@ pub const VOICES: [&str; 4] = ["slt", "rms", "awb", "kal16"];
 const NAME: &str = "flite";
 const SAMPLE_RATE_HZ: u32 = 16_000;
 /// Four minutes of speech.
-const MAX_FILE_BYTES: u64 = 8 << 20;
+const MAX_FILE_BYTES: usize = 8 << 20;
 
 /// Text to speech with `flite` of the Debian package of that name: English, 16 kHz, some 40 ms a sentence. Its default
 /// voice is `slt`.
@@ -55,25 +56,20 @@ impl Flite {
         } else {
             &request.voice
         };
-        // A file of mode 0600: flite opens its output again for each further sentence, which no pipe survives.
-        let file = tempfile::Builder::new()
-            .prefix("trunkline-flite-")
-            .suffix(".wav")
-            .tempfile()
-            .map_err(|error| self.tool.unavailable(format!("no temporary file: {error}")))?;
+        // No pipe: flite opens its output again for each further sentence.
+        let file = MemoryFile::empty()
+            .map_err(|error| self.tool.unavailable(format!("no file in memory: {error}")))?;
+        let path = file.path();
         let arguments = ["-voice", voice, "-f", "/dev/stdin", "-o"].map(OsStr::new);
-        let arguments = [&arguments[..], &[file.path().as_os_str()]].concat();
+        let arguments = [&arguments[..], &[path.as_os_str()]].concat();
         self.tool.run(&arguments, text.as_bytes()).await?;
 
-        let length = tokio::fs::metadata(file.path())
-            .await
-            .map(|metadata| metadata.len());
-        if length.is_ok_and(|length| length > MAX_FILE_BYTES) {
+        let bytes = file
+            .into_bytes(MAX_FILE_BYTES as u64 + 1)
+            .map_err(|error| self.tool.unreadable(error))?;
+        if bytes.len() > MAX_FILE_BYTES {
             return Err(self.tool.unreadable("more sound than an utterance can have"));
         }
-        let bytes = tokio::fs::read(file.path())
-            .await
-            .map_err(|error| self.tool.unreadable(error))?;
         let wav = audio::wav::read(&bytes).map_err(|error| self.tool.unreadable(error))?;
         if wav.sample_rate_hz != SAMPLE_RATE_HZ {
             return Err(self

@@ -5,6 +5,7 @@
 
 mod espeak;
 mod flite;
+mod memory;
 pub mod pocketsphinx;
 mod speakable;
 mod tool;

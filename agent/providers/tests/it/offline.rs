@@ -1,7 +1,7 @@
 //! The offline programs themselves. They belong to the set-up of a machine that runs the tests: a missing one fails its
 //! test with the name of its package.
 
-use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf};
+use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf, process::Command};
 
 use futures_util::{TryStreamExt, future::try_join_all};
 use providers::{
@@ -180,6 +180,44 @@ fn words_that_cannot_be_heard_are_faults() {
         ]
     );
     assert!(PocketSphinx::load(&[], Slots::default()).is_err());
+}
+
+/// Set for the child process that [`nothing_is_written_to_a_disk`] starts of this same test binary.
+const DISKLESS: &str = "PROVIDERS_TEST_DISKLESS";
+
+/// What needs no place on a disk leaves nothing there, however its process ends.
+#[test]
+fn nothing_is_written_to_a_disk() {
+    let tests = std::env::current_exe().unwrap();
+    let output = Command::new(tests)
+        .args([
+            "--exact",
+            "offline::speaker_and_hearer_of_the_disk_test",
+            "--test-threads=1",
+        ])
+        .env(DISKLESS, "1")
+        .env("TMPDIR", "/nowhere")
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && told.contains("1 passed"), "{told}");
+}
+
+/// Not a test of its own: what the test above runs. Does nothing when run among the others.
+#[tokio::test]
+async fn speaker_and_hearer_of_the_disk_test() {
+    if std::env::var_os(DISKLESS).is_none() {
+        return;
+    }
+    assert!(
+        tempfile::tempfile().is_err(),
+        "there is no folder for temporary files"
+    );
+    let samples = spoken(&Flite::new(Slots::default()), speech("Good morning.", "", "en"))
+        .await
+        .unwrap();
+    let stt = PocketSphinx::load(&phrases(&["good morning", "goodbye"]), Slots::default()).unwrap();
+    assert_eq!(stt.transcribe(&samples, "en").await.unwrap().text, "good morning");
 }
 
 /// A program that writes down how it was called.

@@ -7,16 +7,15 @@ mod grammar;
 
 use std::{
     ffi::OsString,
-    fs::{self, File},
+    fs::File,
     io::{self, BufReader},
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use async_trait::async_trait;
-use tempfile::TempDir;
 
-use super::{Slots, tool::Tool};
+use super::{Slots, memory::MemoryFile, tool::Tool};
 use crate::{Fault, Faults, ProviderError, Stt, Transcript, language};
 
 const NAME: &str = "pocketsphinx";
@@ -43,13 +42,14 @@ pub struct Phrase {
 }
 
 /// Speech to text with `pocketsphinx_continuous` of the Debian package `pocketsphinx` and the English model of
-/// `pocketsphinx-en-us`: one process per utterance, some 0.1 s. The speech goes in by a pipe and is never written down.
+/// `pocketsphinx-en-us`: one process per utterance, some 0.1 s. The speech goes in by a pipe, the grammar from memory; nothing is
+/// written to a disk.
 #[derive(Debug, Clone)]
 pub struct PocketSphinx {
     tool: Tool,
     arguments: Arc<[OsString]>,
-    /// Grammar and dictionary; removed with the last clone.
-    _folder: Arc<TempDir>,
+    /// Dictionary and grammar, which the arguments name.
+    _files: Arc<[MemoryFile; 2]>,
 }
 
 impl PocketSphinx {
@@ -83,16 +83,9 @@ impl PocketSphinx {
             ));
         }
         let small = Faults::or(faults, small.text)?;
-        let folder = tempfile::Builder::new()
-            .prefix("trunkline-grammar-")
-            .tempdir()
-            .map_err(|error| not_writable(&error))?;
-        let (dictionary, grammar) = (
-            folder.path().join("words.dict"),
-            folder.path().join("dialogue.jsgf"),
-        );
-        fs::write(&dictionary, small).map_err(|error| not_writable(&error))?;
-        fs::write(&grammar, grammar::compile(phrases)).map_err(|error| not_writable(&error))?;
+        let in_memory =
+            |text: String| MemoryFile::holding(text.as_bytes()).map_err(|error| not_writable(&error));
+        let (dictionary, grammar) = (in_memory(small)?, in_memory(grammar::compile(phrases))?);
         Ok(Self {
             tool: Tool {
                 provider: NAME,
@@ -100,8 +93,8 @@ impl PocketSphinx {
                 package: "pocketsphinx",
                 slots,
             },
-            arguments: arguments(model, dictionary, grammar).into(),
-            _folder: Arc::new(folder),
+            arguments: arguments(model, dictionary.path(), grammar.path()).into(),
+            _files: Arc::new([dictionary, grammar]),
         })
     }
 }
@@ -176,10 +169,10 @@ fn no_model(model: &Path, error: &io::Error) -> Faults {
 }
 
 fn not_writable(error: &io::Error) -> Faults {
-    let problem = format!("pocketsphinx's grammar cannot be written: {error}");
+    let problem = format!("pocketsphinx's grammar cannot be held in memory: {error}");
     Faults(vec![Fault::new(
         "providers.stt",
         problem,
-        "make the system's folder of temporary files writable",
+        "give the process more memory and file handles",
     )])
 }
