@@ -15,7 +15,10 @@ use super::{
     DEDUP_WINDOW, Depth, Queue, QueueError, Receipt, Received, Sent, check_receive, check_send,
     check_visibility, schema,
 };
-use crate::{clock::SharedClock, private::make_folder};
+use crate::{
+    clock::SharedClock,
+    private::{close_file, make_file, make_folder},
+};
 
 /// How often a waiting receive looks whether another process has written to the file. Writers in the same process wake
 /// it at once; this only matters when `serve` is split by `--only`. One look costs a few microseconds and reads no table.
@@ -63,16 +66,22 @@ impl std::fmt::Debug for SqliteQueue {
 }
 
 impl SqliteQueue {
-    /// Opens the file, making it and its folder (for this user only) when they are not there.
+    /// Opens the file, making it and its folder when they are not there, for this user only (modes 0600 and 0700). A folder that is
+    /// there keeps its mode; from a file that is there, and from those that SQLite keeps beside it, what others may do is taken.
     ///
     /// # Errors
-    /// [`QueueError::Unavailable`] when the folder or file cannot be made or read, or is of a newer version.
+    /// [`QueueError::Unavailable`] when the folder or file cannot be made, read or closed to others, or is of a newer version.
     pub async fn open(path: impl AsRef<Path>, clock: SharedClock) -> Result<Self, QueueError> {
         let path = path.as_ref().to_owned();
         let file = path.clone();
         let opened = tokio::task::spawn_blocking(move || {
             if let Some(folder) = file.parent() {
                 make_folder(folder).map_err(|e| unavailable("make its folder", e))?;
+            }
+            // SQLite gives the files beside it the mode of this one.
+            make_file(&file).map_err(|e| unavailable("make its file, for its owner alone", e))?;
+            for beside in ["-wal", "-shm"].map(|suffix| with_suffix(&file, suffix)) {
+                close_file(&beside).map_err(|e| unavailable("close the files beside it to others", e))?;
             }
             let conn = Connection::open(&file).map_err(|e| unavailable("open its file", e))?;
             schema::open(&conn).map_err(|e| unavailable("prepare its file", e))?;
@@ -331,6 +340,12 @@ fn in_transaction<T>(
     let result = work(&tx)?;
     tx.commit()?;
     Ok(result)
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
 }
 
 /// 128 random bits: a receipt from before a file was deleted and made anew must not fit the new one.

@@ -1,6 +1,6 @@
 //! The queue on SQLite.
 
-use std::{sync::Arc, time::Duration};
+use std::{fs::Permissions, os::unix::fs::PermissionsExt, path::Path, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use platform::{
@@ -147,6 +147,34 @@ async fn what_nobody_wants_is_forgotten_in_the_end() {
     fixture.clock.advance(DEAD_RETENTION);
     queue.receive(1, lease, Duration::ZERO).await.unwrap();
     assert_eq!(queue.depth().await.unwrap(), Depth::default());
+}
+
+/// The permissions of the files in the queue's folder, by name.
+fn modes(folder: &Path) -> Vec<(String, u32)> {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| {
+        let entry = entry.unwrap();
+        let mode = entry.metadata().unwrap().permissions().mode() & 0o777;
+        (entry.file_name().into_string().unwrap(), mode)
+    });
+    let mut modes: Vec<_> = entries.collect();
+    modes.sort();
+    modes
+}
+
+#[tokio::test]
+async fn its_files_are_for_its_owner_alone_also_those_that_were_not() {
+    let fixture = sqlite().await;
+    fixture.queue.send("g", "1", "+15550100").await.unwrap();
+    let folder = fixture.folder.path().join("sub");
+    let private =
+        ["queue.sqlite", "queue.sqlite-shm", "queue.sqlite-wal"].map(|name| (name.to_owned(), 0o600));
+    assert_eq!(modes(&folder), private);
+    for (name, _) in &private {
+        std::fs::set_permissions(folder.join(name), Permissions::from_mode(0o644)).unwrap();
+    }
+    let again = fixture.open().await;
+    assert_eq!(modes(&folder), private);
+    assert_eq!(again.depth().await.unwrap().visible, 1);
 }
 
 #[tokio::test]
