@@ -3,8 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{
+    io::{BufRead, BufReader, Read},
     path::Path,
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
 };
 
 fn trunkline(folder: &Path, arguments: &[&str]) -> Output {
@@ -127,6 +128,74 @@ fn a_file_without_an_end_is_refused_wherever_one_is_named() {
                 "{endless}: {report}"
             );
             assert!(report.lines().count() < 10, "{endless}: {report}");
+        }
+    }
+}
+
+/// `trunkline demo` in a folder of its own.
+fn demo(folder: &Path, arguments: &[&str]) -> Command {
+    // A demo that hangs is ended, and its servers with it.
+    let mut command = Command::new("timeout");
+    command
+        .args([
+            "--signal=KILL",
+            "60",
+            env!("CARGO_BIN_EXE_trunkline"),
+            "demo",
+            "--plain",
+        ])
+        .args(arguments)
+        .current_dir(folder)
+        .env_clear()
+        .env("PATH", "/usr/bin:/bin");
+    command
+}
+
+/// Its servers, profiles and speech programs are found; the call itself is what `make test` runs as a stage, from another
+/// folder, too.
+#[test]
+fn the_demo_comes_up_in_any_folder_and_goes_at_ctrl_c() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut demo = demo(folder.path(), &[]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut told = String::new();
+    let mut lines = BufReader::new(demo.stdout.take().unwrap());
+    while !told.contains("trunk and dispatch rule are made") {
+        assert!(lines.read_line(&mut told).unwrap() > 0, "it ended early:\n{told}");
+    }
+    // `timeout` passes it on.
+    let interrupted = Command::new("kill")
+        .args(["-INT", &demo.id().to_string()])
+        .status();
+    assert!(interrupted.unwrap().success());
+    lines.read_to_string(&mut told).unwrap();
+    assert_eq!(demo.wait().unwrap().code(), Some(130), "{told}");
+    assert!(
+        folder.path().join("demo-out").is_dir(),
+        "what it wrote is in the folder that it was called in"
+    );
+}
+
+#[test]
+fn a_livekit_server_that_is_named_and_not_there_is_told_with_the_ways_to_get_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let named = demo(folder.path(), &["--livekit-server", "/nowhere/flag"])
+        .output()
+        .unwrap();
+    let variable = demo(folder.path(), &[])
+        .env("TRUNKLINE_LIVEKIT_SERVER", "/nowhere/variable")
+        .output()
+        .unwrap();
+    for (output, path) in [(named, "/nowhere/flag"), (variable, "/nowhere/variable")] {
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{told}");
+        for part in [
+            path,
+            "make setup",
+            "go install",
+            "--livekit-server",
+            "TRUNKLINE_LIVEKIT_SERVER",
+        ] {
+            assert!(told.contains(part), "no {part:?} in {told}");
         }
     }
 }

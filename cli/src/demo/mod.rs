@@ -21,6 +21,7 @@ use std::time::Duration;
 use anyhow::Context;
 use caller::{Call, Caller, CallerConfig, Codec};
 use platform::clock::{Clock, SystemClock};
+use platform::config::{Environment, ProcessEnvironment};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -33,6 +34,8 @@ use stage::Stage;
 use story::Story;
 use voice::Sentence;
 
+/// The variable that names livekit-server.
+const LIVEKIT_SERVER: &str = "TRUNKLINE_LIVEKIT_SERVER";
 /// The number that is called.
 const CALLED: &str = "+15550100";
 /// The caller's number.
@@ -60,7 +63,8 @@ pub(crate) struct Arguments {
     /// What the caller offers: g722, pcmu or pcma. The offline recogniser needs the wide band of g722.
     #[arg(long, default_value = "g722", value_parser = codec)]
     codec: Codec,
-    /// The livekit-server to start, in place of the one that `make setup` installed.
+    /// The livekit-server to start; else that of the variable `TRUNKLINE_LIVEKIT_SERVER`, else the one beside this program, in
+    /// `.cache/bin` of this folder, the program's or one above, or on the PATH.
     #[arg(long, value_name = "FILE")]
     livekit_server: Option<PathBuf>,
     /// Where logs, store and what the caller heard are written, in a folder of its own for each run.
@@ -80,7 +84,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     screen.print(&summary::title(arguments.codec));
     // Dropping a stage in the making ends what it has started.
     let stage = tokio::select! {
-        stage = Stage::start(&folder, arguments.livekit_server.clone(), &mut screen) => stage?,
+        stage = Stage::start(&folder, livekit_server(&arguments), &mut screen) => stage?,
         () = stop.cancelled() => return Ok(ExitCode::from(INTERRUPTED)),
     };
     let shown = show(&arguments, &stage, &folder, &mut screen, &stop).await;
@@ -98,6 +102,19 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     }
 }
 
+/// The livekit-server that the user names; an empty variable names none.
+fn livekit_server(arguments: &Arguments) -> Option<PathBuf> {
+    let named = || {
+        ProcessEnvironment
+            .var(LIVEKIT_SERVER)
+            .filter(|path| !path.is_empty())
+    };
+    arguments
+        .livekit_server
+        .clone()
+        .or_else(|| named().map(PathBuf::from))
+}
+
 /// Places the call, follows it to its record, prints the account. Whether all checks passed; `None`: interrupted.
 async fn show(
     arguments: &Arguments,
@@ -106,7 +123,11 @@ async fn show(
     screen: &mut Screen,
     stop: &CancellationToken,
 ) -> anyhow::Result<Option<bool>> {
-    let sentences = voice::synthesise(&SENTENCES, folder).await?;
+    let sentences = tokio::select! {
+        // Dropping it ends flite.
+        sentences = voice::synthesise(&SENTENCES, folder) => sentences?,
+        () = stop.cancelled() => return Ok(None),
+    };
     screen.print(&[Line::step("the caller's voice is ready")]);
     let mut config = CallerConfig::new(CALLED, CALLER, stage.sip());
     config.codecs = vec![arguments.codec];

@@ -4,8 +4,8 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, bail};
-use dev::{LocalStack, LocalStackConfig, Server};
+use anyhow::{Context, anyhow, bail};
+use dev::{LocalStack, LocalStackConfig, Server, StackError};
 use platform::Secret;
 use platform::config::{ApiKey, LiveKitConfig};
 use platform::livekit::{LiveKit, proto};
@@ -56,7 +56,8 @@ impl Stage {
             dir: Some(folder.join("stack")),
             ..LocalStackConfig::default()
         })
-        .await?;
+        .await
+        .map_err(with_flag)?;
         screen.print(&[Line::step("Redis and livekit-server are up")]);
         let store = FolderStore::open(folder.join("store")).await?;
         let config = write_config(folder, &stack, listen)?;
@@ -99,6 +100,17 @@ impl Stage {
         let serve = self.serve.stop(STOP_GRACE).await;
         self.stack.stop().await?;
         Ok(serve?)
+    }
+}
+
+/// Says how to name a livekit-server that was not found.
+fn with_flag(error: StackError) -> anyhow::Error {
+    match &error {
+        StackError::Missing { program, .. } if *program == "livekit-server" => anyhow!(
+            "{error}; or name it by --livekit-server FILE or the variable {}",
+            super::LIVEKIT_SERVER
+        ),
+        _ => error.into(),
     }
 }
 

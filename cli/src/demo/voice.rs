@@ -50,6 +50,8 @@ async fn flite(text: &str, path: &Path) -> anyhow::Result<()> {
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
+        // Ctrl-C in a terminal reaches the demo alone.
+        .process_group(0)
         .kill_on_drop(true)
         .spawn()?;
     let Some(mut input) = child.stdin.take() else {

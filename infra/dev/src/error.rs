@@ -7,8 +7,12 @@ use std::time::Duration;
 /// already.
 #[derive(Debug, thiserror::Error)]
 pub enum StackError {
-    #[error("{program} was not found ({looked}); run `make setup`, which installs it")]
-    Missing { program: &'static str, looked: String },
+    #[error("{program} was not found: {looked}; {remedy}")]
+    Missing {
+        program: &'static str,
+        looked: String,
+        remedy: &'static str,
+    },
     #[error("cannot write {path}: give the stack a writable directory")]
     Write {
         path: PathBuf,

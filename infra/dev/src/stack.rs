@@ -21,8 +21,8 @@ const STOP_GRACE: Duration = Duration::from_secs(1);
 /// What to start. [`LocalStackConfig::default`] fits tests.
 #[derive(Debug, Clone)]
 pub struct LocalStackConfig {
-    /// The livekit-server binary; by default `.cache/bin/livekit-server` in this directory or one above it, else the
-    /// one on the `PATH`.
+    /// The livekit-server binary; by default the one beside the running program, else `.cache/bin/livekit-server` in this
+    /// directory, the program's, or one above either, else the one on the `PATH`.
     pub livekit_server: Option<PathBuf>,
     /// Where livekit-server posts its webhooks; none by default.
     pub webhook_url: Option<String>,

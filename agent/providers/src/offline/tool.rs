@@ -114,6 +114,8 @@ impl Tool {
             .stdout(Stdio::piped())
             // What these programs complain about may quote the text.
             .stderr(Stdio::null())
+            // Ctrl-C in a terminal reaches this process alone, which lets the calls that are up finish.
+            .process_group(0)
             .kill_on_drop(true)
             .spawn()
             .map_err(|error| match error.kind() {
