@@ -1,4 +1,4 @@
-//! What functions and gateway are told of the configuration.
+//! What functions, worker and gateway are told of the configuration.
 
 use anyhow::Context;
 use events::{ClosePolicy, Regions};
@@ -12,12 +12,16 @@ pub(crate) fn gateway(config: &Config) -> anyhow::Result<GatewayConfig> {
 
 /// How an unclaimed call is judged.
 pub(crate) fn close(config: &Config) -> ClosePolicy {
-    let regions = Regions {
-        default: Some(config.sip.default_region),
-        ..Regions::default()
-    };
     ClosePolicy {
         no_agent_after: config.sip.no_agent_timeout,
-        regions,
+        regions: regions(config),
+    }
+}
+
+/// How functions and worker read numbers without a country code.
+pub(crate) fn regions(config: &Config) -> Regions {
+    Regions {
+        default: Some(config.sip.default_region),
+        ..Regions::default()
     }
 }

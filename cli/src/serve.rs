@@ -183,6 +183,7 @@ fn start_worker(config: &Config, ports: &Ports, agents: worker::Agents, life: &L
         &config.livekit.url,
         ports.livekit.clone(),
         agents,
+        policy::regions(config),
         worker::Shared {
             store: ports.store.clone(),
             queue: ports.queue.clone(),

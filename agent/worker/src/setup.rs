@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use events::{CallJob, ProfileHash, ProfileName, Timestamp};
+use events::{CallJob, ProfileHash, ProfileName, Regions, Timestamp};
 use pipeline::{Phrases, Profile};
 use platform::{
     clock::SharedClock,
@@ -45,6 +45,8 @@ pub struct Setup {
     pub(crate) livekit: LiveKit,
     /// The agents.
     pub(crate) agents: Agents,
+    /// How numbers without a country code are read.
+    pub(crate) regions: Regions,
     pub(crate) terms: LeaseTerms,
 }
 
@@ -59,13 +61,15 @@ pub struct Shared {
 }
 
 impl Setup {
-    /// `room_url` is the room server, `ws://` or `wss://`. `config` says how many calls there may be at a time, how long a call whose
+    /// `room_url` is the room server, `ws://` or `wss://`. `regions` are those that the webhook function reads numbers by, so that both
+    /// name a party alike. `config` says how many calls there may be at a time, how long a call whose
     /// worker is silent stays that worker's (`lease`), and how often that is renewed (`heartbeat`).
     pub fn new(
         name: &str,
         room_url: &str,
         livekit: LiveKit,
         agents: Agents,
+        regions: Regions,
         shared: Shared,
         config: &platform::config::Worker,
     ) -> Self {
@@ -84,6 +88,7 @@ impl Setup {
             room_url: room_url.to_owned(),
             livekit,
             agents,
+            regions,
             terms,
         }
     }

@@ -150,7 +150,11 @@ impl<'a> Meeting<'a> {
     async fn change(&mut self, change: Change) -> Option<End> {
         match change {
             Change::CallerJoined(participant) => {
-                Observer::caller(self.call.journal.record_mut(), &participant);
+                Observer::caller(
+                    self.call.journal.record_mut(),
+                    &participant,
+                    &self.call.setup.regions,
+                );
                 self.delays = distance::delays(&participant.attributes());
                 self.write().await
             }

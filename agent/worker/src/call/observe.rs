@@ -1,13 +1,14 @@
 //! Folds what the conversation tells into the call's record.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use events::{
-    CallRecord, Party, Recording, RecordingPolicy as Policy, Speaker, Step, Timestamp, TurnLatency,
-    TurnRecord, keys, livekit::attribute,
+    CallRecord, Parties, Recording, RecordingPolicy as Policy, Regions, Speaker, Step, Timestamp,
+    TurnLatency, TurnRecord, keys,
+    livekit::{Attributes, attribute},
 };
-use livekit::prelude::RemoteParticipant;
+use livekit::{participant::ParticipantKind, prelude::RemoteParticipant};
 use pipeline::{ConversationEvent, ConversationReport, Latency, RecordingPolicy, SpokenTurn};
 
 use crate::progress::Journal;
@@ -35,18 +36,12 @@ impl Observer {
     }
 
     /// The caller is in the room: who it is, by LiveKit's attributes of a SIP participant.
-    pub(super) fn caller(record: &mut CallRecord, participant: &RemoteParticipant) {
-        let attributes = participant.attributes();
-        let text = |key: &str| attributes.get(key).filter(|value| !value.is_empty()).cloned();
-        let party = |key: &str| text(key).map(|value| Party::parse(&value, None));
-        record.caller = record.caller.take().or_else(|| party(attribute::SIP_NUMBER));
-        record.called = record
-            .called
-            .take()
-            .or_else(|| party(attribute::SIP_TRUNK_NUMBER));
-        record.trunk = text(attribute::SIP_TRUNK).or(record.trunk.take());
-        record.rule = text(attribute::SIP_RULE).or(record.rule.take());
-        record.sip_call = text(attribute::SIP_CALL).or(record.sip_call.take());
+    pub(super) fn caller(record: &mut CallRecord, participant: &RemoteParticipant, regions: &Regions) {
+        let attributes: BTreeMap<_, _> = participant.attributes().into_iter().collect();
+        let attributes = Attributes::from(attributes);
+        if participant.kind() == ParticipantKind::Sip {
+            phoned(record, &attributes, regions);
+        }
         signalled(record, &attributes);
     }
 
@@ -144,9 +139,26 @@ impl Observer {
     }
 }
 
+/// The phone's part. The parties stay as the job has them, where it has them: it read them from the same attributes.
+fn phoned(record: &mut CallRecord, attributes: &Attributes, regions: &Regions) {
+    let Parties { caller, called } = Parties::of(attributes, regions);
+    record.caller.get_or_insert(caller);
+    record.called.get_or_insert(called);
+    let text = |key: &str| attributes.get(key).filter(|value| !value.is_empty());
+    for (known, key) in [
+        (&mut record.trunk, attribute::SIP_TRUNK),
+        (&mut record.rule, attribute::SIP_RULE),
+        (&mut record.sip_call, attribute::SIP_CALL),
+    ] {
+        if let Some(told) = text(key) {
+            *known = Some(told.to_owned());
+        }
+    }
+}
+
 /// What the gateway did before the room; an heir finds it in the record already.
-fn signalled(record: &mut CallRecord, attributes: &HashMap<String, String>) {
-    for entry in events::signalling(|name| attributes.get(name).map(String::as_str)) {
+fn signalled(record: &mut CallRecord, attributes: &Attributes) {
+    for entry in events::signalling(|name| attributes.get(name)) {
         if !record.timeline.iter().any(|known| known.step == entry.step) {
             record.timeline.push(entry);
         }
@@ -175,30 +187,84 @@ fn named(policy: RecordingPolicy) -> Policy {
 
 #[cfg(test)]
 mod tests {
-    use events::Outcome;
+    use events::{Outcome, Party};
 
     use super::*;
     use crate::testing::job;
 
-    #[test]
-    fn the_gateways_moments_come_into_the_record_once() {
+    fn record() -> CallRecord {
         let job = job();
-        let mut record = CallRecord::new(
+        CallRecord::new(
             job.call,
             job.room,
             Outcome::Interrupted,
             job.created_at,
             job.created_at,
+        )
+    }
+
+    fn attributes(pairs: &[(&str, &str)]) -> Attributes {
+        let pairs = pairs
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        pairs.collect::<BTreeMap<_, _>>().into()
+    }
+
+    fn regions() -> Regions {
+        Regions {
+            default: Some("DE".parse().unwrap()),
+            trunks: BTreeMap::from([("ST_gb".to_owned(), "GB".parse().unwrap())]),
+        }
+    }
+
+    fn number(party: Option<&Party>) -> Option<&str> {
+        match party {
+            Some(Party::Phone(number)) => Some(number.as_str()),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn numbers_without_a_country_are_read_by_the_region_of_the_trunk_or_of_the_configuration() {
+        for (trunk, caller, expected) in [
+            ("ST_any", "030 12345678", "+493012345678"),
+            ("ST_gb", "020 7946 0018", "+442079460018"),
+            ("ST_gb", "+1 415 555 2671", "+14155552671"),
+        ] {
+            let mut record = record();
+            let told = attributes(&[
+                (attribute::SIP_TRUNK, trunk),
+                (attribute::SIP_NUMBER, caller),
+                (attribute::SIP_TRUNK_NUMBER, "1000"),
+                (attribute::SIP_RULE, ""),
+            ]);
+            phoned(&mut record, &told, &regions());
+            assert_eq!(number(record.caller.as_ref()), Some(expected));
+            // An extension is no number anywhere.
+            assert!(matches!(&record.called, Some(Party::SipUser(user)) if user.as_str() == "1000"));
+            assert_eq!((record.trunk.as_deref(), record.rule), (Some(trunk), None));
+        }
+    }
+
+    #[test]
+    fn what_the_job_told_of_the_parties_stays_and_what_is_hidden_is_anonymous() {
+        let mut told = record();
+        told.caller = Some(Party::parse("+15550123", None));
+        phoned(
+            &mut told,
+            &attributes(&[(attribute::SIP_NUMBER, "+15550199")]),
+            &regions(),
         );
-        let attributes = HashMap::from([
-            (
-                attribute::INVITE_AT.to_owned(),
-                "2026-11-20T17:40:01.568Z".to_owned(),
-            ),
-            (
-                attribute::RINGING_AT.to_owned(),
-                "2026-11-20T17:40:01.589Z".to_owned(),
-            ),
+        assert_eq!(number(told.caller.as_ref()), Some("+15550123"));
+        assert_eq!(told.called, Some(Party::Anonymous));
+    }
+
+    #[test]
+    fn the_gateways_moments_come_into_the_record_once() {
+        let mut record = record();
+        let attributes = attributes(&[
+            (attribute::INVITE_AT, "2026-11-20T17:40:01.568Z"),
+            (attribute::RINGING_AT, "2026-11-20T17:40:01.589Z"),
         ]);
         signalled(&mut record, &attributes);
         // An heir meets the same caller.
