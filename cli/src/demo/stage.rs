@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
-use dev::{LocalStack, LocalStackConfig, Server, StackError};
+use dev::{LocalStack, LocalStackConfig, RtpPorts, Server, StackError};
 use platform::Secret;
 use platform::config::{ApiKey, LiveKitConfig};
 use platform::livekit::{LiveKit, proto};
@@ -29,8 +29,6 @@ const POLL: Duration = Duration::from_millis(50);
 const DRAIN: Duration = Duration::from_secs(2);
 /// Between the second SIGTERM, which cuts what still runs, and SIGKILL.
 const STOP_GRACE: Duration = Duration::from_secs(10);
-/// The first of the media ports; the gateway passes over those in use.
-const RTP_PORTS: &str = "30000-31999";
 
 /// A running stage. Dropping it ends all of it at once.
 pub(super) struct Stage {
@@ -39,6 +37,8 @@ pub(super) struct Stage {
     stack: LocalStack,
     store: FolderStore,
     sip: SocketAddr,
+    /// Held, so that no other run gets the same.
+    _rtp: RtpPorts,
 }
 
 impl Stage {
@@ -60,7 +60,8 @@ impl Stage {
         .map_err(with_flag)?;
         screen.print(&[Line::step("Redis and livekit-server are up")]);
         let store = FolderStore::open(folder.join("store")).await?;
-        let config = write_config(folder, &stack, listen)?;
+        let rtp = RtpPorts::reserve()?;
+        let config = write_config(folder, &stack, listen, &rtp)?;
         drop(http);
         let program = std::env::current_exe().context("finding this program")?;
         let arguments = [
@@ -78,6 +79,7 @@ impl Stage {
             stack,
             store,
             sip,
+            _rtp: rtp,
         })
     }
 
@@ -115,7 +117,12 @@ fn with_flag(error: StackError) -> anyhow::Error {
 }
 
 /// The configuration and the profiles, in `folder`. JSON is YAML too, so that nothing needs quoting by hand.
-fn write_config(folder: &Path, stack: &LocalStack, listen: SocketAddr) -> anyhow::Result<PathBuf> {
+fn write_config(
+    folder: &Path,
+    stack: &LocalStack,
+    listen: SocketAddr,
+    rtp: &RtpPorts,
+) -> anyhow::Result<PathBuf> {
     let profiles = folder.join("profiles");
     std::fs::create_dir_all(&profiles)?;
     for (name, text) in [
@@ -135,7 +142,7 @@ fn write_config(folder: &Path, stack: &LocalStack, listen: SocketAddr) -> anyhow
         },
         "redis": { "url": stack.redis_url() },
         "http": { "listen": listen.to_string() },
-        "sip": { "listen": "127.0.0.1:0", "advertised_address": "127.0.0.1", "rtp_ports": RTP_PORTS },
+        "sip": { "listen": "127.0.0.1:0", "advertised_address": "127.0.0.1", "rtp_ports": rtp.to_string() },
         "agents": [{ "profile": PROFILE, "rooms": [format!("{ROOM_PREFIX}*")] }],
         "profiles": profiles,
         "queue": format!("sqlite:{}", folder.join("queue.sqlite").display()),

@@ -1,4 +1,5 @@
-//! The local stack: Redis and livekit-server on loopback, on free ports, for the demo and the system tests.
+//! The local stack: Redis and livekit-server on loopback, on free ports, for the demo and the system tests; and a range of ports
+//! for the gateway beside them.
 //!
 //! # Contract
 //!
@@ -17,9 +18,11 @@ mod ports;
 mod probe;
 mod redis;
 mod server;
+mod rtp;
 mod stack;
 mod start;
 
 pub use error::StackError;
 pub use server::Server;
+pub use rtp::RtpPorts;
 pub use stack::{Keys, LocalStack, LocalStackConfig, Program};

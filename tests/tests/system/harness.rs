@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use dev::{LocalStack, LocalStackConfig};
+use dev::{LocalStack, LocalStackConfig, RtpPorts};
 use livekit_api::services::{
     ServiceError,
     room::RoomClient,
@@ -81,6 +81,8 @@ pub(crate) struct System {
     pub(crate) dir: tempfile::TempDir,
     pub(crate) log: PathBuf,
     serve: Child,
+    /// Held, so that no other run gets the same.
+    _rtp: RtpPorts,
 }
 
 impl System {
@@ -100,7 +102,9 @@ impl System {
         .await
         .unwrap();
         write_profile(dir.path(), options.recording);
-        std::fs::write(dir.path().join("trunkline.yaml"), config(&stack, http, &options)).unwrap();
+        let rtp = RtpPorts::reserve().unwrap();
+        let yaml = config(&stack, http, &rtp, &options);
+        std::fs::write(dir.path().join("trunkline.yaml"), yaml).unwrap();
         let log = log_path();
         let serve = spawn_serve(dir.path(), &log);
         let mut system = Self {
@@ -110,6 +114,7 @@ impl System {
             dir,
             log,
             serve,
+            _rtp: rtp,
         };
         system.wait_until_ready(0).await;
         Box::pin(system.make_trunk(&options)).await;
@@ -304,11 +309,11 @@ async fn make_rule(sip: &SIPClient, trunk: String) -> Result<proto::SipDispatchR
     .await
 }
 
-fn config(stack: &LocalStack, http: SocketAddr, options: &Options) -> String {
+fn config(stack: &LocalStack, http: SocketAddr, rtp: &RtpPorts, options: &Options) -> String {
     let keys = stack.keys();
     format!(
         "livekit:\n  url: {}\n  api_key: {}\n  api_secret: {}\nredis:\n  url: {}\nhttp:\n  listen: {http}\n\
-         sip:\n  listen: 127.0.0.1:0\n  rtp_ports: 30000-31999\n{}profiles: profiles\nagents: {}\n\
+         sip:\n  listen: 127.0.0.1:0\n  rtp_ports: {rtp}\n{}profiles: profiles\nagents: {}\n\
          queue: sqlite:queue.sqlite\nstore: file:store\nworker:\n  slots: {}\nlog:\n  level: trace\n",
         stack.ws_url(),
         keys.api_key(),

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use caller::{Call, Caller, CallerConfig, Codec};
-use dev::{LocalStack, LocalStackConfig};
+use dev::{LocalStack, LocalStackConfig, RtpPorts};
 use livekit_protocol as proto;
 use platform::config::LiveKitConfig;
 use platform::livekit::LiveKit;
@@ -31,6 +31,7 @@ pub(crate) struct Fixture {
     pub(crate) gateway: Gateway,
     pub(crate) api: LiveKit,
     pub(crate) stack: LocalStack,
+    _rtp: RtpPorts,
     _turn: MutexGuard<'static, ()>,
 }
 
@@ -50,6 +51,7 @@ impl Fixture {
         let stack = LocalStack::start(LocalStackConfig::default())
             .await
             .expect("Redis and livekit-server");
+        let rtp = RtpPorts::reserve().expect("ports");
         let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
         let secret = platform::Secret::new(stack.keys().api_secret());
         let gateway = Gateway::start(GatewayConfig {
@@ -59,7 +61,7 @@ impl Fixture {
             redis_url: stack.redis_url().into(),
             listen: SocketAddr::new(loopback, 0),
             advertised_address: loopback,
-            rtp_ports: media::PortRange::new(24_000, 24_199).expect("a range"),
+            rtp_ports: rtp.to_string().parse().expect("a range"),
             codecs: vec![Codec::G722, Codec::Pcmu, Codec::Pcma],
             timeouts,
             max_calls: 50,
@@ -78,6 +80,7 @@ impl Fixture {
             gateway,
             api,
             stack,
+            _rtp: rtp,
             _turn: turn,
         }
     }
