@@ -1,6 +1,8 @@
 //! Where the programs are found and where their files go.
 
 use std::ffi::OsString;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
@@ -133,6 +135,23 @@ impl StackDir {
             Self::Temporary(dir) => dir.path(),
         }
     }
+}
+
+/// Writes a file that holds a secret: for its owner alone.
+pub(crate) fn write_private(path: &Path, text: &str) -> Result<(), StackError> {
+    let write = || {
+        std::fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(path)?
+            .write_all(text.as_bytes())
+    };
+    write().map_err(|source| StackError::Write {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 #[cfg(test)]

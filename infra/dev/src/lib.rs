@@ -8,6 +8,7 @@
 //! - No state outlives a [`LocalStack`]: Redis keeps nothing on disk, keys are drawn per start, and both servers end
 //!   with the stack, also when the process that started it is killed (each server is guarded by a shell that reads a
 //!   pipe from that process and ends the server when the pipe closes).
+//! - Redis asks for a password, which stands on no command line.
 //! - No process is ended by name: each server is a child, ended by its own process id.
 //! - Linux and other Unix systems with `/bin/sh`.
 
@@ -17,12 +18,12 @@ mod livekit;
 mod ports;
 mod probe;
 mod redis;
-mod server;
 mod rtp;
+mod server;
 mod stack;
 mod start;
 
 pub use error::StackError;
-pub use server::Server;
 pub use rtp::RtpPorts;
+pub use server::Server;
 pub use stack::{Keys, LocalStack, LocalStackConfig, Program};

@@ -6,9 +6,10 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::ports::{TcpReservation, UdpReservation};
+use crate::redis::RedisSettings;
 use crate::server::Server;
 use crate::stack::Keys;
-use crate::{StackError, probe};
+use crate::{StackError, files, probe};
 
 pub(crate) const NAME: &str = "livekit-server";
 /// Logged by the server once every port is bound.
@@ -20,7 +21,7 @@ pub(crate) struct LiveKitSettings {
     pub(crate) http: u16,
     rtc_tcp: u16,
     rtc_udp: u16,
-    pub(crate) redis: u16,
+    redis: RedisSettings,
     pub(crate) webhook_url: Option<String>,
     pub(crate) empty_timeout: Duration,
     pub(crate) departure_timeout: Duration,
@@ -53,7 +54,7 @@ impl LiveKitPorts {
 impl LiveKitSettings {
     pub(crate) fn new(
         ports: &LiveKitPorts,
-        redis: u16,
+        redis: RedisSettings,
         webhook_url: Option<String>,
         empty_timeout: Duration,
         departure_timeout: Duration,
@@ -71,10 +72,7 @@ impl LiveKitSettings {
 
     pub(crate) fn spawn(&self, program: &Path, dir: &Path, keys: &Keys) -> Result<Server, StackError> {
         let path = dir.join("livekit.yaml");
-        write_private(&path, &self.render(keys)).map_err(|source| StackError::Write {
-            path: path.clone(),
-            source,
-        })?;
+        files::write_private(&path, &self.render(keys))?;
         let args = ["--config".to_owned(), path.to_string_lossy().into_owned()];
         Server::spawn(NAME, program, &args, &dir.join("livekit-server.log"))
     }
@@ -104,7 +102,10 @@ impl LiveKitSettings {
                 // Keeps the server from naming public STUN servers to its clients.
                 "stun_servers": ["127.0.0.1:3478"],
             },
-            "redis": { "address": probe::loopback(self.redis).to_string() },
+            "redis": {
+                "address": probe::loopback(self.redis.port).to_string(),
+                "password": self.redis.password,
+            },
             "keys": { keys.api_key(): keys.api_secret() },
             "room": {
                 "empty_timeout": self.empty_timeout.as_secs(),
@@ -121,17 +122,4 @@ impl LiveKitSettings {
         }
         config.to_string()
     }
-}
-
-/// The file holds the API secret: for the owner alone.
-fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
-    use std::io::Write;
-    use std::os::unix::fs::OpenOptionsExt;
-    std::fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(path)?
-        .write_all(text.as_bytes())
 }

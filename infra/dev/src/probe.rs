@@ -17,10 +17,9 @@ pub(crate) fn loopback(port: u16) -> SocketAddr {
 }
 
 /// Whether the Redis on `port` is the process `pid`: a foreign one may have taken the port in between.
-pub(crate) async fn redis_is(port: u16, pid: u32) -> bool {
-    let reply = exchange(port, b"INFO server\r\nQUIT\r\n")
-        .await
-        .unwrap_or_default();
+pub(crate) async fn redis_is(port: u16, password: &str, pid: u32) -> bool {
+    let request = format!("AUTH {password}\r\nINFO server\r\nQUIT\r\n");
+    let reply = exchange(port, request.as_bytes()).await.unwrap_or_default();
     reply
         .lines()
         .any(|line| line.trim_end() == format!("process_id:{pid}"))

@@ -49,11 +49,12 @@ impl Default for LocalStackConfig {
     }
 }
 
-/// The API key and secret of one run. The secret stays out of `Debug`.
+/// The API key and secret of one run, and its Redis' password. The secrets stay out of `Debug`.
 #[derive(Clone)]
 pub struct Keys {
     api_key: String,
     api_secret: String,
+    redis_password: String,
 }
 
 impl Keys {
@@ -61,6 +62,7 @@ impl Keys {
         Self {
             api_key: format!("API{}", random_text(12)),
             api_secret: random_text(43),
+            redis_password: random_text(32),
         }
     }
 
@@ -72,6 +74,11 @@ impl Keys {
     /// The secret: 43 letters and digits.
     pub fn api_secret(&self) -> &str {
         &self.api_secret
+    }
+
+    /// What Redis asks for: 32 letters and digits.
+    pub fn redis_password(&self) -> &str {
+        &self.redis_password
     }
 }
 
@@ -116,9 +123,8 @@ impl LocalStack {
         let keys = Keys::random();
         let deadline = Instant::now() + config.start_deadline;
         let started = async {
-            let (redis_settings, redis) = start_redis(&programs, &dir, &config, deadline).await?;
-            let redis_port = redis_settings.port;
-            let livekit = start_livekit(&programs, &dir, &config, &keys, redis_port, deadline).await?;
+            let (redis_settings, redis) = start_redis(&programs, &dir, &config, &keys, deadline).await?;
+            let livekit = start_livekit(&programs, &dir, &config, &keys, &redis_settings, deadline).await?;
             Ok(((redis_settings, redis), livekit))
         };
         let ((redis_settings, redis), (livekit_settings, livekit)) = match started.await {
@@ -145,7 +151,7 @@ impl LocalStack {
         })
     }
 
-    /// The API key and secret of this run.
+    /// The keys and secrets of this run.
     pub fn keys(&self) -> &Keys {
         &self.keys
     }
@@ -160,9 +166,10 @@ impl LocalStack {
         format!("http://{}", probe::loopback(self.livekit_settings.http))
     }
 
-    /// `redis://127.0.0.1:<port>`.
+    /// `redis://:<password>@127.0.0.1:<port>`.
     pub fn redis_url(&self) -> String {
-        format!("redis://{}", probe::loopback(self.redis_settings.port))
+        let RedisSettings { port, password } = &self.redis_settings;
+        format!("redis://:{password}@{}", probe::loopback(*port))
     }
 
     /// Where the logs `redis-server.log` and `livekit-server.log` lie.

@@ -22,11 +22,12 @@ pub(crate) async fn start_redis(
     programs: &Programs,
     dir: &StackDir,
     config: &LocalStackConfig,
+    keys: &Keys,
     deadline: Instant,
 ) -> Result<(RedisSettings, Server), StackError> {
     let mut attempt = 1;
     loop {
-        let (settings, port) = RedisSettings::reserve()?;
+        let (settings, port) = RedisSettings::reserve(keys.redis_password())?;
         port.release();
         let mut server = settings.spawn(&programs.redis, dir.path())?;
         match redis_ready(&settings, &mut server, config, deadline).await {
@@ -44,7 +45,7 @@ pub(crate) async fn start_livekit(
     dir: &StackDir,
     config: &LocalStackConfig,
     keys: &Keys,
-    redis: u16,
+    redis: &RedisSettings,
     deadline: Instant,
 ) -> Result<(LiveKitSettings, Server), StackError> {
     let mut attempt = 1;
@@ -52,7 +53,7 @@ pub(crate) async fn start_livekit(
         let ports = LiveKitPorts::reserve()?;
         let settings = LiveKitSettings::new(
             &ports,
-            redis,
+            redis.clone(),
             config.webhook_url.clone(),
             config.room_empty_timeout,
             config.room_departure_timeout,

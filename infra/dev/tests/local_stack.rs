@@ -27,7 +27,10 @@ async fn starts_answers_and_stops() {
     let dir = stack.dir().to_owned();
     assert!(get(&stack.http_url()).await.starts_with("HTTP/1.0 200"));
     assert!(stack.ws_url().starts_with("ws://127.0.0.1:"));
-    assert!(!format!("{stack:?}").contains(stack.keys().api_secret()));
+    for secret in [stack.keys().api_secret(), stack.keys().redis_password()] {
+        assert!(!format!("{stack:?}").contains(secret));
+        assert!(!command_lines(pids).contains(secret));
+    }
     stack.stop().await.unwrap();
     assert!(pids.iter().all(|pid| !alive(*pid)));
     assert!(!dir.exists());
@@ -61,6 +64,12 @@ async fn a_killed_server_comes_back_on_the_same_address() {
         assert_ne!(stack.pid(program), before);
     }
     assert_eq!((stack.http_url(), stack.redis_url()), (url.clone(), redis_url));
+    let redis = stack.redis_url();
+    let (_, redis) = redis.split_once('@').unwrap();
+    assert!(
+        tell(redis, "PING\r\nQUIT\r\n").await.starts_with("-NOAUTH"),
+        "it wants its password"
+    );
     assert!(get(&url).await.starts_with("HTTP/1.0 200"));
 }
 
@@ -137,14 +146,22 @@ fn pids(stack: &LocalStack) -> [u32; 2] {
     [stack.pid(Program::Redis), stack.pid(Program::LiveKit)]
 }
 
+fn command_lines(pids: [u32; 2]) -> String {
+    pids.map(|pid| std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap())
+        .concat()
+}
+
 fn alive(pid: u32) -> bool {
     kill(Pid::from_raw(i32::try_from(pid).unwrap()), None) != Err(Errno::ESRCH)
 }
 
 async fn get(url: &str) -> String {
-    let address = url.strip_prefix("http://").unwrap();
+    tell(url.strip_prefix("http://").unwrap(), "GET / HTTP/1.0\r\n\r\n").await
+}
+
+async fn tell(address: &str, text: &str) -> String {
     let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
-    stream.write_all(b"GET / HTTP/1.0\r\n\r\n").await.unwrap();
+    stream.write_all(text.as_bytes()).await.unwrap();
     let mut reply = String::new();
     stream.read_to_string(&mut reply).await.unwrap();
     reply

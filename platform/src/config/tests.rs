@@ -179,7 +179,7 @@ fn nothing_secret_shows_in_debug_or_in_a_report() {
     let mut env = least();
     env.insert(
         "TRUNKLINE__REDIS__URL".into(),
-        "redis://:pass-canary@127.0.0.1".into(),
+        "redis://:pass%2Dcanary@127.0.0.1".into(),
     );
     env.insert("OPENAI_API_KEY".into(), "sk-canary".into());
     let text = format!("livekit: {{webhook_keys: [{{api_key: k, api_secret: {OTHER_SECRET}}}]}}");
@@ -188,7 +188,7 @@ fn nothing_secret_shows_in_debug_or_in_a_report() {
     let masked: Vec<&str> = config.log.secrets.iter().map(crate::Secret::expose).collect();
     assert_eq!(
         masked,
-        [OTHER_SECRET, SECRET, "sk-canary"],
+        [OTHER_SECRET, SECRET, "sk-canary", "pass-canary"],
         "the logs know what to mask"
     );
 

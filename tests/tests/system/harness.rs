@@ -32,6 +32,8 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
+use crate::canaries::{self, OPENAI_KEY};
+
 /// The number that the trunk owns and that callers dial.
 pub(crate) const DIALLED: &str = "+15550100100";
 /// The number of the caller. It must never be seen in a log.
@@ -52,6 +54,10 @@ pub(crate) struct Options {
     pub(crate) slots: u32,
     /// The `recording:` key of the profile.
     pub(crate) recording: &'static str,
+    /// The `providers:` key of the profile.
+    pub(crate) providers: &'static str,
+    /// Where the OpenAI-compatible service listens. By default nobody does.
+    pub(crate) openai: SocketAddr,
     /// The number that the trunk owns.
     pub(crate) trunk_number: &'static str,
     /// Whether a dispatch rule is made for the trunk.
@@ -66,6 +72,8 @@ impl Default for Options {
             agents: "[{profile: reception, numbers: [\"+15550100100\"]}]",
             slots: 8,
             recording: "always",
+            providers: "{stt: pocketsphinx, llm: dialogue, tts: flite}",
+            openai: ([127, 0, 0, 1], 9).into(),
             trunk_number: DIALLED,
             rule: true,
             sip: "",
@@ -101,7 +109,7 @@ impl System {
         })
         .await
         .unwrap();
-        write_profile(dir.path(), options.recording);
+        write_profile(dir.path(), &options);
         let rtp = RtpPorts::reserve().unwrap();
         let yaml = config(&stack, http, &rtp, &options);
         std::fs::write(dir.path().join("trunkline.yaml"), yaml).unwrap();
@@ -275,21 +283,21 @@ impl System {
         }
     }
 
-    /// No secret and no number of the test may stand in the log, whatever its level.
+    /// No secret, no number and no word of the test may stand in the log, whatever its level.
     fn scan_log(&self) {
         let log = std::fs::read_to_string(&self.log).unwrap();
-        let canaries = [
+        let secrets = [
             self.stack.keys().api_secret(),
+            self.stack.keys().redis_password(),
+            OPENAI_KEY,
             CALLER,
             &CALLER[1..],
             DIALLED,
             &DIALLED[1..],
             "eyJhbGciOi",
         ];
-        for canary in canaries {
-            if let Some(line) = log.lines().find(|line| line.contains(canary)) {
-                panic!("{} contains {canary:?}: {line}", self.log.display());
-            }
+        if let Some((canary, line)) = canaries::find(&log, &secrets) {
+            panic!("{} contains {canary:?}: {line}", self.log.display());
         }
     }
 }
@@ -314,7 +322,8 @@ fn config(stack: &LocalStack, http: SocketAddr, rtp: &RtpPorts, options: &Option
     format!(
         "livekit:\n  url: {}\n  api_key: {}\n  api_secret: {}\nredis:\n  url: {}\nhttp:\n  listen: {http}\n\
          sip:\n  listen: 127.0.0.1:0\n  rtp_ports: {rtp}\n{}profiles: profiles\nagents: {}\n\
-         queue: sqlite:queue.sqlite\nstore: file:store\nworker:\n  slots: {}\nlog:\n  level: trace\n",
+         queue: sqlite:queue.sqlite\nstore: file:store\nworker:\n  slots: {}\n\
+         providers:\n  openai:\n    api_key: {OPENAI_KEY}\n    base_url: http://{}/v1\nlog:\n  level: trace\n",
         stack.ws_url(),
         keys.api_key(),
         keys.api_secret(),
@@ -322,11 +331,12 @@ fn config(stack: &LocalStack, http: SocketAddr, rtp: &RtpPorts, options: &Option
         options.sip,
         options.agents,
         options.slots,
+        options.openai,
     )
 }
 
-/// The shipped profile, with another recording policy.
-fn write_profile(dir: &Path, recording: &str) {
+/// The shipped profile, with another recording policy and providers of its own.
+fn write_profile(dir: &Path, options: &Options) {
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../profiles");
     let to = dir.join("profiles");
     std::fs::create_dir_all(&to).unwrap();
@@ -337,7 +347,14 @@ fn write_profile(dir: &Path, recording: &str) {
     let text = std::fs::read_to_string(&profile).unwrap();
     let lines = text.lines().filter(|line| !line.starts_with("recording:"));
     let text: String = lines.flat_map(|line| [line, "\n"]).collect();
-    std::fs::write(&profile, format!("{text}recording: {recording}\n")).unwrap();
+    let Options {
+        recording, providers, ..
+    } = options;
+    std::fs::write(
+        &profile,
+        format!("{text}recording: {recording}\nproviders: {providers}\n"),
+    )
+    .unwrap();
 }
 
 fn spawn_serve(dir: &Path, log: &Path) -> Child {

@@ -23,6 +23,7 @@ macro_rules! measured {
     }};
 }
 
+mod canaries;
 mod conversation;
 mod crash;
 mod endings;
@@ -31,3 +32,4 @@ mod hostile;
 mod load;
 mod phone;
 mod recording;
+mod secrets;

@@ -76,6 +76,8 @@ pub(crate) const OTHER_QUESTION: &str = "do you have parking";
 pub(crate) const OTHER_ANSWER: &str = "Yes, there is free parking behind the house.";
 /// What ends the conversation.
 pub(crate) const GOODBYE: &str = "thank you goodbye";
+/// What an agent says when a provider fails.
+pub(crate) const FALLBACK: &str = "Sorry, I did not get that. Could you say it again?";
 /// What the shipped receptionist says first.
 pub(crate) const GREETING: &str =
     "Hello, this is the Garden Clinic. This call is recorded. How can I help you?";

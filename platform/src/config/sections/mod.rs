@@ -10,6 +10,9 @@ use std::{
     time::Duration,
 };
 
+use percent_encoding::percent_decode_str;
+use reqwest::Url;
+
 use super::{
     fault::Place,
     reader::{Context, Section, parsed},
@@ -79,7 +82,15 @@ fn secrets(config: &Config) -> Vec<Secret> {
     keys.chain([&config.livekit.api_secret])
         .chain(openai)
         .cloned()
+        .chain(redis_password(&config.redis.url))
         .collect()
+}
+
+/// As the client sends it: in a whole URL the logs mask it anyway.
+fn redis_password(url: &Secret) -> Option<Secret> {
+    let url = Url::parse(url.expose()).ok()?;
+    let password = percent_decode_str(url.password()?).decode_utf8_lossy();
+    Some(Secret::new(password.into_owned()))
 }
 
 fn redis(mut section: Section<'_>) -> Redis {
