@@ -1,13 +1,13 @@
 # The commands of daily work. `make` alone lists them.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test fmt audit bench
+.PHONY: help setup demo test fmt audit audit-infra terraform-schema bench
 
 CARGO ?= cargo
 
 help: ## list the targets
 	@printf 'Trunkline: phone calls answered by voice agents\n\n'
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
 
 setup: ## install what is missing: Debian packages, livekit-server, the Rust toolchain
 	@scripts/setup
@@ -24,6 +24,12 @@ fmt: ## format the code
 
 audit: ## licences, sources, advisories and bans of the dependencies (builds cargo-deny once, some 5 minutes)
 	@scripts/audit
+
+audit-infra: ## the Terraform checks of `test`, and checkov (a Python environment of its own, some two minutes, once)
+	@scripts/check-terraform --audit
+
+terraform-schema: ## fetch again what the AWS provider accepts, into infra/terraform/schema/aws.json (npm, some 40 MB)
+	@scripts/terraform-schema
 
 bench: ## Criterion benchmarks: webhook, audio path, turn machine
 	@$(CARGO) bench --locked --workspace

@@ -1,0 +1,43 @@
+output "webhook_url" {
+  description = "For livekit.yaml: webhook.urls."
+  value       = module.functions.webhook_url
+}
+
+output "api_url" {
+  description = "Where tokens and the operators' API are served."
+  value       = module.functions.api_url
+}
+
+output "repositories" {
+  description = "Where images are pushed to."
+  value       = module.images.urls
+}
+
+output "sip_addresses" {
+  description = "What providers send calls to."
+  value       = module.gateway.addresses
+}
+
+output "dashboard_url" {
+  description = "The dashboard."
+  value       = module.observability.dashboard_url
+}
+
+output "next_steps" {
+  description = "What to do after the apply, in words: terraform output -raw next_steps"
+  value = join("\n\n", [
+    module.functions.next_steps,
+    module.agent.next_steps,
+    module.gateway.next_steps,
+  ])
+}
+
+output "domain_target" {
+  description = "What the DNS name of `domain` must point at."
+  value       = module.functions.domain_target
+}
+
+output "nat_addresses" {
+  description = "The addresses that workers are seen at, for allow lists."
+  value       = module.network.nat_addresses
+}
