@@ -6,17 +6,8 @@ import sys
 
 from applied import resources, statements
 
-# Actions that know no resources, or whose resources name themselves: the only ones that may be allowed on everything.
-ON_EVERYTHING = {
-    "ecr:GetAuthorizationToken",
-    "ecs:DiscoverPollEndpoint",
-    "ecs:Poll",
-    "ecs:StartTelemetrySession",
-    "ecs:SubmitAttachmentStateChanges",
-    "ecs:SubmitContainerStateChange",
-    "ecs:SubmitTaskStateChange",
-    "ecs:UpdateContainerInstancesState",
-}
+# Actions that know no resources: the only ones that may be allowed on everything.
+ON_EVERYTHING = {"ecr:GetAuthorizationToken", "ecs:DiscoverPollEndpoint"}
 SECRET = re.compile(r"(SECRET|PASSWORD|API_KEY|TOKEN|REDIS__URL)$")
 REFERENCE = re.compile(r"^(ssm:/|secretsmanager:arn:)")
 

@@ -33,8 +33,9 @@ resource "aws_kms_key_policy" "data" {
         Action    = ["kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey", "kms:GenerateDataKeyWithoutPlaintext", "kms:ReEncryptFrom", "kms:ReEncryptTo"]
         Resource  = "*" # why: in a key's own policy it means this key
         Condition = { ArnLike = { "kms:EncryptionContext:aws:logs:arn" = [
-          "arn:${data.aws_partition.this.partition}:logs:${var.region}:${data.aws_caller_identity.this.account_id}:log-group:/aws/lambda/${var.name}-*", # why: one group per function
-          "arn:${data.aws_partition.this.partition}:logs:${var.region}:${data.aws_caller_identity.this.account_id}:log-group:/${var.name}/*",            # why: one group per part
+          "arn:${data.aws_partition.this.partition}:logs:${var.region}:${data.aws_caller_identity.this.account_id}:log-group:/aws/lambda/${var.name}-*",     # why: one group per function
+          "arn:${data.aws_partition.this.partition}:logs:${var.region}:${data.aws_caller_identity.this.account_id}:log-group:/aws/vendedlogs/${var.name}/*", # why: one group per part
+          "arn:${data.aws_partition.this.partition}:logs:${var.region}:${data.aws_caller_identity.this.account_id}:log-group:/${var.name}/*",                # why: one group per part
         ] } }
       },
       {

@@ -110,6 +110,7 @@ module "gateway" {
   repository_arn      = module.images.arns["gateway"]
   hosts               = ["a", "b"]
   instance_type       = "c7g.large"
+  vpc_id              = module.network.vpc_id
   subnet_ids          = module.network.public_subnet_ids
   provider_cidrs      = var.provider_cidrs
   media_cidrs         = var.media_cidrs

@@ -91,6 +91,7 @@ module "gateway" {
   repository_arn    = var.gateway == "trunkline" ? module.images.arns["gateway"] : null
   instance_type     = "t4g.small"
   memory_mb         = 384
+  vpc_id            = module.network.vpc_id
   subnet_ids        = module.network.public_subnet_ids
   provider_cidrs    = var.provider_cidrs
   media_cidrs       = var.media_cidrs

@@ -40,6 +40,13 @@ locals {
     Resource = var.data_kms_key_arns
   }] : statement if length(statement.Resource) > 0]
 
+  decrypt_environment = [for statement in [{
+    Sid      = "DecryptEnvironment"
+    Effect   = "Allow"
+    Action   = ["kms:Decrypt"]
+    Resource = var.kms_key_arn[*]
+  }] : statement if var.kms_key_arn != null]
+
   join_vpc = [for statement in [{
     Sid      = "JoinVpc"
     Effect   = "Allow"
@@ -81,6 +88,7 @@ resource "aws_iam_role_policy" "function" {
       local.permissions[each.key],
       module.secrets[each.key].statements,
       each.key == "token" ? [] : local.use_data_keys,
+      local.decrypt_environment,
       local.join_vpc,
     )
   })

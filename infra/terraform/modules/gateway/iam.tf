@@ -60,11 +60,16 @@ resource "aws_iam_role_policy" "host" {
         Resource = [aws_ecs_cluster.this.arn]
       },
       {
-        Sid       = "RunTasks"
-        Effect    = "Allow"
-        Action    = ["ecs:Poll", "ecs:StartTelemetrySession", "ecs:SubmitContainerStateChange", "ecs:SubmitTaskStateChange", "ecs:SubmitAttachmentStateChanges", "ecs:UpdateContainerInstancesState"]
-        Resource  = ["*"] # why: hosts name themselves; the condition holds them to this cluster
-        Condition = { ArnEquals = { "ecs:cluster" = aws_ecs_cluster.this.arn } }
+        Sid      = "RunTasks"
+        Effect   = "Allow"
+        Action   = ["ecs:Poll", "ecs:StartTelemetrySession", "ecs:UpdateContainerInstancesState"]
+        Resource = ["${replace(aws_ecs_cluster.this.arn, ":cluster/", ":container-instance/")}/*"] # why: hosts name themselves when they join
+      },
+      {
+        Sid      = "TellOfTasks"
+        Effect   = "Allow"
+        Action   = ["ecs:SubmitAttachmentStateChanges", "ecs:SubmitContainerStateChange", "ecs:SubmitTaskStateChange"]
+        Resource = [aws_ecs_cluster.this.arn]
       },
     ]
   })

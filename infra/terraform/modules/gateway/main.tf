@@ -12,10 +12,6 @@ data "aws_ssm_parameter" "ami" {
   name = "/aws/service/ecs/optimized-ami/amazon-linux-2023/${var.architecture == "ARM64" ? "arm64/" : ""}recommended/image_id"
 }
 
-data "aws_subnet" "hosts" {
-  id = var.subnet_ids[0]
-}
-
 locals {
   cluster = "${var.name}-gateway"
   hosts   = { for index, host in var.hosts : host => var.subnet_ids[index % length(var.subnet_ids)] }

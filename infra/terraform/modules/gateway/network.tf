@@ -3,7 +3,7 @@
 resource "aws_security_group" "host" {
   name        = local.cluster
   description = "SIP and RTP from the providers only"
-  vpc_id      = data.aws_subnet.hosts.vpc_id
+  vpc_id      = var.vpc_id
   tags        = { Name = local.cluster }
 }
 

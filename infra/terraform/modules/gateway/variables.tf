@@ -87,6 +87,11 @@ variable "drain_seconds" {
   }
 }
 
+variable "vpc_id" {
+  description = "The VPC of the hosts."
+  type        = string
+}
+
 variable "subnet_ids" {
   description = "Public subnets; hosts go to them in turn."
   type        = list(string)

@@ -4,9 +4,10 @@ data "aws_region" "this" {}
 
 locals {
   functions = ["webhook", "token", "api", "sweep"]
+  # API Gateway delivers to groups below /aws/vendedlogs/ without a line per group in CloudWatch's one policy, whose size is limited.
   log_groups = merge(
     { for function in local.functions : function => "/aws/lambda/${var.name}-${function}" },
-    { http-api = "/${var.name}/http-api", agent = "/${var.name}/agent", gateway = "/${var.name}/gateway" },
+    { http-api = "/aws/vendedlogs/${var.name}/http-api", agent = "/${var.name}/agent", gateway = "/${var.name}/gateway" },
   )
   alarm_actions = [aws_sns_topic.alarms.arn]
 }

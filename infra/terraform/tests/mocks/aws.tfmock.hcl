@@ -16,10 +16,6 @@ mock_data "aws_ssm_parameter" {
   defaults = { insecure_value = "ami-0123456789abcdef0" }
 }
 
-mock_data "aws_subnet" {
-  defaults = { vpc_id = "vpc-0123456789abcdef0" }
-}
-
 mock_resource "aws_sqs_queue" {
   defaults = {
     arn = "arn:aws:sqs:eu-central-1:111122223333:trunkline-call-jobs.fifo"

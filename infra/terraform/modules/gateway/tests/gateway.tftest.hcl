@@ -6,6 +6,7 @@ variables {
   name           = "trunkline"
   image          = "111122223333.dkr.ecr.eu-central-1.amazonaws.com/trunkline/gateway:0.1.0"
   repository_arn = "arn:aws:ecr:eu-central-1:111122223333:repository/trunkline/gateway"
+  vpc_id         = "vpc-1"
   subnet_ids     = ["subnet-1", "subnet-2"]
   provider_cidrs = ["198.51.100.0/24"]
   livekit_url    = "wss://livekit.example.com"
