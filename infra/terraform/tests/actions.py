@@ -17,16 +17,17 @@ def formats_of(action):
     return [entry["resource_arn_format"] for entries in data.values() for entry in entries]
 
 
+# What a * at the end of an ARN may stand for.
+ENDINGS = ("x", "x/x", "x:x", "log-stream:x")
+
+
 def fits(resource, form):
     """Whether an ARN, which may end in *, is of the form."""
     if form == "*":
         return resource == "*"
-    pattern = re.sub(r"\\\$\\\{\w+\\\}", "[^:]*", re.escape(form))
-    # What a trailing * stands for may be the rest of a longer form.
-    if resource.endswith("*") and form.count(":") >= resource.count(":"):
-        head = ":".join(form.split(":")[: resource.count(":")])
-        return re.fullmatch(re.sub(r"\\\$\\\{\w+\\\}", "[^:]*", re.escape(head)) + ":.*", resource) is not None
-    return re.fullmatch(pattern, resource) is not None
+    pattern = re.sub(r"\\\$\\\{\w+\\\}", "[^:]+", re.escape(form))
+    candidates = [resource[:-1] + ending for ending in ENDINGS] if resource.endswith("*") else [resource]
+    return any(re.fullmatch(pattern, candidate) for candidate in candidates)
 
 
 def faults(path, seen):

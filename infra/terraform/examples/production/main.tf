@@ -72,7 +72,6 @@ module "functions" {
   # A flood of API requests must leave room for webhooks; two sweeps at once would only do the same work twice.
   reserved_concurrency = { api = 50, token = 50, sweep = 1 }
   throttle             = { rate = 100, burst = 200 }
-  cors_origins         = var.cors_origins
   domain               = var.domain
 }
 

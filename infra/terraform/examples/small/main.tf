@@ -54,7 +54,6 @@ module "functions" {
   store              = module.storage
   log_groups         = module.observability.log_groups
   http_log_group_arn = module.observability.log_group_arns["http-api"]
-  cors_origins       = var.cors_origins
 }
 
 module "agent" {

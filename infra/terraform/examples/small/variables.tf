@@ -104,12 +104,6 @@ variable "media_cidrs" {
   default     = []
 }
 
-variable "cors_origins" {
-  description = "Web pages that may ask for tokens."
-  type        = list(string)
-  default     = []
-}
-
 variable "alarm_emails" {
   description = "Whom alarms are mailed to."
   type        = set(string)

@@ -26,10 +26,8 @@ locals {
     },
   ] : statement if var.repository_arn != null]
 
-  objects = [
-    "${var.store.objects_arn}/calls/*", # why: a call's objects lie below its day and id
-    "${var.store.objects_arn}/index/*", # why: one object per call
-  ]
+  # The store's folders that a worker uses, each with its objects.
+  objects = { for folder in ["calls", "index", "open", ".trunkline"] : folder => "${var.store.objects_arn}/${folder}/*" } # why: names are made at run time
 
   use_data_keys = [for statement in [{
     Sid      = "UseDataKeys"
@@ -80,15 +78,20 @@ resource "aws_iam_role_policy" "task" {
       {
         Sid      = "ReadAndWriteCalls"
         Effect   = "Allow"
-        Action   = ["s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"]
-        Resource = local.objects
+        Action   = ["s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"]
+        Resource = values(local.objects)
       },
       {
-        Sid       = "ListCalls"
-        Effect    = "Allow"
-        Action    = ["s3:ListBucket"]
-        Resource  = [var.store.bucket_arn]
-        Condition = { StringLike = { "s3:prefix" = ["${var.store.prefix}calls/*", "${var.store.prefix}index/*"] } } # why: lists go by day and by call
+        Sid      = "CloseCalls"
+        Effect   = "Allow"
+        Action   = ["s3:DeleteObject"]
+        Resource = [local.objects["open"], local.objects[".trunkline"]]
+      },
+      {
+        Sid      = "ListObjects"
+        Effect   = "Allow"
+        Action   = ["s3:ListBucket"]
+        Resource = [var.store.bucket_arn] # with a condition on prefixes S3 would answer 403, not 404, where an object is missing
       },
       {
         Sid      = "ProtectItself"

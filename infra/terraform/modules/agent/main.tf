@@ -13,7 +13,7 @@ locals {
     {
       TRUNKLINE__LIVEKIT__URL  = var.livekit_url
       TRUNKLINE__QUEUE         = "sqs:${var.queue.url}"
-      TRUNKLINE__STORE         = var.store.url
+      TRUNKLINE__STORE         = "${var.store.url}&spool=/var/lib/trunkline/spool"
       TRUNKLINE__WORKER__SLOTS = tostring(var.slots)
       # Within stopTimeout, so that a call that is cut all the same is closed in good order.
       TRUNKLINE__WORKER__DRAIN_LIMIT = "110s"
@@ -57,6 +57,11 @@ resource "aws_ecs_task_definition" "worker" {
     operating_system_family = "LINUX"
   }
 
+  # The task's own disk, encrypted by Fargate and gone with the task: recordings wait there until they are stored.
+  volume {
+    name = "data"
+  }
+
   container_definitions = jsonencode([{
     name                   = "worker"
     image                  = var.image
@@ -68,6 +73,7 @@ resource "aws_ecs_task_definition" "worker" {
     stopTimeout     = 120
     linuxParameters = { initProcessEnabled = true, capabilities = { drop = ["ALL"] } }
     environment     = [for name in sort(keys(local.environment)) : { name = name, value = local.environment[name] }]
+    mountPoints     = [{ sourceVolume = "data", containerPath = "/var/lib/trunkline", readOnly = false }]
     healthCheck = {
       command     = ["CMD", "/usr/local/bin/health", "worker"]
       interval    = 15

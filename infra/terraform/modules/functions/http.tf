@@ -32,16 +32,6 @@ resource "aws_apigatewayv2_api" "this" {
   description                  = "Tokens for clients, and the operators' API"
   protocol_type                = "HTTP"
   disable_execute_api_endpoint = var.domain != null
-
-  dynamic "cors_configuration" {
-    for_each = length(var.cors_origins) > 0 ? [var.cors_origins] : []
-    content {
-      allow_origins = cors_configuration.value
-      allow_methods = ["POST"]
-      allow_headers = ["authorization", "content-type"]
-      max_age       = 3600
-    }
-  }
 }
 
 resource "aws_apigatewayv2_integration" "this" {

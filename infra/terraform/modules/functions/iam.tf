@@ -2,35 +2,38 @@
 
 locals {
   send_jobs = { Sid = "SendJobs", Effect = "Allow", Action = ["sqs:SendMessage"], Resource = [var.queue.arn] }
-  see_queue = { Sid = "SeeQueue", Effect = "Allow", Action = ["sqs:GetQueueAttributes"], Resource = [var.queue.arn] }
+  see_queue = { Sid = "SeeQueues", Effect = "Allow", Action = ["sqs:GetQueueAttributes", "sqs:GetQueueUrl"], Resource = [var.queue.arn, var.queue.dead_letter_arn] }
 
-  objects = [
-    "${var.store.objects_arn}/calls/*", # why: a call's objects lie below its day and id
-    "${var.store.objects_arn}/index/*", # why: one object per call
-  ]
-  read_calls  = { Sid = "ReadCalls", Effect = "Allow", Action = ["s3:GetObject"], Resource = local.objects }
-  write_calls = { Sid = "WriteCalls", Effect = "Allow", Action = ["s3:PutObject"], Resource = local.objects }
-  # Also makes a missing object 404 instead of 403.
-  list_calls = {
-    Sid       = "ListCalls"
-    Effect    = "Allow"
-    Action    = ["s3:ListBucket"]
-    Resource  = [var.store.bucket_arn]
-    Condition = { StringLike = { "s3:prefix" = ["${var.store.prefix}calls/*", "${var.store.prefix}index/*"] } } # why: lists go by day and by call
-  }
-  api_state = [for folder in var.api_folders : "${var.store.objects_arn}/${folder}/*"] # why: one object per caller and day
-  write_api_state = {
-    Sid      = "WriteApiState"
-    Effect   = "Allow"
-    Action   = ["s3:GetObject", "s3:PutObject"]
-    Resource = local.api_state
-  }
+  # The store's folders, each with its objects.
+  objects = { for folder in ["calls", "index", "open", ".trunkline", "caps", "idempotency", "health"] : folder => "${var.store.objects_arn}/${folder}/*" } # why: names are made at run time
+  calls   = [local.objects["calls"], local.objects["index"], local.objects["open"]]
+  streams = [local.objects[".trunkline"]]
+  own     = [local.objects["caps"], local.objects["idempotency"], local.objects["health"]]
+
+  # On the whole bucket: with a condition on prefixes S3 would answer 403, not 404, where an object is missing.
+  list = { Sid = "ListObjects", Effect = "Allow", Action = ["s3:ListBucket"], Resource = [var.store.bucket_arn] }
 
   permissions = {
-    webhook = [local.send_jobs, local.read_calls, local.write_calls, local.list_calls]
-    token   = []
-    api     = concat([local.see_queue, local.read_calls, local.list_calls], [for statement in [local.write_api_state] : statement if length(local.api_state) > 0])
-    sweep   = [local.send_jobs, local.see_queue, local.read_calls, local.write_calls, local.list_calls]
+    webhook = [
+      local.send_jobs,
+      local.list,
+      { Sid = "ReadAndWriteCalls", Effect = "Allow", Action = ["s3:GetObject", "s3:PutObject"], Resource = local.calls },
+      { Sid = "CloseCalls", Effect = "Allow", Action = ["s3:DeleteObject"], Resource = [local.objects["open"]] },
+    ]
+    token = []
+    api = [
+      local.see_queue,
+      local.list,
+      { Sid = "ReadAndWriteCalls", Effect = "Allow", Action = ["s3:GetObject", "s3:PutObject"], Resource = local.calls },
+      { Sid = "KeepCaps", Effect = "Allow", Action = ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"], Resource = local.own },
+    ]
+    sweep = [
+      local.send_jobs,
+      local.see_queue,
+      local.list,
+      { Sid = "ReadAndWriteCalls", Effect = "Allow", Action = ["s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"], Resource = concat(local.calls, local.streams) },
+      { Sid = "CloseCalls", Effect = "Allow", Action = ["s3:DeleteObject"], Resource = concat([local.objects["open"]], local.streams) },
+    ]
   }
 
   use_data_keys = [for statement in [{

@@ -29,7 +29,7 @@ locals {
       TRUNKLINE__LOG__LEVEL   = var.log_level
     },
     # The token function touches neither.
-    function == "token" ? {} : { TRUNKLINE__QUEUE = "sqs:${var.queue.url}", TRUNKLINE__STORE = var.store.url },
+    function == "token" ? {} : { TRUNKLINE__QUEUE = "sqs:${var.queue.url}", TRUNKLINE__STORE = "${var.store.url}&spool=/tmp/spool" },
     { for key, value in var.settings : "TRUNKLINE__${upper(replace(key, ".", "__"))}" => value },
     module.secrets[function].environment,
   ) }

@@ -85,19 +85,13 @@ variable "settings" {
 }
 
 variable "queue" {
-  description = "The module queue's url and arn."
-  type        = object({ url = string, arn = string })
+  description = "The module queue's url, arn and dead_letter_arn."
+  type        = object({ url = string, arn = string, dead_letter_arn = string })
 }
 
 variable "store" {
   description = "The module storage's url, bucket_arn, objects_arn and prefix."
   type        = object({ url = string, bucket_arn = string, objects_arn = string, prefix = string })
-}
-
-variable "api_folders" {
-  description = "Folders of the store, beside the calls, that the api function keeps state of its own in (limits on outbound calls)."
-  type        = list(string)
-  default     = ["usage"]
 }
 
 variable "data_kms_key_arns" {
@@ -144,14 +138,8 @@ variable "routes" {
   description = "Routes of the HTTP API, by function."
   type        = map(list(string))
   default = {
-    token = ["POST /token"]
-    api = [
-      "ANY /calls", "ANY /calls/{proxy+}",
-      "ANY /rooms", "ANY /rooms/{proxy+}",
-      "ANY /recordings", "ANY /recordings/{proxy+}",
-      "ANY /ingress", "ANY /ingress/{proxy+}",
-      "GET /health", "GET /health/{proxy+}",
-    ]
+    token = ["POST /v1/token", "OPTIONS /v1/token"]
+    api   = ["ANY /v1/{proxy+}", "GET /health", "GET /health/live", "GET /health/ready", "GET /openapi.json"]
   }
 
   validation {
@@ -164,17 +152,6 @@ variable "throttle" {
   description = "Requests a second that the HTTP API lets in, and how many at once."
   type        = object({ rate = number, burst = number })
   default     = { rate = 20, burst = 40 }
-}
-
-variable "cors_origins" {
-  description = "Web pages that may ask for tokens: https://app.example.com. Default: none."
-  type        = list(string)
-  default     = []
-
-  validation {
-    condition     = alltrue([for origin in var.cors_origins : can(regex("^https://[^*/]+$", origin))])
-    error_message = "Each must be https://<host>, without a path and without *."
-  }
 }
 
 variable "domain" {

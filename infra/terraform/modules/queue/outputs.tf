@@ -13,6 +13,11 @@ output "name" {
   value       = aws_sqs_queue.jobs.name
 }
 
+output "dead_letter_arn" {
+  description = "The ARN of the queue for dead letters, to count them."
+  value       = aws_sqs_queue.dead.arn
+}
+
 output "dead_letter_url" {
   description = "Where jobs lie that failed three times."
   value       = aws_sqs_queue.dead.url

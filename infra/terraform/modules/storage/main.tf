@@ -80,13 +80,27 @@ resource "aws_s3_bucket_lifecycle_configuration" "calls" {
   bucket     = aws_s3_bucket.calls.id
   depends_on = [aws_s3_bucket_versioning.calls]
 
-  # A recording that a killed worker left open.
+  # What a killed worker left: the parts of an upload, and streams that nobody has completed.
   rule {
     id     = "abort-incomplete-uploads"
     status = "Enabled"
     filter {}
     abort_incomplete_multipart_upload {
-      days_after_initiation = 2
+      days_after_initiation = 1
+    }
+  }
+
+  dynamic "rule" {
+    for_each = local.passing
+    content {
+      id     = "expire-${rule.key}"
+      status = "Enabled"
+      filter {
+        prefix = "${local.prefix}${rule.value.folder}/"
+      }
+      expiration {
+        days = rule.value.days
+      }
     }
   }
 
@@ -140,6 +154,13 @@ resource "aws_s3_bucket_lifecycle_configuration" "calls" {
 }
 
 locals {
+  # What serves for a time only, whatever becomes of the calls.
+  passing = {
+    unfinished-streams = { folder = ".trunkline", days = 30 }
+    idempotency-keys   = { folder = "idempotency", days = 7 }
+    health-probes      = { folder = "health", days = 1 }
+  }
+
   prefix = var.prefix == "" ? "" : "${trimsuffix(var.prefix, "/")}/"
 }
 

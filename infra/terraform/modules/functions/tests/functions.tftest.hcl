@@ -10,8 +10,9 @@ variables {
     "livekit.api_secret" = "ssm:/trunkline/livekit/api_secret"
   }
   queue = {
-    url = "https://sqs.eu-central-1.amazonaws.com/111122223333/trunkline-call-jobs.fifo"
-    arn = "arn:aws:sqs:eu-central-1:111122223333:trunkline-call-jobs.fifo"
+    url             = "https://sqs.eu-central-1.amazonaws.com/111122223333/trunkline-call-jobs.fifo"
+    arn             = "arn:aws:sqs:eu-central-1:111122223333:trunkline-call-jobs.fifo"
+    dead_letter_arn = "arn:aws:sqs:eu-central-1:111122223333:trunkline-call-jobs-dead.fifo"
   }
   store = {
     url         = "s3://example-calls/eu?region=eu-central-1"
@@ -40,7 +41,7 @@ run "cargo_lambda_owns_the_code" {
       TRUNKLINE__LOG__FORMAT         = "json"
       TRUNKLINE__LOG__LEVEL          = "info"
       TRUNKLINE__QUEUE               = "sqs:https://sqs.eu-central-1.amazonaws.com/111122223333/trunkline-call-jobs.fifo"
-      TRUNKLINE__STORE               = "s3://example-calls/eu?region=eu-central-1"
+      TRUNKLINE__STORE               = "s3://example-calls/eu?region=eu-central-1&spool=/tmp/spool"
     })
     error_message = jsonencode(aws_lambda_function.by_cargo_lambda["webhook"].environment)
   }
@@ -55,6 +56,16 @@ run "cargo_lambda_owns_the_code" {
   assert {
     condition     = !strcontains(aws_iam_role_policy.function["api"].policy, "sqs:SendMessage")
     error_message = "the operators' API must not make jobs"
+  }
+  assert {
+    condition = !anytrue([for statement in jsondecode(aws_iam_role_policy.function["webhook"].policy).Statement :
+      contains(statement.Action, "s3:DeleteObject") && statement.Resource != ["arn:aws:s3:::example-calls/eu/open/*"]
+    ])
+    error_message = "the webhook function deletes markers only"
+  }
+  assert {
+    condition     = !anytrue([for statement in jsondecode(aws_iam_role_policy.function["webhook"].policy).Statement : can(statement.Condition)])
+    error_message = "a condition on s3:ListBucket makes a missing object 403"
   }
   assert {
     condition     = output.webhook_url == "https://abcdefgh.lambda-url.eu-central-1.on.aws/webhooks/livekit"
@@ -112,10 +123,9 @@ run "a_missing_zip_is_refused" {
 run "what_would_leak_or_open_is_refused" {
   command = plan
   variables {
-    livekit_url  = "ws://livekit.example.com"
-    settings     = { "livekit.api_secret" = "x" }
-    cors_origins = ["https://*.example.com"]
-    secrets      = { "livekit.api_key" = "ssm:/a" }
+    livekit_url = "ws://livekit.example.com"
+    settings    = { "livekit.api_secret" = "x" }
+    secrets     = { "livekit.api_key" = "ssm:/a" }
   }
-  expect_failures = [var.livekit_url, var.settings, var.cors_origins, var.secrets]
+  expect_failures = [var.livekit_url, var.settings, var.secrets]
 }
