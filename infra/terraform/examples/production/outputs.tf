@@ -41,3 +41,18 @@ output "nat_addresses" {
   description = "The addresses that workers are seen at, for allow lists."
   value       = module.network.nat_addresses
 }
+
+output "network" {
+  description = "For a livekit-server and a Redis in the same network: where to put them, and whom to let in."
+  value = {
+    vpc_id                 = module.network.vpc_id
+    public_subnet_ids      = module.network.public_subnet_ids
+    worker_security_group  = module.agent.security_group_id
+    gateway_security_group = module.gateway.security_group_id
+  }
+}
+
+output "dead_letter_url" {
+  description = "Where call jobs lie that failed three times."
+  value       = module.queue.dead_letter_url
+}

@@ -31,3 +31,18 @@ output "next_steps" {
     var.gateway == "none" ? "" : module.gateway[0].next_steps,
   ]))
 }
+
+output "network" {
+  description = "For a livekit-server and a Redis in the same network: where to put them, and whom to let in."
+  value = {
+    vpc_id                 = module.network.vpc_id
+    public_subnet_ids      = module.network.public_subnet_ids
+    worker_security_group  = module.agent.security_group_id
+    gateway_security_group = var.gateway == "none" ? null : module.gateway[0].security_group_id
+  }
+}
+
+output "dead_letter_url" {
+  description = "Where call jobs lie that failed three times."
+  value       = module.queue.dead_letter_url
+}
