@@ -37,7 +37,16 @@ impl PortRange {
 
     /// The number of calls that fit in.
     pub fn calls(&self) -> usize {
-        usize::from(self.last - self.first).div_ceil(2)
+        usize::from(self.pairs())
+    }
+
+    fn pairs(self) -> u16 {
+        (self.last - self.first).div_ceil(2)
+    }
+
+    /// The even port of a pair; beyond the last pair they begin anew.
+    fn pair(self, index: u16) -> u16 {
+        self.first + index % self.pairs() * 2
     }
 }
 
@@ -87,12 +96,14 @@ struct Ports {
 }
 
 impl PortPool {
-    /// A pool with all ports free.
-    pub fn new(range: PortRange) -> Self {
+    /// A pool with all ports free. `start`, any number, chooses the pair that is given first. Pass a random one: a
+    /// process that always began at the first port would, when restarted, give its first calls the very ports
+    /// that the packets of its last ones are still coming to.
+    pub fn new(range: PortRange, start: u16) -> Self {
         Self(Arc::new(Mutex::new(Ports {
             range,
             taken: HashSet::new(),
-            next: range.first,
+            next: range.pair(start),
         })))
     }
 

@@ -85,7 +85,7 @@ impl Gateway {
         .await?;
         let local = stack.local_addr();
         tracing::info!(address = %local, "SIP is served");
-        let ports = PortPool::new(config.rtp_ports);
+        let ports = PortPool::new(config.rtp_ports, rand::random());
         let (stats, sip_stats) = watch::channel(StackStats::default());
         let (calls, acceptor) = (TaskTracker::new(), TaskTracker::new());
         let (drain, stop, failed) = (

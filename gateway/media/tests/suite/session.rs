@@ -24,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// One pool for all tests, so that they do not take each other's ports.
 fn pool() -> &'static PortPool {
     static POOL: OnceLock<PortPool> = OnceLock::new();
-    POOL.get_or_init(|| PortPool::new(PortRange::new(42_000, 42_199).unwrap()))
+    POOL.get_or_init(|| PortPool::new(PortRange::new(42_000, 42_199).unwrap(), 0))
 }
 
 struct Running {

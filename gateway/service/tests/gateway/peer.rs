@@ -28,7 +28,7 @@ pub(crate) struct Phone {
 impl Phone {
     /// Sends the INVITE, offering PCMU.
     pub(crate) async fn dial(server: SocketAddr) -> Self {
-        let ports = PortPool::new(PortRange::new(25_000, 25_019).expect("a range"));
+        let ports = PortPool::new(PortRange::new(25_000, 25_019).expect("a range"), 0);
         let port = ports.bind(LOOPBACK).expect("a port");
         let phone = Self {
             socket: UdpSocket::bind("127.0.0.1:0").await.expect("bound"),
