@@ -29,7 +29,7 @@ pub struct GatewayConfig {
     pub timeouts: Timeouts,
     /// Calls at once; the next gets 503 with Retry-After.
     pub max_calls: usize,
-    /// Limits on datagrams.
+    /// Limits on datagrams, and on calls that ring.
     pub limits: Limits,
 }
 
@@ -98,7 +98,11 @@ impl GatewayConfig {
             },
             // More calls than ports cannot be: what is left out here is refused with 503 at the INVITE, before any question to LiveKit.
             max_calls: rtp_ports.calls(),
-            limits: Limits::default(),
+            limits: Limits {
+                ringing: config.sip.max_ringing,
+                ringing_per_source: config.sip.max_ringing_per_source,
+                ..Limits::default()
+            },
         })
     }
 

@@ -80,6 +80,7 @@ impl Gateway {
             advertised: advertised(&config),
             max_calls: config.max_calls,
             limits: config.limits,
+            t1: SipConfig::T1,
             user_agent: concat!("Trunkline/", env!("CARGO_PKG_VERSION")).to_owned(),
         })
         .await?;

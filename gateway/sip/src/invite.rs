@@ -57,7 +57,7 @@ impl fmt::Debug for Invite {
     }
 }
 
-/// Why an INVITE cannot be used; each is answered with 400.
+/// Why an INVITE cannot be used; each is answered with 400 and its text as the Reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum InviteError {
     #[error("no usable From header")]
@@ -68,4 +68,6 @@ pub enum InviteError {
     CallId,
     #[error("no usable Via header")]
     Via,
+    #[error("no usable Contact header")]
+    Contact,
 }

@@ -7,6 +7,7 @@ use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::Invite;
+use crate::rsip::RingingCall;
 
 /// A SIP endpoint that receives calls.
 #[async_trait]
@@ -39,6 +40,12 @@ pub struct StackStats {
     pub calls: usize,
     /// Dialogs in the stack's table.
     pub dialogs: usize,
+    /// Calls that were not answered and whose [`CallControl`] is held.
+    pub ringing: usize,
+    /// INVITEs that have their answer and wait for its ACK.
+    pub unacknowledged: usize,
+    /// Transactions under way, and answers that are kept for requests that are repeated.
+    pub transactions: usize,
     /// What was turned away since the start.
     pub refusals: Refusals,
 }
@@ -62,11 +69,18 @@ pub enum Refusal {
     BadExtension,
     /// 503: as many calls as there may be, or nobody takes them.
     Busy,
+    /// 503: [`crate::admission::Limits::ringing`] calls ring.
+    Ringing,
+    /// 503: [`crate::admission::Limits::ringing_per_source`] calls of its source ring.
+    SourceRinging,
+    /// 503: [`crate::admission::Limits::UNACKNOWLEDGED`] answers wait for their ACK, or
+    /// [`crate::admission::Limits::UNACKNOWLEDGED_PER_SOURCE`] to its source.
+    Unacknowledged,
 }
 
 impl Refusal {
     /// All of them, in the order of their declaration.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 11] = [
         Self::TooLarge,
         Self::TooFast,
         Self::Malformed,
@@ -75,6 +89,9 @@ impl Refusal {
         Self::NotServed,
         Self::BadExtension,
         Self::Busy,
+        Self::Ringing,
+        Self::SourceRinging,
+        Self::Unacknowledged,
     ];
 
     /// The name in logs.
@@ -88,7 +105,21 @@ impl Refusal {
             Self::NotServed => "method_not_allowed",
             Self::BadExtension => "bad_extension",
             Self::Busy => "busy",
+            Self::Ringing => "ringing",
+            Self::SourceRinging => "ringing_per_source",
+            Self::Unacknowledged => "unacknowledged",
         }
+    }
+
+    /// The Reason header's value for an INVITE that is refused with 503.
+    pub(crate) fn unavailable(self) -> String {
+        let text = match self {
+            Self::Ringing => "too many calls are ringing",
+            Self::SourceRinging => "too many calls from this address are ringing",
+            Self::Unacknowledged => "too many answers without ACK",
+            _ => "too many calls",
+        };
+        reason(503, text)
     }
 }
 
@@ -175,10 +206,15 @@ impl Rejection {
     pub fn with_reason(code: u16, text: &str) -> Self {
         Self {
             code,
-            reason: Some(format!("SIP;cause={code};text=\"{text}\"")),
+            reason: Some(reason(code, text)),
             headers: Vec::new(),
         }
     }
+}
+
+/// The value of a Reason header (RFC 3326).
+pub(crate) fn reason(code: u16, text: &str) -> String {
+    format!("SIP;cause={code};text=\"{text}\"")
 }
 
 /// The call has ended; there is nothing left to do to it.
@@ -186,10 +222,13 @@ impl Rejection {
 #[error("the call has ended")]
 pub struct CallClosed;
 
-/// The owner's handle on a call. Dropping it rejects the call with 500, or hangs it up.
+/// The owner's handle on a call. Dropping it rejects the call with 500, or hangs it up. A call that was not answered counts as ringing
+/// until then.
 #[derive(Debug)]
 pub struct CallControl {
     commands: mpsc::Sender<Command>,
+    /// Given back with the control: its owner holds it until it has released all that the call needed.
+    _place: Option<RingingCall>,
 }
 
 impl CallControl {
@@ -198,7 +237,17 @@ impl CallControl {
 
     /// A handle that feeds `commands`, for stacks and for scripted fakes of them.
     pub fn new(commands: mpsc::Sender<Command>) -> Self {
-        Self { commands }
+        Self {
+            commands,
+            _place: None,
+        }
+    }
+
+    pub(crate) fn ringing_in(place: RingingCall, commands: mpsc::Sender<Command>) -> Self {
+        Self {
+            commands,
+            _place: Some(place),
+        }
     }
 
     /// Sends 180.

@@ -100,6 +100,10 @@ fn the_defaults_are_those_that_the_documentation_names() {
     assert_eq!(config.sip.no_agent_timeout, Duration::from_secs(10));
     assert_eq!(config.sip.agent_gone_grace, Duration::from_secs(15));
     assert_eq!(
+        (config.sip.max_ringing, config.sip.max_ringing_per_source),
+        (16, 12)
+    );
+    assert_eq!(
         config.sip.codecs,
         [SipCodec::G722, SipCodec::Pcmu, SipCodec::Pcma]
     );
@@ -141,7 +145,7 @@ fn the_example_names_every_key_with_its_default() {
     let default = parse_in(folder.path(), "", &least()).unwrap();
     assert_eq!(format!("{named:#?}"), format!("{default:#?}"));
     let keys = "url api_key api_secret webhook_keys listen advertised_address rtp_ports default_region no_agent_timeout \
-        agent_gone_grace codecs agents profile numbers rooms attributes profiles queue store slots lease heartbeat \
+        agent_gone_grace max_ringing max_ringing_per_source codecs agents profile numbers rooms attributes profiles queue store slots lease heartbeat \
         drain_limit openai base_url level format";
     for key in keys.split_whitespace() {
         assert!(example.contains(&format!("{key}:")), "{key}");
@@ -265,8 +269,29 @@ fn entries_that_could_take_the_same_call_are_a_fault() {
 }
 
 #[test]
+fn more_slots_let_more_calls_ring_and_one_source_never_takes_all() {
+    for (text, expected) in [
+        ("worker: {slots: 1}", (8, 6)),
+        ("worker: {slots: 50}", (100, 75)),
+        ("sip: {max_ringing: 1}", (1, 1)),
+        ("sip: {max_ringing: 2}", (2, 1)),
+        ("sip: {max_ringing: 20}", (20, 15)),
+        ("sip: {max_ringing_per_source: 16}", (16, 16)),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let sip = parse_in(folder.path(), text, &least()).unwrap().sip;
+        assert_eq!((sip.max_ringing, sip.max_ringing_per_source), expected, "{text}");
+    }
+}
+
+#[test]
 fn keys_are_checked_against_each_other() {
     for (text, key) in [
+        ("sip: {max_ringing_per_source: 17}", "sip.max_ringing_per_source"),
+        (
+            "sip: {max_ringing: 4, max_ringing_per_source: 5}",
+            "sip.max_ringing_per_source",
+        ),
         ("worker: {lease: 20s}", "sip.agent_gone_grace"),
         ("worker: {heartbeat: 4s}", "worker.heartbeat"),
         ("worker: {slots: 600}", "sip.rtp_ports"),
@@ -284,6 +309,7 @@ fn wrong_values_are_faults_wherever_they_stand() {
         ("sip: {default_region: Utopia}", "sip.default_region"),
         ("sip: {codecs: [opus]}", "sip.codecs[0]"),
         ("sip: {no_agent_timeout: 10}", "sip.no_agent_timeout"),
+        ("sip: {max_ringing: 0}", "sip.max_ringing"),
         ("sip: [1]", "sip"),
         ("queue: sqs", "queue"),
         ("queue: {a: b}", "queue"),

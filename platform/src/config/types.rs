@@ -95,6 +95,12 @@ pub struct Sip {
     /// `agent_gone_grace`: an answered call is kept this long after its agent vanished, so that another worker can take
     /// over. At least `worker.lease` + 5 s, at most 120 s, default `15s`.
     pub agent_gone_grace: Duration,
+    /// `max_ringing`: calls that may ring at once, that is: neither answered nor refused. 1 to 10,000; default twice
+    /// `worker.slots`, at least 8.
+    pub max_ringing: usize,
+    /// `max_ringing_per_source`: how many of them may come from one source address. At most `max_ringing`; default three
+    /// quarters of it.
+    pub max_ringing_per_source: usize,
     /// `codecs`: what is offered and accepted, best first. Default `[G722, PCMU, PCMA]`.
     pub codecs: Vec<SipCodec>,
 }

@@ -8,6 +8,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::agent::{Agent, AgentProcess, Noticed};
 use crate::fixture::{Fixture, IDENTITY, ROOM, SOON};
+use crate::handles::Handles;
 
 async fn answered(fixture: &Fixture) -> (caller::Call, Agent) {
     let call = fixture.dial().await;
@@ -156,7 +157,11 @@ async fn a_caller_that_sends_no_more_rtp_is_hung_up_on() {
     })
     .await;
     let (call, _agent) = answered(&fixture).await;
-    sleep(Duration::from_millis(500)).await;
+    let deadline = Instant::now() + SOON;
+    while call.report().rtp.sent < 10 {
+        assert!(Instant::now() < deadline, "the caller sends no RTP");
+        sleep(Duration::from_millis(20)).await;
+    }
     let stopped = Instant::now();
     call.stop_sending();
     let reason = bye(&call, SOON).await;
@@ -223,29 +228,4 @@ async fn twenty_calls_one_after_the_other_and_five_at_once() {
     fixture.released().await;
     agent.leave().await;
     fixture.stop().await;
-}
-
-/// What this process holds of the system.
-#[derive(Debug)]
-struct Handles {
-    files: usize,
-    threads: usize,
-    resident_kb: u64,
-}
-
-impl Handles {
-    fn count() -> Self {
-        let entries = |folder: &str| std::fs::read_dir(folder).expect("Linux").count();
-        let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
-        let resident = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:"))
-            .expect("a size");
-        let resident_kb = resident.trim().trim_end_matches(" kB").parse().expect("a number");
-        Self {
-            files: entries("/proc/self/fd"),
-            threads: entries("/proc/self/task"),
-            resident_kb,
-        }
-    }
 }

@@ -10,6 +10,7 @@ use platform::config::LiveKitConfig;
 use platform::livekit::LiveKit;
 use service::{Gateway, GatewayConfig, GatewayStats, Timeouts};
 use sip::StackStats;
+use sip::admission::Limits;
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::{Instant, sleep};
 
@@ -31,7 +32,7 @@ pub(crate) struct Fixture {
     pub(crate) gateway: Gateway,
     pub(crate) api: LiveKit,
     pub(crate) stack: LocalStack,
-    _rtp: RtpPorts,
+    pub(crate) rtp: RtpPorts,
     _turn: MutexGuard<'static, ()>,
 }
 
@@ -45,6 +46,11 @@ impl Fixture {
 
     /// Without trunk and rule.
     pub(crate) async fn bare(timeouts: Timeouts) -> Self {
+        Self::limited(timeouts, Limits::default()).await
+    }
+
+    /// The same, with limits of its own.
+    pub(crate) async fn limited(timeouts: Timeouts, limits: Limits) -> Self {
         let turn = ONE_AT_A_TIME.lock().await;
         platform::install_providers();
         crate::logs::collect();
@@ -65,7 +71,7 @@ impl Fixture {
             codecs: vec![Codec::G722, Codec::Pcmu, Codec::Pcma],
             timeouts,
             max_calls: 50,
-            limits: sip::admission::Limits::default(),
+            limits,
         })
         .await
         .expect("gateway");
@@ -80,27 +86,46 @@ impl Fixture {
             gateway,
             api,
             stack,
-            _rtp: rtp,
+            rtp,
             _turn: turn,
         }
     }
 
     /// A trunk for [`NUMBER`], the rest as given, with a rule to [`ROOM`].
     pub(crate) async fn trunk(&self, trunk: proto::SipInboundTrunkInfo) {
-        let trunk = proto::SipInboundTrunkInfo {
-            name: "t".into(),
-            numbers: vec![NUMBER.into()],
-            ..trunk
-        };
-        let trunk = self.api.create_sip_inbound_trunk(trunk).await.expect("trunk");
         let direct = proto::SipDispatchRuleDirect {
             room_name: ROOM.into(),
             pin: String::new(),
         };
+        let rule = proto::sip_dispatch_rule::Rule::DispatchRuleDirect(direct);
+        self.route(NUMBER, trunk, rule).await;
+    }
+
+    /// A trunk for `number`, with a room of its own for each call.
+    pub(crate) async fn rooms(&self, number: &str) {
+        let individual = proto::SipDispatchRuleIndividual {
+            room_prefix: "call".into(),
+            ..proto::SipDispatchRuleIndividual::default()
+        };
+        let rule = proto::sip_dispatch_rule::Rule::DispatchRuleIndividual(individual);
+        self.route(number, proto::SipInboundTrunkInfo::default(), rule)
+            .await;
+    }
+
+    async fn route(
+        &self,
+        number: &str,
+        trunk: proto::SipInboundTrunkInfo,
+        rule: proto::sip_dispatch_rule::Rule,
+    ) {
+        let trunk = proto::SipInboundTrunkInfo {
+            name: "t".into(),
+            numbers: vec![number.into()],
+            ..trunk
+        };
+        let trunk = self.api.create_sip_inbound_trunk(trunk).await.expect("trunk");
         let rule = proto::SipDispatchRuleInfo {
-            rule: Some(proto::SipDispatchRule {
-                rule: Some(proto::sip_dispatch_rule::Rule::DispatchRuleDirect(direct)),
-            }),
+            rule: Some(proto::SipDispatchRule { rule: Some(rule) }),
             trunk_ids: vec![trunk.sip_trunk_id],
             metadata: "mm".into(),
             attributes: [("biz".to_owned(), "x".to_owned())].into(),

@@ -9,10 +9,12 @@
 
 mod agent;
 mod fixture;
+mod handles;
 mod logs;
 mod peer;
 
 mod answer;
 mod ends;
+mod flood;
 mod refusals;
 mod signalling;

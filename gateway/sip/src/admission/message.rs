@@ -58,6 +58,12 @@ impl<'a> Head<'a> {
             body_is_short: fields.content_length.is_some_and(|length| length > body_length),
         })
     }
+
+    /// Whether To has a tag: then the message belongs to a dialog (RFC 3261 §12.2.2).
+    pub(super) fn has_to_tag(&self) -> bool {
+        let after_uri = self.to.rsplit('>').next().unwrap_or_default();
+        after_uri.to_ascii_lowercase().contains(";tag=")
+    }
 }
 
 fn start_line(line: &str) -> Result<Start<'_>, Malformed> {
@@ -93,6 +99,10 @@ fn logical_lines(headers: &str) -> Result<Vec<&str>, Malformed> {
     let mut lines = Vec::new();
     let (mut start, mut at) = (0, 0);
     for line in headers.split("\r\n") {
+        // A bare CR or LF would be a line's end to some and not to others.
+        if line.bytes().any(|byte| byte.is_ascii_control() && byte != b'\t') {
+            return Err(Malformed);
+        }
         let continues = line.starts_with([' ', '\t']);
         if !continues && at > 0 {
             lines.push(headers.get(start..at - 2).ok_or(Malformed)?);

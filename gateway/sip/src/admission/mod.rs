@@ -1,43 +1,64 @@
 //! What stands between the socket and the stack: a pure check of each datagram.
 //!
-//! In this order: size, rate of its source, form, method, `Require`. Nothing is kept of a datagram but one token bucket per source.
+//! In this order: size, rate of its source, form, method, `Require`, and of INVITEs whether more may be open. Nothing is kept of a
+//! datagram but one token bucket per source and a hash per open INVITE. What is refused here never becomes a transaction.
 
 mod bucket;
+mod invites;
 mod message;
 mod reply;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::Instant;
 
 use bucket::Buckets;
 pub use bucket::Rate;
+use invites::Invites;
+pub(crate) use invites::{KeyFields, Kind, Ticket};
 use message::{Head, Malformed, Start};
 
 use crate::{ALLOW, Refusal};
 
-/// Limits on what reaches the stack.
+/// When to try again after 503, in seconds.
+pub(crate) const RETRY_AFTER_S: &str = "10";
+
+/// Limits on what reaches the stack. A source is an IPv4 address or the /64 network of an IPv6 address, which is one subscriber's.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Limits {
     /// Longest datagram, in bytes. At most [`Limits::MAX_DATAGRAM`].
     pub max_datagram: usize,
-    /// Datagrams of one source address.
+    /// Datagrams of one source.
     pub per_source: Rate,
+    /// Calls that may ring at once, that is: are offered and not answered. A call that was refused counts until its owner has released
+    /// what it held. The next gets 503 with Retry-After.
+    pub ringing: usize,
+    /// How many of them may come from one source.
+    pub ringing_per_source: usize,
 }
 
 impl Limits {
     /// The wrapped stack's buffer is 8192 bytes; a datagram that fills it may have been cut.
     pub const MAX_DATAGRAM: usize = 8191;
+    /// INVITEs of one source that have their answer and wait for its ACK. A caller that sends none costs a transaction of 64·T1 (RFC 3261
+    /// §17.2.1); one that does is through within a round trip.
+    pub const UNACKNOWLEDGED_PER_SOURCE: usize = 256;
+    /// The same of all sources.
+    pub const UNACKNOWLEDGED: usize = 2_048;
+    /// What a worker of eight slots needs.
+    pub(crate) const DEFAULT: Self = Self {
+        max_datagram: Self::MAX_DATAGRAM,
+        per_source: Rate {
+            per_second: 200.0,
+            burst: 400.0,
+        },
+        ringing: 16,
+        ringing_per_source: 12,
+    };
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            max_datagram: Self::MAX_DATAGRAM,
-            per_source: Rate {
-                per_second: 200.0,
-                burst: 400.0,
-            },
-        }
+        Self::DEFAULT
     }
 }
 
@@ -50,11 +71,12 @@ pub enum Verdict {
     Drop(Refusal),
 }
 
-/// The check's only state: how fast each source has been.
+/// The check's only state: how fast each source has been, and which INVITEs are open.
 #[derive(Debug)]
 pub struct Admission {
     limits: Limits,
     buckets: Buckets,
+    pub(crate) invites: Invites,
 }
 
 impl Admission {
@@ -66,6 +88,7 @@ impl Admission {
                 ..limits
             },
             buckets: Buckets::new(limits.per_source),
+            invites: Invites::new(limits),
         }
     }
 
@@ -74,16 +97,55 @@ impl Admission {
         if datagram.len() > self.limits.max_datagram {
             return Verdict::Drop(Refusal::TooLarge);
         }
-        if !self.buckets.take(source.ip(), now) {
+        let network = network(source.ip());
+        if !self.buckets.take(network, now) {
             return Verdict::Drop(Refusal::TooFast);
         }
         if matches!(datagram, b"\r\n\r\n" | b"\r\n") {
             return Verdict::Pass;
         }
-        match Head::parse(datagram) {
-            Ok(head) => judge(&head, source),
-            Err(Malformed) => Verdict::Drop(Refusal::Malformed),
+        let head = match Head::parse(datagram) {
+            Ok(head) => head,
+            Err(Malformed) => return Verdict::Drop(Refusal::Malformed),
+        };
+        match judge(&head, source) {
+            Verdict::Pass if matches!(head.start, Start::Request { method: "INVITE" }) => {
+                self.invite(&head, source, now)
+            }
+            verdict => verdict,
         }
+    }
+
+    fn invite(&mut self, head: &Head<'_>, source: SocketAddr, now: Instant) -> Verdict {
+        let kind = if head.has_to_tag() {
+            Kind::WithinDialog
+        } else {
+            Kind::Initial
+        };
+        let key = self.invites.key(KeyFields {
+            top_via: head.via.first().copied().unwrap_or_default(),
+            from: head.from,
+            call_id: head.call_id,
+            cseq: head.cseq,
+        });
+        let Err(refusal) = self.invites.admit(key, network(source.ip()), kind, now) else {
+            return Verdict::Pass;
+        };
+        let reason = refusal.unavailable();
+        let extra = [("Retry-After", RETRY_AFTER_S), ("Reason", &reason)];
+        let reply = reply::refusal(head, source, 503, "Service Unavailable", &extra);
+        Verdict::Reply(refusal, reply)
+    }
+}
+
+/// What counts as one source.
+pub(crate) fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
+        }
+        address @ IpAddr::V4(_) => address,
     }
 }
 
@@ -109,7 +171,7 @@ fn judge(head: &Head<'_>, source: SocketAddr) -> Verdict {
         None => Verdict::Pass,
         Some(_) if method == "ACK" => Verdict::Drop(Refusal::Unanswerable),
         Some((why, code, phrase, extra)) => {
-            Verdict::Reply(why, reply::refusal(head, source, code, phrase, extra))
+            Verdict::Reply(why, reply::refusal(head, source, code, phrase, extra.as_slice()))
         }
     }
 }

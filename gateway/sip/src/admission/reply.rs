@@ -12,7 +12,7 @@ pub(super) fn refusal(
     source: SocketAddr,
     code: u16,
     phrase: &str,
-    extra: Option<(&str, &str)>,
+    extra: &[(&str, &str)],
 ) -> Vec<u8> {
     let mut text = format!("SIP/2.0 {code} {phrase}\r\n");
     for (index, via) in head.via.iter().enumerate() {
@@ -27,7 +27,7 @@ pub(super) fn refusal(
     header(&mut text, "To", &tagged(head));
     header(&mut text, "Call-ID", head.call_id);
     header(&mut text, "CSeq", head.cseq);
-    if let Some((name, value)) = extra {
+    for (name, value) in extra {
         header(&mut text, name, value);
     }
     header(&mut text, "Content-Length", "0");
@@ -62,14 +62,7 @@ fn received(via: &str, source: SocketAddr) -> String {
 
 /// The To header with a tag, the same for every retransmission (RFC 3261 §8.2.6.2).
 fn tagged(head: &Head<'_>) -> String {
-    let has_tag = head
-        .to
-        .rsplit('>')
-        .next()
-        .unwrap_or_default()
-        .to_ascii_lowercase()
-        .contains(";tag=");
-    if has_tag {
+    if head.has_to_tag() {
         return head.to.to_owned();
     }
     let mut hasher = DefaultHasher::new();

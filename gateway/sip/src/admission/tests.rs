@@ -105,6 +105,10 @@ fn what_is_no_sip_message_is_dropped() {
         &INVITE.replace("To: <sip:100@127.0.0.1>", "To: a\r\nTo: b"),
         &INVITE.replace("SIP/2.0\r\nVia", "SIP/3.0\r\nVia"),
         &INVITE.replace("INVITE sip", "INV\tITE sip"),
+        // A line's end to some: the next header would be of the sender's making.
+        &INVITE.replace("Max-Forwards: 70", "Max-Forwards: 70\nTo: <sip:b>"),
+        &INVITE.replace("Max-Forwards: 70", "Max-Forwards: 70\rTo: <sip:b>"),
+        &INVITE.replace("<sip:200@", "<sip:2\0@"),
     ];
     for case in cases {
         assert_eq!(check(case), Verdict::Drop(Refusal::Malformed), "{case:?}");
@@ -119,6 +123,7 @@ fn size_and_rate_are_bounded() {
             per_second: 1.0,
             burst: 2.0,
         },
+        ..Limits::default()
     });
     let now = tokio::time::Instant::now().into_std();
     assert_eq!(
@@ -131,6 +136,40 @@ fn size_and_rate_are_bounded() {
         [Verdict::Pass, Verdict::Pass, Verdict::Drop(Refusal::TooFast)]
     );
     assert_eq!(check(now + Duration::from_secs(1)), Verdict::Pass);
+}
+
+#[test]
+fn an_invite_beyond_what_may_ring_is_refused_without_a_transaction() {
+    let now = tokio::time::Instant::now().into_std();
+    let mut admission = Admission::new(Limits {
+        ringing: 2,
+        ringing_per_source: 1,
+        ..Limits::default()
+    });
+    let mut check = |n: usize, source: &str| {
+        let invite = INVITE.replace("i: call-1", &format!("i: call-{n}"));
+        let source = source.parse().expect("an address");
+        match admission.check(invite.as_bytes(), source, now) {
+            Verdict::Pass => None,
+            Verdict::Reply(refusal, reply) => Some((refusal, String::from_utf8(reply).expect("text"))),
+            Verdict::Drop(refusal) => panic!("dropped: {refusal:?}"),
+        }
+    };
+    assert_eq!(check(1, "[2001:db8:0:1::1]:5060"), None);
+    assert_eq!(check(1, "[2001:db8:0:1::1]:5060"), None, "repeated");
+    let (refusal, reply) = check(2, "[2001:db8:0:1::2]:5060").expect("one subscriber has a whole network");
+    assert_eq!(refusal, Refusal::SourceRinging);
+    assert!(
+        reply.starts_with("SIP/2.0 503 Service Unavailable\r\n"),
+        "{reply}"
+    );
+    assert!(
+        reply.contains("\r\nRetry-After: 10\r\nReason: SIP;cause=503;text=\""),
+        "{reply}"
+    );
+    assert_eq!(check(3, "[2001:db8:0:2::1]:5060"), None);
+    let refused = check(4, "192.0.2.9:5060").map(|(refusal, _)| refusal);
+    assert_eq!(refused, Some(Refusal::Ringing));
 }
 
 proptest! {

@@ -12,10 +12,11 @@ use rsipstack::sip::{Header, Method, Request, Response, StatusCode};
 use rsipstack::transaction::transaction::{TransactionEvent, TransactionEventSender};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use super::Shared;
+use super::open::Place;
 use crate::{ALLOW, CallEvent, Command, Rejection, Renegotiation};
 
 /// Events that may wait for the call's owner.
@@ -33,10 +34,13 @@ pub(super) struct CallTask {
     pub(super) states: DialogStateReceiver,
     pub(super) commands: mpsc::Receiver<Command>,
     pub(super) events: mpsc::Sender<CallEvent>,
+    pub(super) place: Place,
     pub(super) dialogs: Arc<DialogLayer>,
     pub(super) shared: Arc<Shared>,
     pub(super) tasks: TaskTracker,
     pub(super) cancel: CancellationToken,
+    /// Tells the INVITE's transaction that the call has ended.
+    pub(super) over: DropGuard,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,6 +73,7 @@ impl CallTask {
         self.dialogs.remove_dialog(&self.dialog.id());
         self.shared.dialogs.store(self.dialogs.len(), Ordering::Relaxed);
         self.shared.calls.fetch_sub(1, Ordering::Relaxed);
+        drop(self.over);
     }
 
     /// Returns the last event.
@@ -115,6 +120,7 @@ impl CallTask {
                 all.extend(headers.into_iter().map(|(name, value)| make_header(&name, value)));
                 if self.dialog.accept(Some(all), Some(answer)).is_ok() {
                     state.phase = Phase::Answered;
+                    self.place.settle();
                 }
             }
             Command::Reject(rejection) if state.phase == Phase::Ringing => self.reject(rejection, state),

@@ -3,23 +3,25 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use rsipstack::dialog::dialog::Dialog;
 use rsipstack::dialog::dialog_layer::DialogLayer;
 use rsipstack::dialog::invite_dialog::InviteDialog;
-use rsipstack::sip::{Header, HeadersExt as _, Method, StatusCode};
-use rsipstack::transaction::TransactionReceiver;
+use rsipstack::sip::{Header, HeadersExt as _, Method, SipMessage, StatusCode};
 use rsipstack::transaction::transaction::Transaction;
+use rsipstack::transaction::{TransactionReceiver, TransactionState};
 use tokio::sync::mpsc;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::call::{CallTask, EVENT_QUEUE};
+use super::open::OpenInvite;
 use super::{Shared, convert};
-use crate::{ALLOW, CallControl, IncomingCall, Refusal};
-
-/// When to try again after 503, in seconds.
-const RETRY_AFTER_S: &str = "10";
+use crate::admission::{Kind, RETRY_AFTER_S};
+use crate::stack::reason;
+use crate::{ALLOW, CallControl, IncomingCall, InviteError, Refusal};
 
 pub(super) struct Dispatcher {
     pub(super) dialogs: Arc<DialogLayer>,
@@ -27,6 +29,7 @@ pub(super) struct Dispatcher {
     pub(super) calls: mpsc::Sender<IncomingCall>,
     pub(super) tasks: TaskTracker,
     pub(super) max_calls: usize,
+    pub(super) t1: Duration,
     pub(super) cancel: CancellationToken,
 }
 
@@ -58,65 +61,85 @@ impl Dispatcher {
                     Header::Allow(ALLOW.into()),
                     Header::Accept("application/sdp".into()),
                 ];
-                self.answer(transaction, StatusCode::OK, headers);
+                self.answer(transaction, StatusCode::OK, headers, None);
             }
             Method::Bye | Method::Info | Method::Update => {
-                self.answer(transaction, StatusCode::CallTransactionDoesNotExist, Vec::new());
+                self.answer(
+                    transaction,
+                    StatusCode::CallTransactionDoesNotExist,
+                    Vec::new(),
+                    None,
+                );
             }
             _ => {
                 self.shared.refusals.lock().add(Refusal::NotServed);
                 let allow = vec![Header::Allow(ALLOW.into())];
-                self.answer(transaction, StatusCode::MethodNotAllowed, allow);
+                self.answer(transaction, StatusCode::MethodNotAllowed, allow, None);
             }
         }
     }
 
     fn in_dialog(&self, mut transaction: Transaction) {
-        let Some(Dialog::Invite(mut dialog)) = self.dialogs.match_dialog(&transaction) else {
-            return self.answer(transaction, StatusCode::CallTransactionDoesNotExist, Vec::new());
-        };
         let is_invite = transaction.original.method == Method::Invite;
+        let open = is_invite.then(|| self.open(&transaction, Kind::WithinDialog));
+        let open = match open.transpose() {
+            Ok(open) => open,
+            Err(refusal) => return self.unavailable(transaction, refusal, None),
+        };
+        let Some(Dialog::Invite(mut dialog)) = self.dialogs.match_dialog(&transaction) else {
+            let status = StatusCode::CallTransactionDoesNotExist;
+            return self.answer(transaction, status, Vec::new(), open);
+        };
         if is_invite && dialog.state().can_cancel() {
             // RFC 3261 §14.2: a second INVITE before the first is answered.
             let retry = vec![Header::RetryAfter("1".into())];
-            return self.answer(transaction, StatusCode::ServerInternalError, retry);
+            return self.answer(transaction, StatusCode::ServerInternalError, retry, open);
         }
+        let limit = self.t1 * 64 * 3;
         self.tasks.spawn(async move {
-            // Its errors say that the request was refused or that nobody answered: both show in the response below.
-            let _ = dialog.handle(&mut transaction).await;
+            // Its errors say that the request was refused or that nobody answered: both show in the response below. It answers within
+            // 64·T1 and waits as long for an ACK; beyond that its response could not be sent.
+            let _ = timeout(limit, dialog.handle(&mut transaction)).await;
             if transaction.last_response.is_none() && transaction.original.method != Method::Ack {
                 // RFC 3261 §12.2.2: a CSeq below the last one; also requests that come before the ACK.
                 let _ = transaction.reply(StatusCode::ServerInternalError).await;
             }
-            absorb(transaction).await;
+            absorb(transaction, open).await;
         });
     }
 
     fn new_call(&self, transaction: Transaction) {
+        let open = match self.open(&transaction, Kind::Initial) {
+            Ok(open) => open,
+            Err(refusal) => return self.unavailable(transaction, refusal, None),
+        };
         if self.shared.calls.load(Ordering::Relaxed) >= self.max_calls {
-            return self.busy(transaction);
+            return self.unavailable(transaction, Refusal::Busy, Some(open));
         }
-        let source = source(&transaction);
-        let invite = source.and_then(|source| convert::invite(&transaction.original, source).ok());
+        let source = source(&transaction).ok_or(InviteError::Via);
+        let invite = match source.and_then(|source| convert::invite(&transaction.original, source)) {
+            Ok(invite) => invite,
+            Err(error) => return self.bad_request(transaction, error, open),
+        };
         let (states_tx, states) = self.dialogs.new_dialog_state_channel();
         let dialog = self
             .dialogs
             .get_or_create_server_invite(&transaction, states_tx, None, None);
-        let (Some(invite), Ok(dialog)) = (invite, dialog) else {
-            self.shared.refusals.lock().add(Refusal::BadRequest);
-            return self.answer(transaction, StatusCode::BadRequest, Vec::new());
+        let Ok(dialog) = dialog else {
+            return self.bad_request(transaction, InviteError::Contact, open);
         };
         let (commands_tx, commands) = mpsc::channel(CallControl::QUEUE);
         let (events_tx, events) = mpsc::channel(EVENT_QUEUE);
         let call = IncomingCall {
             invite,
-            control: CallControl::new(commands_tx),
+            control: CallControl::ringing_in(open.ringing(), commands_tx),
             events,
         };
         if self.calls.try_send(call).is_err() {
             self.dialogs.remove_dialog(&dialog.id());
-            return self.busy(transaction);
+            return self.unavailable(transaction, Refusal::Busy, Some(open));
         }
+        let over = CancellationToken::new();
         let task = CallTask {
             invite: transaction.original.clone(),
             responses: transaction.tu_sender.clone(),
@@ -124,41 +147,98 @@ impl Dispatcher {
             states,
             commands,
             events: events_tx,
+            place: open.place(),
             dialogs: Arc::clone(&self.dialogs),
             shared: Arc::clone(&self.shared),
             tasks: self.tasks.clone(),
             cancel: self.cancel.clone(),
+            over: over.clone().drop_guard(),
         };
         self.shared.calls.fetch_add(1, Ordering::Relaxed);
         self.tasks.spawn(task.run());
-        self.tasks.spawn(drive_invite(dialog, transaction));
+        // The last timer of a call that is over: that of an ACK (Timer H), or of a BYE for want of one (Timer F).
+        let linger = self.t1 * 64 + self.t1 * 4;
+        self.tasks
+            .spawn(drive_invite(dialog, transaction, open, over, linger));
     }
 
-    fn busy(&self, transaction: Transaction) {
-        self.shared.refusals.lock().add(Refusal::Busy);
-        let retry = vec![Header::RetryAfter(RETRY_AFTER_S.into())];
-        self.answer(transaction, StatusCode::ServiceUnavailable, retry);
+    fn open(&self, transaction: &Transaction, kind: Kind) -> Result<OpenInvite, Refusal> {
+        let source = source(transaction).ok_or(Refusal::Busy)?;
+        OpenInvite::take(&self.shared, &transaction.original, source.ip(), kind)
     }
 
-    fn answer(&self, mut transaction: Transaction, status: StatusCode, headers: Vec<Header>) {
+    fn bad_request(&self, transaction: Transaction, error: InviteError, open: OpenInvite) {
+        self.shared.refusals.lock().add(Refusal::BadRequest);
+        let reason = vec![Header::Reason(reason(400, &error.to_string()).into())];
+        self.answer(transaction, StatusCode::BadRequest, reason, Some(open));
+    }
+
+    fn unavailable(&self, transaction: Transaction, refusal: Refusal, open: Option<OpenInvite>) {
+        self.shared.refusals.lock().add(refusal);
+        let headers = vec![
+            Header::RetryAfter(RETRY_AFTER_S.into()),
+            Header::Reason(refusal.unavailable().into()),
+        ];
+        self.answer(transaction, StatusCode::ServiceUnavailable, headers, open);
+    }
+
+    /// Answers and keeps the transaction as long as its timers want, but not an INVITE's that has no place.
+    fn answer(
+        &self,
+        mut transaction: Transaction,
+        status: StatusCode,
+        headers: Vec<Header>,
+        open: Option<OpenInvite>,
+    ) {
+        if let Some(open) = &open {
+            open.place().settle();
+        }
+        let is_kept = open.is_some() || transaction.original.method != Method::Invite;
         self.tasks.spawn(async move {
             // A response that cannot be sent is one lost on the way: the peer repeats its request.
             let _ = transaction.reply_with(status, headers, None).await;
-            absorb(transaction).await;
+            if is_kept {
+                absorb(transaction, open).await;
+            }
         });
     }
 }
 
-/// Drives the INVITE's transaction: 100, the responses that the call queues, CANCEL, ACK.
-async fn drive_invite(mut dialog: InviteDialog, mut transaction: Transaction) {
-    // Its outcome reaches the call as a state of the dialog.
-    let _ = dialog.handle(&mut transaction).await;
-    absorb(transaction).await;
+/// Drives the INVITE's transaction: 100, the responses that the call queues, CANCEL, ACK. Ends `linger` after the call at the latest:
+/// a transaction whose response could not be sent has no timer of its own.
+async fn drive_invite(
+    mut dialog: InviteDialog,
+    mut transaction: Transaction,
+    open: OpenInvite,
+    over: CancellationToken,
+    linger: Duration,
+) {
+    let given_up = async {
+        over.cancelled().await;
+        sleep(linger).await;
+    };
+    tokio::select! {
+        // Its outcome reaches the call as a state of the dialog. Neither arm is polled again.
+        _ = dialog.handle(&mut transaction) => {}
+        () = given_up => return,
+    }
+    absorb(transaction, Some(open)).await;
 }
 
-/// Keeps a transaction until its own timers end it, so that it repeats its response and absorbs the ACK.
-async fn absorb(mut transaction: Transaction) {
-    while !transaction.is_terminated() && transaction.receive().await.is_some() {}
+/// Keeps an answered transaction until its own timers end it, so that it repeats its response and absorbs the ACK. Until then it is
+/// open.
+async fn absorb(mut transaction: Transaction, open: Option<OpenInvite>) {
+    let mut open = open.filter(|_| transaction.state == TransactionState::Completed);
+    while matches!(
+        transaction.state,
+        TransactionState::Completed | TransactionState::Confirmed | TransactionState::Accepted
+    ) {
+        match transaction.receive().await {
+            Some(SipMessage::Request(request)) if request.method == Method::Ack => drop(open.take()),
+            Some(_) => {}
+            None => return,
+        }
+    }
 }
 
 fn source(transaction: &Transaction) -> Option<SocketAddr> {

@@ -3,7 +3,8 @@
 //! | fault | answer |
 //! |---|---|
 //! | logs whole messages | its thread has no subscriber ([`thread`]) |
-//! | no limits, unbounded queues | admission at the socket ([`socket`]), a bound on calls ([`dispatcher`]) |
+//! | no limits, unbounded queues | admission at the socket ([`socket`]), a bound on calls ([`dispatcher`]) and on INVITEs ([`open`]) |
+//! | a response that cannot be sent leaves its transaction for ever | such a transaction is dropped ([`dispatcher`]) |
 //! | unknown methods and `Require` are not answered | admission answers them |
 //! | lower CSeq within a dialog, requests before the ACK: no answer | whatever its dialog leaves unanswered gets 500 ([`dispatcher`]) |
 //! | a re-INVITE before the 200 starts a second answer loop | refused with 500 ([`dispatcher`]) |
@@ -14,23 +15,26 @@
 mod call;
 mod convert;
 mod dispatcher;
+mod open;
 mod socket;
 mod thread;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
+use rsipstack::transaction::endpoint::EndpointInner;
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::admission::Limits;
+use crate::admission::{Admission, Limits};
 use crate::{IncomingCall, Refusals, SipStack, StackStats};
+pub(crate) use open::RingingCall;
 
 /// Calls that may wait for the gateway to take them.
 const CALL_QUEUE: usize = 64;
@@ -48,8 +52,15 @@ pub struct SipConfig {
     /// Calls at once; the next gets 503 with Retry-After.
     pub max_calls: usize,
     pub limits: Limits,
+    /// T1, of which the other times are multiples (RFC 3261 §17.1.1.1): [`SipConfig::T1`], unless a test cannot wait.
+    pub t1: Duration,
     /// For the User-Agent header.
     pub user_agent: String,
+}
+
+impl SipConfig {
+    /// RFC 3261's.
+    pub const T1: Duration = Duration::from_millis(500);
 }
 
 /// Why the stack did not start.
@@ -77,12 +88,32 @@ pub struct RsipStack {
     stopped: Option<oneshot::Receiver<()>>,
 }
 
-/// Counters that the thread keeps and the outside reads.
-#[derive(Debug, Default)]
+/// What the thread keeps and the outside reads.
 pub(crate) struct Shared {
     pub(crate) calls: AtomicUsize,
     pub(crate) dialogs: AtomicUsize,
     pub(crate) refusals: Mutex<Refusals>,
+    pub(crate) admission: Mutex<Admission>,
+    /// Once it is there. It holds the socket, and the socket holds this.
+    pub(crate) endpoint: OnceLock<Weak<EndpointInner>>,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    fn new(limits: Limits) -> Self {
+        Self {
+            calls: AtomicUsize::new(0),
+            dialogs: AtomicUsize::new(0),
+            refusals: Mutex::default(),
+            admission: Mutex::new(Admission::new(limits)),
+            endpoint: OnceLock::new(),
+        }
+    }
 }
 
 impl RsipStack {
@@ -96,7 +127,7 @@ impl RsipStack {
         let socket = std::net::UdpSocket::bind(listen).map_err(bind)?;
         socket.set_nonblocking(true).map_err(bind)?;
         let local = socket.local_addr().map_err(bind)?;
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(Shared::new(config.limits));
         let cancel = CancellationToken::new();
         let (calls_tx, calls) = mpsc::channel(CALL_QUEUE);
         let (started_tx, started) = oneshot::channel();
@@ -149,9 +180,22 @@ impl SipStack for RsipStack {
     }
 
     fn stats(&self) -> StackStats {
+        let transactions = self
+            .shared
+            .endpoint
+            .get()
+            .and_then(Weak::upgrade)
+            .map(|endpoint| {
+                let stats = endpoint.get_stats();
+                stats.running_transactions + stats.finished_transactions
+            });
+        let invites = self.shared.admission.lock().invites.counts();
         StackStats {
             calls: self.shared.calls.load(Ordering::Relaxed),
             dialogs: self.shared.dialogs.load(Ordering::Relaxed),
+            ringing: invites.ringing,
+            unacknowledged: invites.unacknowledged,
+            transactions: transactions.unwrap_or_default(),
             refusals: *self.shared.refusals.lock(),
         }
     }

@@ -4,32 +4,22 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use parking_lot::Mutex;
 use tokio::net::UdpSocket;
 use tokio::time::Instant;
 
 use super::Shared;
-use crate::admission::{Admission, Limits, Verdict};
+use crate::admission::Verdict;
 
 pub(super) struct AdmittedSocket {
     socket: UdpSocket,
-    admission: Mutex<Admission>,
     shared: Arc<Shared>,
 }
 
 impl AdmittedSocket {
     /// Must be called within the runtime that will drive the socket.
-    pub(super) fn new(
-        socket: std::net::UdpSocket,
-        limits: Limits,
-        shared: Arc<Shared>,
-    ) -> std::io::Result<Self> {
+    pub(super) fn new(socket: std::net::UdpSocket, shared: Arc<Shared>) -> std::io::Result<Self> {
         let socket = UdpSocket::from_std(socket)?;
-        Ok(Self {
-            socket,
-            admission: Mutex::new(Admission::new(limits)),
-            shared,
-        })
+        Ok(Self { socket, shared })
     }
 }
 
@@ -43,10 +33,8 @@ impl rsipstack::platform::net::UdpSocket for AdmittedSocket {
                 continue;
             };
             let datagram = buf.get(..length).unwrap_or_default();
-            let verdict = self
-                .admission
-                .lock()
-                .check(datagram, source, Instant::now().into_std());
+            let now = Instant::now().into_std();
+            let verdict = self.shared.admission.lock().check(datagram, source, now);
             match verdict {
                 Verdict::Pass => return Ok((length, source)),
                 Verdict::Reply(why, reply) => {

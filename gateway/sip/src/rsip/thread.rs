@@ -2,10 +2,12 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rsipstack::EndpointBuilder;
 use rsipstack::dialog::dialog_layer::DialogLayer;
 use rsipstack::sip::Method;
+use rsipstack::transaction::endpoint::EndpointOption;
 use rsipstack::transport::TransportLayer;
 use rsipstack::transport::udp::UdpConnection;
 use tokio::sync::{mpsc, oneshot};
@@ -52,7 +54,7 @@ async fn serve(setup: Setup) {
     } = setup;
     // The stack outlives `cancel` by as long as its last BYEs take.
     let stop = CancellationToken::new();
-    let socket = match AdmittedSocket::new(socket, config.limits, Arc::clone(&shared)) {
+    let socket = match AdmittedSocket::new(socket, Arc::clone(&shared)) {
         Ok(socket) => Arc::new(socket),
         Err(error) => {
             let _ = started.send(Err(error.to_string()));
@@ -71,6 +73,7 @@ async fn serve(setup: Setup) {
     transport.add_transport(udp.into());
     let endpoint = EndpointBuilder::new()
         .with_user_agent(&config.user_agent)
+        .with_option(timers(config.t1))
         .with_transport_layer(transport)
         .with_cancel_token(stop.clone())
         .with_allows(vec![
@@ -90,6 +93,7 @@ async fn serve(setup: Setup) {
             return;
         }
     };
+    let _ = shared.endpoint.set(Arc::downgrade(&endpoint.inner));
     let tasks = TaskTracker::new();
     let dispatcher = Dispatcher {
         dialogs: Arc::new(DialogLayer::new(endpoint.inner.clone())),
@@ -97,6 +101,7 @@ async fn serve(setup: Setup) {
         calls,
         tasks: tasks.clone(),
         max_calls: config.max_calls,
+        t1: config.t1,
         cancel: cancel.clone(),
     };
     let _ = started.send(Ok(()));
@@ -114,4 +119,15 @@ async fn serve(setup: Setup) {
 
 fn advertised(config: &SipConfig) -> Option<SocketAddr> {
     config.advertised
+}
+
+/// RFC 3261, table 4, by T1.
+fn timers(t1: Duration) -> EndpointOption {
+    EndpointOption {
+        t1,
+        t2: t1 * 8,
+        t4: t1 * 10,
+        t1x64: t1 * 64,
+        ..EndpointOption::default()
+    }
 }

@@ -39,7 +39,7 @@ pub(super) fn config(cx: &Context<'_>, root: Node, base: &Path) -> Option<Config
     let livekit = livekit(cx, root.section("livekit"));
     let redis = redis(root.section("redis"));
     let http = http(root.section("http"));
-    let sip = sip(cx, root.section("sip"));
+    let sip_section = root.section("sip");
     let agents = agents(cx, root.list("agents"));
     let profiles = base.join(root.or("profiles", "profiles".to_owned(), not_empty));
     let queue = match root.or("queue", QueueConfig::Sqlite("data/queue.sqlite".into()), queue) {
@@ -49,6 +49,8 @@ pub(super) fn config(cx: &Context<'_>, root: Node, base: &Path) -> Option<Config
         StoreConfig::Folder(path) => StoreConfig::Folder(base.join(path)),
     };
     let worker = worker(cx, root.section("worker"));
+    // How many calls may ring hangs on the slots by default.
+    let sip = sip(cx, sip_section, worker.config.slots);
     let providers = providers(root.section("providers"));
     let log = log(root.section("log"));
     root.finish();

@@ -10,7 +10,7 @@ use crate::config::{
     fault::Place,
     reader::{Context, Found, Section, by, parsed, scalar},
     types::{PortRange, Sip, SipCodec},
-    values::{Wrong, codec, duration, parse_as, port_range, wrong},
+    values::{Wrong, codec, duration, parse_as, port_range, whole_number, wrong},
 };
 
 /// `config` is `None` when a required key is missing; what other sections are checked against is always there.
@@ -22,7 +22,11 @@ pub(super) struct SipSection {
     pub(super) grace_place: Place,
 }
 
-pub(super) fn sip(cx: &Context<'_>, mut section: Section<'_>) -> SipSection {
+/// The least that may ring by default: where a worker has few slots, a few callers may wait for them all the same.
+const LEAST_RINGING: usize = 8;
+
+/// `slots`: of the worker.
+pub(super) fn sip(cx: &Context<'_>, mut section: Section<'_>, slots: usize) -> SipSection {
     let listen = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 5060));
     let listen = section.or("listen", listen, parse_as("address with a port", "0.0.0.0:5060"));
     let advertised_address = match section.raw("advertised_address", &[]) {
@@ -56,19 +60,7 @@ pub(super) fn sip(cx: &Context<'_>, mut section: Section<'_>) -> SipSection {
             "move one of them away",
         );
     }
-    let default_region = section.raw("default_region", &[]).unwrap_or_else(|| Found {
-        text: "US".to_owned(),
-        path: section.path("default_region"),
-        place: Place::Nowhere,
-    });
-    let default_region = parsed(
-        cx,
-        &default_region,
-        by(
-            str::parse::<Region>,
-            "write the country's two letters of ISO 3166-1, like US",
-        ),
-    );
+    let default_region = region(cx, &mut section);
     let no_agent_timeout = section.or(
         "no_agent_timeout",
         Duration::from_secs(10),
@@ -81,6 +73,7 @@ pub(super) fn sip(cx: &Context<'_>, mut section: Section<'_>) -> SipSection {
         SECOND * 15,
         duration(SECOND..=SECOND * 120),
     );
+    let (max_ringing, max_ringing_per_source) = ringing(cx, &mut section, slots);
     let codecs = codecs(cx, &mut section);
     section.finish();
     let config = advertised_address
@@ -92,6 +85,8 @@ pub(super) fn sip(cx: &Context<'_>, mut section: Section<'_>) -> SipSection {
             default_region,
             no_agent_timeout,
             agent_gone_grace,
+            max_ringing,
+            max_ringing_per_source,
             codecs,
         });
     SipSection {
@@ -101,6 +96,42 @@ pub(super) fn sip(cx: &Context<'_>, mut section: Section<'_>) -> SipSection {
         agent_gone_grace,
         grace_place,
     }
+}
+
+fn region(cx: &Context<'_>, section: &mut Section<'_>) -> Option<Region> {
+    let found = section.raw("default_region", &[]).unwrap_or_else(|| Found {
+        text: "US".to_owned(),
+        path: section.path("default_region"),
+        place: Place::Nowhere,
+    });
+    parsed(
+        cx,
+        &found,
+        by(
+            str::parse::<Region>,
+            "write the country's two letters of ISO 3166-1, like US",
+        ),
+    )
+}
+
+/// How many calls may ring, in all and from one source. By default, all slots can be filled at once and as many callers again may wait;
+/// one source may fill all slots and half of that.
+fn ringing(cx: &Context<'_>, section: &mut Section<'_>, slots: usize) -> (usize, usize) {
+    let default = (slots * 2).max(LEAST_RINGING);
+    let all = section.or("max_ringing", default, whole_number(1..=10_000));
+    // One that is not set leaves room for others, whatever the key above is set to.
+    let share = (all * 3).div_ceil(4).min(all - 1).max(1);
+    let key = "max_ringing_per_source";
+    let (per_source, place) = placed(cx, section, key, share, whole_number(1..=10_000));
+    if per_source > all {
+        cx.fault(
+            section.path(key),
+            place,
+            format!("{per_source} is more than sip.max_ringing ({all})"),
+            format!("set it to {all} or less; less, if callers have more than one address"),
+        );
+    }
+    (all, per_source)
 }
 
 fn advertised(text: &str) -> Result<IpAddr, Wrong> {

@@ -87,11 +87,32 @@ impl Peer {
     }
 
     pub(crate) async fn final_answer_to(&mut self, call: &str) -> String {
-        let call_id = format!("Call-ID: {call}@test");
+        self.final_answer_in(&format!("Call-ID: {call}@test\r\n")).await
+    }
+
+    /// The next final answer that holds `part`.
+    pub(crate) async fn final_answer_in(&mut self, part: &str) -> String {
         self.find(|message| {
-            message.starts_with("SIP/2.0 ") && !message.starts_with("SIP/2.0 1") && message.contains(&call_id)
+            message.starts_with("SIP/2.0 ") && !message.starts_with("SIP/2.0 1") && message.contains(part)
         })
         .await
+    }
+
+    pub(crate) async fn any_answer_to(&mut self, call: &str) -> String {
+        let call_id = format!("Call-ID: {call}@test\r\n");
+        self.find(|message| message.starts_with("SIP/2.0 ") && message.contains(&call_id))
+            .await
+    }
+
+    /// The ACK of a refusal belongs to the INVITE's transaction (RFC 3261 §17.1.1.3).
+    pub(crate) async fn ack_refusal(&self, call: &str, answer: &str) {
+        let ack = self.text("ACK", call, "");
+        let to = format!("To: {}\r\n", header(answer, "To"));
+        let ack: String = ack
+            .split_inclusive("\r\n")
+            .map(|line| if line.starts_with("To: ") { &to } else { line })
+            .collect();
+        self.send(&ack).await;
     }
 
     async fn find(&mut self, wanted: impl Fn(&str) -> bool) -> String {

@@ -1,5 +1,6 @@
 //! The stack over real sockets, spoken to by a caller that is nothing but text.
 
+mod flood;
 mod peer;
 
 use std::net::SocketAddr;
@@ -8,17 +9,26 @@ use std::time::Duration;
 
 use peer::Peer;
 use sip::admission::{Limits, Rate};
-use sip::{CallEvent, Refusal, Rejection, RsipStack, SipConfig, SipStack};
+use sip::{CallEvent, Refusal, Rejection, RsipStack, SipConfig, SipStack, StackStats};
 use tokio::time::{Instant, timeout};
 
 const SOON: Duration = Duration::from_secs(5);
 
+/// So short that nothing is waited for long: 64·T1 are 1.28 s.
+const SHORT_T1: Duration = Duration::from_millis(20);
+
 async fn start(max_calls: usize) -> RsipStack {
+    start_with(max_calls, SipConfig::T1, 1_000).await
+}
+
+async fn start_with(max_calls: usize, t1: Duration, ringing: usize) -> RsipStack {
     let limits = Limits {
         per_source: Rate {
             per_second: 1e6,
             burst: 1e6,
         },
+        ringing,
+        ringing_per_source: ringing,
         ..Limits::default()
     };
     let listen = SocketAddr::from(([127, 0, 0, 1], 0));
@@ -27,6 +37,7 @@ async fn start(max_calls: usize) -> RsipStack {
         advertised: None,
         max_calls,
         limits,
+        t1,
         user_agent: "test".into(),
     };
     RsipStack::start(config).await.expect("stack")
@@ -48,7 +59,16 @@ async fn event(call: &mut sip::IncomingCall) -> CallEvent {
 
 async fn drained(stack: &RsipStack) {
     let deadline = Instant::now() + SOON;
-    while (stack.stats().calls, stack.stats().dialogs) != (0, 0) {
+    loop {
+        let StackStats {
+            calls,
+            dialogs,
+            ringing,
+            ..
+        } = stack.stats();
+        if (calls, dialogs, ringing) == (0, 0, 0) {
+            return;
+        }
         assert!(Instant::now() < deadline, "{:?} left", stack.stats());
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
@@ -135,6 +155,7 @@ async fn a_cancelled_call_gets_its_487() {
         "{answers:?}"
     );
     assert!(matches!(event(&mut call).await, CallEvent::Cancelled));
+    drop(call);
     drained(&stack).await;
     stack.shutdown().await;
 }
@@ -162,6 +183,7 @@ async fn a_rejection_carries_its_headers_and_a_dropped_call_is_refused() {
     );
     assert!(answer.contains(";tag="), "{answer}");
     assert!(matches!(event(&mut call).await, CallEvent::Ended));
+    drop(call);
 
     peer.invite("b", "").await;
     drop(incoming(&mut stack).await);
@@ -227,6 +249,7 @@ async fn what_is_not_served_is_refused_and_the_number_of_calls_is_bounded() {
     );
 }
 
+/// What is sent in place of the header, and the Reason of the 400.
 #[tokio::test]
 async fn mutated_datagrams_leave_the_stack_serving() {
     let mut stack = start(2000).await;
