@@ -5,20 +5,7 @@ use std::net::SocketAddr;
 
 use thiserror::Error;
 
-/// The parts of a SIP URI that routing looks at. `Debug` shows nothing of it: the user part is a phone number.
-#[derive(Clone, PartialEq, Eq, Default)]
-pub struct SipUri {
-    /// Empty when the URI names a host only.
-    pub user: String,
-    pub host: String,
-    pub port: Option<u16>,
-}
-
-impl fmt::Debug for SipUri {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SipUri(..)")
-    }
-}
+use crate::SipUri;
 
 /// An initial INVITE. `Debug` shows where it came from and nothing of what it says.
 #[derive(Clone, PartialEq, Eq)]
@@ -60,11 +47,13 @@ impl fmt::Debug for Invite {
 /// Why an INVITE cannot be used; each is answered with 400 and its text as the Reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum InviteError {
+    #[error("no usable Request-URI")]
+    RequestUri,
     #[error("no usable From header")]
     From,
     #[error("no usable To header")]
     To,
-    #[error("no Call-ID header")]
+    #[error("no usable Call-ID header")]
     CallId,
     #[error("no usable Via header")]
     Via,

@@ -19,13 +19,15 @@ pub mod digest;
 mod invite;
 mod rsip;
 mod stack;
+mod uri;
 
-pub use invite::{Invite, InviteError, SipUri};
+pub use invite::{Invite, InviteError};
 pub use rsip::{RsipStack, SipConfig, StartError};
 pub use stack::{
     CallClosed, CallControl, CallEvent, Command, IncomingCall, Refusal, Refusals, Rejection, Renegotiation,
     SipStack, StackStats,
 };
+pub use uri::SipUri;
 
 /// The log target of the wrapped stack. It cannot reach a subscriber by itself (see the crate's contract); a subscriber that
 /// filters it at WARN or above as well is a second belt.

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use caller::{CallerConfig, Credentials, EndedBy};
-use livekit_protocol::SipInboundTrunkInfo;
+use livekit_protocol::{ParticipantInfo, SipInboundTrunkInfo};
 use service::Timeouts;
+use tokio::time::{Instant, sleep};
 
 use crate::agent::Agent;
-use crate::fixture::{Fixture, PASSWORD, SOON, place};
+use crate::fixture::{Fixture, PASSWORD, ROOM, SOON, place};
 
 /// The final answer: its code, its Reason, and when it came.
 async fn refusal(config: CallerConfig) -> (u16, String, Duration) {
@@ -61,6 +62,63 @@ async fn no_common_codec_is_488_and_no_sdp_at_all_400() {
     .await;
     assert_eq!(code, 400);
     fixture.released().await;
+    fixture.stop().await;
+}
+
+/// Nothing that a caller writes into its URIs looks like a fault of ours.
+#[tokio::test(flavor = "multi_thread")]
+async fn odd_users_are_400_with_the_header_to_blame_or_ring() {
+    let fixture = Fixture::start(Timeouts::default()).await;
+    let longest = "7".repeat(128);
+    let too_long = "7".repeat(2_000);
+    let from = |user: &str| CallerConfig {
+        from: user.to_owned(),
+        ..fixture.caller()
+    };
+    for user in ["%00", "+1555%0d%0aX", "%ff%fe", "100%", too_long.as_str()] {
+        let (code, reason, _) = refusal(from(user)).await;
+        let expected = "SIP;cause=400;text=\"no usable From header\"";
+        assert_eq!((code, reason.as_str()), (400, expected), "{user}");
+        let to = CallerConfig {
+            to: user.to_owned(),
+            ..fixture.caller()
+        };
+        let (code, reason, _) = refusal(to).await;
+        let expected = "SIP;cause=400;text=\"no usable To header\"";
+        assert_eq!((code, reason.as_str()), (400, expected), "{user}");
+    }
+    let fine = [
+        "",
+        "%2B15559876",
+        "j%C3%B6rg%20b",
+        "a/b?c=d&e",
+        "%E2%82%AC%22%27",
+        longest.as_str(),
+    ];
+    for user in fine {
+        let call = place(from(user)).await;
+        call.wait_ringing(SOON).await.expect("ringing");
+        let is_ours = |participant: &ParticipantInfo| {
+            participant.attributes.get("sip.callIDFull").map(String::as_str) == Some(call.call_id())
+        };
+        let deadline = Instant::now() + SOON;
+        loop {
+            let participants = fixture.api.list_participants(ROOM).await.unwrap_or_default();
+            if participants.iter().any(is_ours) {
+                break;
+            }
+            assert!(Instant::now() < deadline, "{user} did not join");
+            sleep(Duration::from_millis(20)).await;
+        }
+        call.hang_up().await;
+        fixture.released().await;
+    }
+    let nobody = CallerConfig {
+        to: String::new(),
+        ..fixture.caller()
+    };
+    let (code, reason, _) = refusal(nobody).await;
+    assert_eq!(code, 404, "{reason}");
     fixture.stop().await;
 }
 

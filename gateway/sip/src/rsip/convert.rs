@@ -4,43 +4,56 @@ use std::net::SocketAddr;
 
 use rsipstack::sip::{Header, HeadersExt as _, Request, Uri};
 
+use crate::uri::host_and_port;
 use crate::{Invite, InviteError, SipUri};
+
+/// A Call-ID becomes an attribute of the caller's participant; so does the From tag.
+const MAX_ID_BYTES: usize = 512;
 
 pub(super) fn invite(request: &Request, source: SocketAddr) -> Result<Invite, InviteError> {
     let from = request.from_header().map_err(|_| InviteError::From)?;
-    let from_uri = from.uri().map_err(|_| InviteError::From)?;
+    let from_uri = SipUri::of_header(from.value()).ok_or(InviteError::From)?;
     let from_tag = from.tag().ok().flatten().ok_or(InviteError::From)?;
-    let to = request
-        .to_header()
-        .and_then(rsipstack::sip::To::uri)
-        .map_err(|_| InviteError::To)?;
+    let from_tag = bounded(from_tag.value()).ok_or(InviteError::From)?;
+    let to = request.to_header().map_err(|_| InviteError::To)?;
+    let to = SipUri::of_header(to.value()).ok_or(InviteError::To)?;
     let call_id = request.call_id_header().map_err(|_| InviteError::CallId)?;
+    let call_id = bounded(call_id.value()).ok_or(InviteError::CallId)?;
     let headers: Vec<(String, String)> = request
         .headers
         .iter()
         .map(|header| (header.name().to_owned(), header.value().to_owned()))
         .collect();
-    let from_uri = uri(&from_uri);
     Ok(Invite {
         source,
-        request_uri: uri(&request.uri),
+        request_uri: uri(&request.uri).ok_or(InviteError::RequestUri)?,
         from_anonymous: is_anonymous(&from_uri),
         from: from_uri,
-        from_tag: from_tag.value().to_owned(),
-        to: uri(&to),
-        call_id: call_id.value().to_owned(),
+        from_tag,
+        to,
+        call_id,
         via: hops(request)?,
         headers,
         body: request.body.clone(),
     })
 }
 
-fn uri(uri: &Uri) -> SipUri {
-    SipUri {
-        user: uri.user().unwrap_or_default().to_owned(),
-        host: uri.host().to_string(),
-        port: uri.host_with_port.port.as_ref().map(rsipstack::sip::Port::value),
+fn bounded(id: &str) -> Option<String> {
+    (1..=MAX_ID_BYTES).contains(&id.len()).then(|| id.to_owned())
+}
+
+fn uri(uri: &Uri) -> Option<SipUri> {
+    let mut text = format!("{}:", uri.scheme.as_ref()?);
+    if let Some(auth) = &uri.auth {
+        // As it stood in the request line; the URI itself would escape it again.
+        text.extend([auth.user.as_str(), "@"]);
     }
+    text.push_str(&uri.host_with_port.to_string());
+    // The parser takes what follows a `;` in the user part for the parameters of a host.
+    for param in &uri.params {
+        text.push_str(&param.to_string());
+    }
+    SipUri::parse(&text)
 }
 
 /// RFC 3323 §4.1.1.3.
@@ -76,14 +89,8 @@ fn sent_by(hop: &str) -> Option<(String, Option<u16>)> {
         .split(';')
         .next()?
         .trim();
-    let port_at = address
-        .rfind(':')
-        .filter(|at| !address.get(*at..).is_some_and(|rest| rest.contains(']')));
-    let (host, port) = match port_at.and_then(|at| address.split_at_checked(at)) {
-        Some((host, port)) => (host, Some(port.trim_start_matches(':').parse().ok()?)),
-        None => (address, None),
-    };
-    (!host.is_empty()).then(|| (host.to_owned(), port))
+    let (host, port) = host_and_port(address)?;
+    Some((host.to_owned(), port))
 }
 
 #[cfg(test)]

@@ -251,6 +251,100 @@ async fn what_is_not_served_is_refused_and_the_number_of_calls_is_bounded() {
 
 /// What is sent in place of the header, and the Reason of the 400.
 #[tokio::test]
+async fn what_no_call_can_be_made_of_is_400_with_the_header_that_is_to_blame() {
+    let mut stack = start(10).await;
+    let mut peer = Peer::bind(stack.local_addr()).await;
+    let long = "1".repeat(2_000);
+    let cases = [
+        (
+            "From: <sip:+15551234@",
+            "From: <sip:%00@".to_owned(),
+            "From header",
+        ),
+        (
+            "From: <sip:+15551234@",
+            "From: <sip:+1555%0d%0a@".to_owned(),
+            "From header",
+        ),
+        (
+            "From: <sip:+15551234@",
+            "From: <sip:%ff%fe@".to_owned(),
+            "From header",
+        ),
+        (
+            "From: <sip:+15551234@",
+            format!("From: <sip:{long}@"),
+            "From header",
+        ),
+        (
+            "From: <sip:+15551234@",
+            "From: <http:+15551234@".to_owned(),
+            "From header",
+        ),
+        ("To: <sip:+15550100@", "To: <sip:%1f@".to_owned(), "To header"),
+        ("To: <sip:+15550100@", format!("To: <sip:{long}@"), "To header"),
+        (
+            "INVITE sip:+15550100@",
+            "INVITE sip:a%00b@".to_owned(),
+            "Request-URI",
+        ),
+        (
+            "INVITE sip:+15550100@",
+            format!("INVITE sip:{long}@"),
+            "Request-URI",
+        ),
+        ("Call-ID: ", format!("Call-ID: {long}"), "Call-ID header"),
+        (
+            "Contact: <sip:+15551234@",
+            "X-Contact: <sip:+15551234@".to_owned(),
+            "Contact header",
+        ),
+    ];
+    let count = cases.len();
+    for (n, (header, odd, blamed)) in cases.into_iter().enumerate() {
+        let text = peer
+            .text("INVITE", &format!("odd{n}"), "v=0\r\n")
+            .replacen(header, &odd, 1);
+        peer.send_bytes(text.as_bytes(), stack.local_addr()).await;
+        let answer = peer.final_answer_in(&format!("{n}@test")).await;
+        assert!(answer.starts_with("SIP/2.0 400"), "{odd}: {answer}");
+        let reason = format!("\r\nReason: SIP;cause=400;text=\"no usable {blamed}\"\r\n");
+        assert!(answer.contains(&reason), "{odd}: {answer}");
+    }
+    assert_eq!(
+        stack.stats().refusals.of(Refusal::BadRequest),
+        u64::try_from(count).expect("few")
+    );
+    stack.shutdown().await;
+}
+
+#[tokio::test]
+async fn escapes_and_telephone_uris_are_read() {
+    let mut stack = start(10).await;
+    let peer = Peer::bind(stack.local_addr()).await;
+    let fine = peer
+        .text("INVITE", "fine", "v=0\r\n")
+        .replacen("<sip:+15551234@", "<sip:%2B15551234@", 1);
+    peer.send_bytes(fine.as_bytes(), stack.local_addr()).await;
+    assert_eq!(incoming(&mut stack).await.invite.from.user, "+15551234");
+    let number = peer.text("INVITE", "tel", "v=0\r\n");
+    let me = number
+        .split("From: <sip:+15551234")
+        .nth(1)
+        .and_then(|rest| rest.split('>').next())
+        .expect("a host");
+    let number = number.replacen(
+        &format!("From: <sip:+15551234{me}>"),
+        "From: <tel:+15551234;phone-context=x>",
+        1,
+    );
+    peer.send_bytes(number.as_bytes(), stack.local_addr()).await;
+    let tel = incoming(&mut stack).await.invite.from;
+    assert_eq!((tel.user.as_str(), tel.host.as_str()), ("+15551234", ""));
+    stack.shutdown().await;
+}
+
+#[tokio::test]
 async fn mutated_datagrams_leave_the_stack_serving() {
     let mut stack = start(2000).await;
     let peer = Peer::bind(stack.local_addr()).await;
