@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::process::Stdio;
+use std::sync::{Arc, Mutex};
 
 use futures_util::StreamExt as _;
 use livekit::options::TrackPublishOptions;
@@ -18,7 +19,9 @@ use tokio::time::{Duration, timeout};
 
 use crate::fixture::{Fixture, ROOM};
 
-const RATE: u32 = 48_000;
+pub(crate) const RATE: u32 = 48_000;
+/// What an agent remembers of what it heard: half a minute.
+const MEMORY: usize = 30 * RATE as usize;
 
 /// What the agent noticed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +36,7 @@ pub(crate) enum Noticed {
 pub(crate) struct Agent {
     pub(crate) room: Room,
     noticed: mpsc::Receiver<Noticed>,
+    heard: Arc<Mutex<Vec<i16>>>,
     _tasks: JoinSet<()>,
 }
 
@@ -72,10 +76,12 @@ impl Agent {
         let source = NativeAudioSource::new(AudioSourceOptions::default(), RATE, 1, 200);
         let (notice, noticed) = mpsc::channel(64);
         let mut tasks = JoinSet::new();
-        tasks.spawn(listen(events, source.clone(), notice));
+        let heard = Arc::default();
+        tasks.spawn(listen(events, source.clone(), notice, Arc::clone(&heard)));
         let agent = Self {
             room,
             noticed,
+            heard,
             _tasks: tasks,
         };
         (agent, source)
@@ -95,6 +101,11 @@ impl Agent {
             .unwrap_or_else(|_| panic!("{wanted:?} not noticed"));
     }
 
+    /// What it heard of callers so far, at [`RATE`].
+    pub(crate) fn heard(&self) -> Vec<i16> {
+        self.heard.lock().expect("lock").clone()
+    }
+
     pub(crate) async fn leave(self) {
         self.room.close().await.expect("left");
     }
@@ -104,6 +115,7 @@ async fn listen(
     mut events: mpsc::UnboundedReceiver<RoomEvent>,
     source: NativeAudioSource,
     notice: mpsc::Sender<Noticed>,
+    heard: Arc<Mutex<Vec<i16>>>,
 ) {
     let mut echoes = JoinSet::new();
     while let Some(event) = events.recv().await {
@@ -114,7 +126,7 @@ async fn listen(
                 ..
             } => {
                 if participant.kind() == livekit::participant::ParticipantKind::Sip {
-                    echoes.spawn(echo(track, source.clone()));
+                    echoes.spawn(echo(track, source.clone(), Arc::clone(&heard)));
                 }
                 continue;
             }
@@ -140,7 +152,7 @@ async fn listen(
     }
 }
 
-async fn echo(track: RemoteAudioTrack, source: NativeAudioSource) {
+async fn echo(track: RemoteAudioTrack, source: NativeAudioSource, heard: Arc<Mutex<Vec<i16>>>) {
     // 40 ms in hand: what is measured is the gateway, not how this task is scheduled.
     let ahead = vec![0; 2 * audio::frame_samples(RATE)];
     let samples_per_channel = u32::try_from(ahead.len()).expect("short");
@@ -153,6 +165,11 @@ async fn echo(track: RemoteAudioTrack, source: NativeAudioSource) {
     let _ = source.capture_frame(&silence).await;
     let mut stream = NativeAudioStream::new(track.rtc_track(), RATE.cast_signed(), 1);
     while let Some(frame) = stream.next().await {
+        {
+            let mut heard = heard.lock().expect("lock");
+            let left = MEMORY - heard.len();
+            heard.extend(frame.data.iter().take(left));
+        }
         let samples_per_channel = u32::try_from(frame.data.len()).expect("short");
         let data = Cow::Owned(frame.data.to_vec());
         let frame = AudioFrame {

@@ -8,31 +8,7 @@ use tokio::time::sleep;
 
 use crate::agent::{Agent, Noticed};
 use crate::fixture::{Fixture, NUMBER, SOON, place};
-
-/// Speech-like at 16 kHz: syllables of changing pitch, which no two places have in common.
-fn babble(seconds: usize) -> Vec<i16> {
-    let mut samples = Vec::new();
-    for syllable in 0..seconds * 5 {
-        let pitch = 180.0 + f64::from(u32::try_from((syllable * 7919) % 640).expect("small"));
-        let mut tone = audio::tone::Tone::new(pitch, 16_000, 9_000);
-        let mut overtone = audio::tone::Tone::new(pitch * 2.7, 16_000, 3_000);
-        samples.extend((0..2_400).map(|_| tone.next().unwrap_or(0) + overtone.next().unwrap_or(0)));
-        samples.extend([0; 800]);
-    }
-    samples
-}
-
-/// `samples` of 16 kHz at `rate_hz`.
-fn at_rate(samples: &[i16], rate_hz: u32) -> Vec<i16> {
-    if rate_hz == 16_000 {
-        return samples.to_vec();
-    }
-    let mut out = Vec::new();
-    audio::Resampler::new(16_000, rate_hz)
-        .expect("rates")
-        .process(samples, &mut out);
-    out
-}
+use crate::speech::{babble, found_in};
 
 async fn echo_comes_back(codec: Codec) {
     let fixture = Fixture::start(Timeouts::default()).await;
@@ -50,20 +26,7 @@ async fn echo_comes_back(codec: Codec) {
     sleep(Duration::from_millis(700)).await;
     let received = call.received();
     assert_eq!(received.sample_rate_hz, codec.sample_rate_hz());
-    let reference = at_rate(&spoken, received.sample_rate_hz);
-    let window = usize::try_from(received.sample_rate_hz).expect("fits") * 6 / 10;
-    let matches: Vec<_> = reference
-        .chunks_exact(window)
-        .enumerate()
-        .map(|(n, said)| {
-            let best = audio::correlate::best_lag(said, &received.samples, received.samples.len());
-            let lag = best.lag_samples - isize::try_from(n * window).expect("short");
-            (
-                best.coefficient,
-                lag * 1000 / isize::try_from(received.sample_rate_hz).expect("fits"),
-            )
-        })
-        .collect();
+    let matches = found_in(&spoken, &received.samples, received.sample_rate_hz);
     println!("{codec:?}: coefficient and lag in ms of each 600 ms: {matches:.2?}");
     println!("{:?}", call.report());
     let good = matches

@@ -33,6 +33,20 @@ pub(crate) fn assert_free_of(canaries: &[&str]) {
     }
 }
 
+/// The number behind `name` in the last line that says `message`.
+pub(crate) fn last_number(message: &str, name: &str) -> u64 {
+    let lines = String::from_utf8_lossy(&LINES.lock().expect("lock")).into_owned();
+    let mut found = lines.lines().rev().filter(|line| line.contains(message));
+    let line = found.next().unwrap_or_else(|| panic!("no line says {message}"));
+    let after = line
+        .split_once(name)
+        .unwrap_or_else(|| panic!("no {name} in {line}"))
+        .1;
+    let digits = after.trim_start_matches([':', ' ']);
+    let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
+    digits[..end].parse().expect("a number")
+}
+
 struct Lines;
 
 impl io::Write for Lines {

@@ -12,9 +12,11 @@ mod fixture;
 mod handles;
 mod logs;
 mod peer;
+mod speech;
 
 mod answer;
 mod ends;
 mod flood;
 mod refusals;
 mod signalling;
+mod strangers;
