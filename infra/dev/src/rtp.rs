@@ -46,6 +46,11 @@ impl RtpPorts {
         Err(StackError::NoPort(refused))
     }
 
+    /// The ports, both ends included.
+    pub fn range(&self) -> RangeInclusive<u16> {
+        self.first..=self.last
+    }
+
     /// All of a block, or nothing. What is probed is free again at once; between then and the gateway's own bind only a program that
     /// asks for this very port may take it, and the gateway passes over it.
     fn in_block(guard: u16) -> std::io::Result<Self> {

@@ -57,14 +57,14 @@ impl RtpControl {
     /// The gateway uses 30 s and 15 s. Cancel-safe. While the call is held the caller should not wait for it.
     pub async fn media_timeout(&self, first: Duration, later: Duration) {
         loop {
-            let deadline = match self.link().last_packet {
-                Some(at) => at + later,
-                None => self.0.started + first,
-            };
-            if deadline <= Instant::now() {
+            let now = Instant::now();
+            let last_packet = self.link().last_packet;
+            let deadline = last_packet.map_or(self.0.started + first, |at| at + later);
+            if deadline <= now {
                 return;
             }
-            tokio::time::sleep_until(deadline).await;
+            // Before the first packet: it may come in between, and `later` counts from then on.
+            tokio::time::sleep_until(deadline.min(now + later)).await;
         }
     }
 
@@ -83,5 +83,36 @@ impl RtpControl {
     pub(super) fn link(&self) -> MutexGuard<'_, Link> {
         // Plain values: a panic elsewhere cannot leave them half changed.
         self.0.link.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::SourcePolicy;
+
+    const FIRST: Duration = Duration::from_secs(30);
+    const LATER: Duration = Duration::from_secs(15);
+
+    fn control() -> RtpControl {
+        RtpControl::new(SourceLock::new(SourcePolicy::SdpAddress, None), true)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_never_sends_has_the_longer_time() {
+        let control = control();
+        control.media_timeout(FIRST, LATER).await;
+        assert_eq!(control.0.started.elapsed(), FIRST);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_falls_silent_while_its_first_packet_is_waited_for_has_the_shorter_one() {
+        let control = control();
+        let speaks = async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            control.link().last_packet = Some(Instant::now());
+        };
+        tokio::join!(speaks, control.media_timeout(FIRST, LATER));
+        assert_eq!(control.0.started.elapsed(), Duration::from_secs(16));
     }
 }

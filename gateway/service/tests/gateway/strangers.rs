@@ -1,6 +1,7 @@
 //! Sound that comes to a call's port from somebody who is not the caller.
 
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
@@ -12,7 +13,7 @@ use tokio::task::JoinSet;
 use tokio::time::{interval, sleep};
 
 use crate::agent::{Agent, Noticed, RATE};
-use crate::fixture::{Fixture, RTP_PORTS, SOON, place};
+use crate::fixture::{Fixture, SOON, place};
 use crate::logs;
 use crate::speech::{at_rate, babble, found_in, noise};
 
@@ -26,12 +27,12 @@ struct Stranger {
 }
 
 impl Stranger {
-    fn start(from: Ipv4Addr, codec: Codec, pace: usize) -> Self {
+    fn start(from: Ipv4Addr, all: RangeInclusive<u16>, codec: Codec, pace: usize) -> Self {
         let socket = UdpSocket::bind((from, 0)).expect("bound");
         socket.set_nonblocking(true).expect("set");
         let aim = Arc::new(AtomicU16::new(0));
         let mut task = JoinSet::new();
-        task.spawn(flood(socket, codec, pace, Arc::clone(&aim)));
+        task.spawn(flood(socket, all, codec, pace, Arc::clone(&aim)));
         Self { aim, _task: task }
     }
 
@@ -40,7 +41,7 @@ impl Stranger {
     }
 }
 
-async fn flood(socket: UdpSocket, codec: Codec, pace: usize, aim: Arc<AtomicU16>) {
+async fn flood(socket: UdpSocket, all: RangeInclusive<u16>, codec: Codec, pace: usize, aim: Arc<AtomicU16>) {
     let sound = at_rate(&noise(10), codec.sample_rate_hz());
     let mut encoder = audio::Encoder::new(codec);
     let mut ticks = interval(Duration::from_millis(2));
@@ -56,9 +57,8 @@ async fn flood(socket: UdpSocket, codec: Codec, pace: usize, aim: Arc<AtomicU16>
             payload: &payload,
         }
         .write(&mut datagram);
-        let (first, last) = RTP_PORTS;
         let (ports, ticks_between) = match aim.load(Ordering::Relaxed) {
-            0 => (first..=last, PHONES_PACE),
+            0 => (all.clone(), PHONES_PACE),
             port => (port..=port, pace),
         };
         for port in ports.step_by(2) {
@@ -86,8 +86,8 @@ async fn only_the_caller_is_heard(codec: Codec) {
     let fixture = Fixture::start(Timeouts::default()).await;
     // One at the address that the caller's SDP names, at another port, who would be understood; one from elsewhere, who floods.
     let strangers = [
-        Stranger::start(Ipv4Addr::LOCALHOST, codec, PHONES_PACE),
-        Stranger::start(Ipv4Addr::new(127, 0, 0, 3), codec, 1),
+        Stranger::start(Ipv4Addr::LOCALHOST, fixture.rtp.range(), codec, PHONES_PACE),
+        Stranger::start(Ipv4Addr::new(127, 0, 0, 3), fixture.rtp.range(), codec, 1),
     ];
     let call = place(CallerConfig {
         codecs: vec![codec],
