@@ -1,6 +1,6 @@
 //! `trunkline serve`: functions, worker and gateway in one process, beside a livekit-server and its Redis.
 
-use std::{io::IsTerminal, net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc};
+use std::{io::IsTerminal, net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use events::agents::Agents;
@@ -15,6 +15,7 @@ use platform::{
     telemetry,
 };
 use service::Gateway;
+use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use webhook::WebhookState;
 use worker::{Setup, Worker};
@@ -45,6 +46,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let failed = CancellationToken::new();
     let http = functions(&config, &ports, &agents, &life)?;
     let gateway = Arc::new(gateway(&config).await?);
+    start_sweep(&config, &ports, &agents, &life)?;
     start_worker(&config, &ports, agents, &life);
     life.tasks.spawn(vitals::log(life.soft.clone(), gateway.clone()));
     life.tasks
@@ -174,6 +176,36 @@ fn webhook_state(config: &Config, ports: &Ports, agents: &worker::Agents) -> any
         clock: ports.clock.clone(),
         rooms: Some(Arc::new(ports.livekit.clone())),
     })
+}
+
+/// How often the sweep runs, the first time at once.
+const SWEEP_INTERVAL: Duration = Duration::from_mins(1);
+
+/// Repairs what a lost webhook or a dead process left open. It stops with the functions: what is open then, the next start finds.
+fn start_sweep(
+    config: &Config,
+    ports: &Ports,
+    agents: &worker::Agents,
+    life: &Lifecycle,
+) -> anyhow::Result<()> {
+    let state = sweep::State {
+        webhook: webhook_state(config, ports, agents)?,
+        livekit: Arc::new(ports.livekit.clone()),
+        patience: sweep::PATIENCE.max(config.worker.heartbeat + Duration::from_secs(2)),
+    };
+    let soft = life.soft.clone();
+    life.tasks.spawn(async move {
+        let mut ticks = interval(SWEEP_INTERVAL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            // Both are cancel-safe: a run that is cut off is completed by the next one, of this process or another.
+            tokio::select! {
+                () = soft.cancelled() => return,
+                _ = async { ticks.tick().await; sweep::sweep(&state).await } => {}
+            }
+        }
+    });
+    Ok(())
 }
 
 fn start_worker(config: &Config, ports: &Ports, agents: worker::Agents, life: &Lifecycle) {

@@ -121,7 +121,11 @@ impl CallState {
             started_at: first.room_created_at,
             caller: None,
             finished_at: None,
-            timeline: vec![TimelineEntry::new(Step::Webhook, first.received_at)],
+            // Every event tells when the room was created, also where `room_started` was lost.
+            timeline: vec![
+                TimelineEntry::new(Step::RoomStarted, first.room_created_at),
+                TimelineEntry::new(Step::Webhook, first.received_at),
+            ],
         };
         for event in events {
             state.apply(event);
@@ -132,7 +136,6 @@ impl CallState {
 
     fn apply(&mut self, event: &CallEvent) {
         match &event.event {
-            Event::RoomStarted { .. } => self.step(Step::RoomStarted, event.room_created_at),
             Event::RoomFinished { .. } => {
                 let at = self.not_before_join(to_the_ms(event));
                 self.finished_at = Some(at);
@@ -237,6 +240,9 @@ impl CallState {
         record.timeline.clone_from(&self.timeline);
         if let Some(job) = job {
             record.profile = Some(job.profile.clone());
+            // The join may have been lost after it had brought the job about.
+            record.caller.clone_from(&job.caller);
+            record.called.clone_from(&job.called);
             let enqueued = job
                 .timeline
                 .iter()

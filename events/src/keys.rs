@@ -1,7 +1,8 @@
 //! Where a call's objects lie in the store, as pure functions.
 //!
 //! Everything of a call lies below `calls/<day>/<CallId>/`, where the day is that of the room's creation in UTC, so that calls are
-//! listed by day. What knows only the call's id finds the day in [`index`].
+//! listed by day. What knows only the call's id finds the day in [`index`], and what looks for calls that are not closed yet lists the
+//! markers below [`OPEN`], however many calls there have been.
 
 use crate::{CallId, EventId, Timestamp};
 
@@ -65,6 +66,23 @@ pub fn index(call: &CallId) -> String {
     format!("index/{call}")
 }
 
+/// `open/`, the prefix of the markers of all calls that are not closed.
+pub const OPEN: &str = "open/";
+
+/// `open/<CallId>`: marks a call that is not closed, by a [`crate::IndexEntry`].
+///
+/// Put before anything else that is kept of the call; removed by whoever has written `record.json`. A marker whose call has its record was
+/// left by a process that died in between, and is removed by the sweep. [`index`] is put behind it, once: where that is, the call is
+/// known, and no late event brings the marker back.
+pub fn open(call: &CallId) -> String {
+    format!("{OPEN}{call}")
+}
+
+/// The call of a marker's key; `None` for what is none.
+pub fn open_call(key: &str) -> Option<CallId> {
+    key.strip_prefix(OPEN)?.parse().ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -84,5 +102,8 @@ mod tests {
             "calls/2026-11-20/RM_5dNYzUpD9LnC/record.json"
         );
         assert_eq!(index(&id), "index/RM_5dNYzUpD9LnC");
+        assert_eq!(open(&id), "open/RM_5dNYzUpD9LnC");
+        assert_eq!(open_call(&open(&id)), Some(id));
+        assert_eq!(open_call("open/notes.txt"), None);
     }
 }

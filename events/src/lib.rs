@@ -16,6 +16,7 @@
 
 pub mod agents;
 mod call_event;
+mod claim;
 mod fold;
 mod id;
 mod job;
@@ -24,11 +25,14 @@ pub mod livekit;
 mod open_enum;
 mod party;
 mod pattern;
+mod progress;
 mod record;
+mod recording;
 mod timestamp;
 mod versioned;
 
 pub use call_event::CallEvent;
+pub use claim::{Claim, Standing};
 pub use fold::{CallState, ClosePolicy, EndCause, Leg, Parties, Regions, signalling};
 pub use id::{
     CallId, EgressId, EventId, IdError, IngressId, ParticipantIdentity, ParticipantSid, ProfileName,
@@ -36,9 +40,11 @@ pub use id::{
 };
 pub use job::{CallJob, IndexEntry, ProfileHash, ProfileHashError, ProfileRef};
 pub use party::{Party, PhoneNumber, PhoneNumberError, Region, RegionError, SipUser};
+pub use progress::{Progress, Transcript};
 pub use record::{
     CallRecord, Outcome, Recording, RecordingPolicy, Speaker, Step, TimelineEntry, Transcribed, TurnLatency,
     TurnRecord,
 };
+pub use recording::recording_ms;
 pub use timestamp::Timestamp;
 pub use versioned::DecodeError;

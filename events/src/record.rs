@@ -225,7 +225,7 @@ open_enum! {
         Ringing = "ringing",
         /// The room was created.
         RoomStarted = "room_started",
-        /// The first webhook of the call was received.
+        /// The first webhook of the call was received, or the sweep made up for it.
         Webhook = "webhook",
         /// The caller's participant joined the room.
         CallerJoined = "caller_joined",

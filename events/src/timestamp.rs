@@ -17,6 +17,9 @@ pub struct Timestamp {
 const MAX_UNIX_MS: i64 = 253_402_300_799_999;
 
 impl Timestamp {
+    /// 1970-01-01T00:00:00Z, the earliest.
+    pub const EPOCH: Self = Self { unix_ms: 0 };
+
     /// From milliseconds since 1970-01-01T00:00:00Z; `None` outside of 1970–9999.
     pub const fn from_unix_ms(unix_ms: i64) -> Option<Self> {
         if unix_ms < 0 || unix_ms > MAX_UNIX_MS {

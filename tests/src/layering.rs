@@ -12,6 +12,8 @@ const ROOMS: &[(&str, &[&str], Purity)] = &[
     ("platform", &["events"], Purity::Edge),
     ("webhook", &["events", "platform"], Purity::Edge),
     ("host", &["platform"], Purity::Edge),
+    // It makes lost webhooks up and hands them to the function that would have received them.
+    ("sweep", &["events", "platform", "webhook"], Purity::Edge),
     ("libwebrtc", &["audio"], Purity::Edge),
     ("providers", &["audio"], Purity::Edge),
     ("pipeline", &["audio", "turns", "providers"], Purity::Edge),
@@ -49,6 +51,7 @@ const ROOMS: &[(&str, &[&str], Purity)] = &[
             "platform",
             "providers",
             "service",
+            "sweep",
             "webhook",
             "worker",
         ],

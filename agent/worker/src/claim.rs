@@ -6,25 +6,11 @@
 
 use std::time::Duration;
 
-use events::{CallJob, Timestamp, keys};
+use events::{CallJob, Claim, Standing, Timestamp, keys};
 use platform::{
     clock::SharedClock,
     store::{ETag, Store, StoreError},
 };
-use serde::{Deserialize, Serialize};
-
-/// The body of `claim.json`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Claim {
-    /// The fencing token.
-    generation: u64,
-    /// The holder.
-    worker: String,
-    /// When it may be taken by another worker, unless it is renewed before.
-    expires_at: Timestamp,
-    /// The call is over and its record is written.
-    closed: bool,
-}
 
 /// What came of an attempt to claim a call.
 pub(crate) enum Attempt {
@@ -39,6 +25,8 @@ pub(crate) enum Attempt {
 /// A claim in this worker's hands.
 pub(crate) struct Held {
     key: String,
+    /// The claim that was taken over; `None` for a call that nobody had claimed.
+    last: Option<Claim>,
     claim: Claim,
     etag: ETag,
 }
@@ -68,53 +56,32 @@ impl Claims<'_> {
         self.clock.now().into()
     }
 
-    fn claim(&self, generation: u64) -> Claim {
-        Claim {
-            generation,
-            worker: self.worker.to_owned(),
-            expires_at: self.now().plus(self.lease),
-            closed: false,
-        }
-    }
-
     /// Tries to make the call of `job` this worker's.
     pub(crate) async fn take(&self, job: &CallJob) -> Result<Attempt, StoreError> {
         let key = keys::claim(job.created_at, &job.call);
         // A second round is needed when somebody writes between the read and the write; a third says that it is theirs.
         for _ in 0..2 {
-            let (claim, written) = match self.store.get(&key).await? {
-                None => {
-                    let claim = self.claim(job.generation);
-                    (
-                        claim.clone(),
-                        self.store.put_if_absent(&key, encode(&claim)).await?,
-                    )
-                }
-                Some(object) => {
-                    // An unreadable claim is one that nobody can renew: it is taken like an expired one.
-                    let old = serde_json::from_slice::<Claim>(&object.bytes).ok();
-                    let generation = match &old {
-                        Some(old) if old.closed => return Ok(Attempt::Closed),
-                        Some(old) if old.expires_at > self.now() => {
-                            let ms = u64::try_from(old.expires_at.ms_since(self.now())).unwrap_or(0);
-                            return Ok(Attempt::HeldByOther {
-                                for_another: Duration::from_millis(ms),
-                            });
-                        }
-                        Some(old) => old.generation.max(job.generation).saturating_add(1),
-                        None => job.generation.saturating_add(1),
-                    };
-                    let claim = self.claim(generation);
-                    (
-                        claim.clone(),
-                        self.store
-                            .put_if_match(&key, &object.etag, encode(&claim))
-                            .await?,
-                    )
-                }
+            let found = self.store.get(&key).await?;
+            let last = found.as_ref().map(|object| Claim::decode(&object.bytes));
+            match last.as_ref().map(|last| last.standing(self.now())) {
+                Some(Standing::Closed) => return Ok(Attempt::Closed),
+                Some(Standing::Held { for_another }) => return Ok(Attempt::HeldByOther { for_another }),
+                Some(Standing::Expired) | None => {}
+            }
+            let expires_at = self.now().plus(self.lease);
+            let claim = Claim::succeed(last.as_ref(), job.generation, self.worker, expires_at);
+            let body = claim.encode().into();
+            let written = match &found {
+                None => self.store.put_if_absent(&key, body).await?,
+                Some(object) => self.store.put_if_match(&key, &object.etag, body).await?,
             };
             if let Some(etag) = written {
-                return Ok(Attempt::Won(Held { key, claim, etag }));
+                return Ok(Attempt::Won(Held {
+                    key,
+                    last,
+                    claim,
+                    etag,
+                }));
             }
         }
         Ok(Attempt::HeldByOther {
@@ -144,6 +111,7 @@ impl Claims<'_> {
     pub(crate) async fn give_up(&self, held: &mut Held) -> Result<(), ClaimError> {
         let claim = Claim {
             expires_at: self.now(),
+            given_up: true,
             ..held.claim.clone()
         };
         self.write(held, claim).await
@@ -152,7 +120,7 @@ impl Claims<'_> {
     async fn write(&self, held: &mut Held, claim: Claim) -> Result<(), ClaimError> {
         match self
             .store
-            .put_if_match(&held.key, &held.etag, encode(&claim))
+            .put_if_match(&held.key, &held.etag, claim.encode().into())
             .await?
         {
             Some(etag) => {
@@ -170,11 +138,11 @@ impl Held {
     pub(crate) fn generation(&self) -> u64 {
         self.claim.generation
     }
-}
 
-fn encode(claim: &Claim) -> bytes::Bytes {
-    // A plain struct into memory has no way to fail.
-    serde_json::to_vec(claim).unwrap_or_default().into()
+    /// The claim that was taken over.
+    pub(crate) fn last(&self) -> Option<&Claim> {
+        self.last.as_ref()
+    }
 }
 
 #[cfg(test)]
@@ -276,6 +244,7 @@ mod tests {
         let mut held = won(&bench.claims("a")).await;
         bench.claims("a").give_up(&mut held).await.unwrap();
         let mut heir = won(&bench.claims("b")).await;
+        assert!(heir.last().is_some_and(|last| last.given_up) && !heir.claim.given_up);
         bench.claims("b").close(&mut heir).await.unwrap();
         bench.manual.advance(Duration::from_hours(1));
         assert!(matches!(

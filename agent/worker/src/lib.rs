@@ -6,7 +6,7 @@
 //! 2. [`claim`] makes the call this worker's by a conditional write; [`lease`] renews that every few seconds.
 //! 3. [`call`] joins the room, publishes the agent's track, which answers the phone, and runs the conversation.
 //! 4. [`progress`] writes what has happened so far at each step; [`recording`] appends a page a second.
-//! 5. [`serve`] writes transcript and record, closes the claim and acknowledges the job.
+//! 5. [`serve`] writes transcript and record, closes the claim, removes the call's marker and acknowledges the job.
 //!
 //! # What never happens
 //!
@@ -24,8 +24,6 @@ mod serve;
 mod setup;
 #[cfg(test)]
 mod testing;
-mod transcript;
 
 pub use intake::Worker;
-pub use progress::Progress;
 pub use setup::{Agent, Agents, Setup, Shared};

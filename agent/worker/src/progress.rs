@@ -5,27 +5,16 @@
 
 use std::sync::Arc;
 
-use events::{CallId, CallJob, CallRecord, Outcome, Step, TimelineEntry, Timestamp, keys};
+use events::{CallId, CallJob, CallRecord, Progress, Step, TimelineEntry, Timestamp, keys};
 use platform::store::{ETag, Store, StoreError};
-use serde::{Deserialize, Serialize};
-
-/// The body of `agent.json`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Progress {
-    /// The fencing token of its writer.
-    pub generation: u64,
-    /// Its writer.
-    pub worker: String,
-    /// The record so far; its outcome is `interrupted` until the call has come to a better end.
-    #[serde(flatten)]
-    pub record: CallRecord,
-}
 
 /// The one owner of a call's progress.
 pub(crate) struct Journal {
     store: Arc<dyn Store>,
     key: String,
     etag: Option<ETag>,
+    /// When an earlier holder wrote last.
+    left_at: Option<Timestamp>,
     progress: Progress,
 }
 
@@ -51,11 +40,9 @@ impl Journal {
     ) -> Result<Self, StoreError> {
         let key = keys::agent(job.created_at, &job.call);
         let found = store.get(&key).await?;
-        // Progress that cannot be read is replaced: it holds nothing that could be gone on from.
-        let left = found
-            .as_ref()
-            .and_then(|object| serde_json::from_slice::<Progress>(&object.bytes).ok());
-        let record = left.map_or_else(|| fresh(job, now), |left| left.record);
+        let left = found.as_ref().and_then(|object| Progress::decode(&object.bytes));
+        let left_at = left.as_ref().map(|left| left.record.ended_at);
+        let record = left.map_or_else(|| CallRecord::of_job(job, now), |left| left.record);
         let progress = Progress {
             generation,
             worker: worker.to_owned(),
@@ -65,6 +52,7 @@ impl Journal {
             store,
             key,
             etag: found.map(|object| object.etag),
+            left_at,
             progress,
         })
     }
@@ -72,6 +60,13 @@ impl Journal {
     /// What is known so far.
     pub(crate) fn record(&self) -> &CallRecord {
         &self.progress.record
+    }
+
+    /// What an earlier holder left, or else what is known so far.
+    pub(crate) fn left(&self) -> CallRecord {
+        let mut record = self.progress.record.clone();
+        record.ended_at = self.left_at.unwrap_or(record.ended_at);
+        record
     }
 
     /// What is known so far, to be changed; [`Journal::write`] makes it stay.
@@ -89,7 +84,7 @@ impl Journal {
     /// Writes all of it.
     pub(crate) async fn write(&mut self, now: Timestamp) -> Result<(), JournalError> {
         self.progress.record.ended_at = now;
-        let body = serde_json::to_vec(&self.progress).unwrap_or_default().into();
+        let body = self.progress.encode().into();
         let written = match &self.etag {
             Some(etag) => self.store.put_if_match(&self.key, etag, body).await?,
             None => self.store.put_if_absent(&self.key, body).await?,
@@ -99,27 +94,19 @@ impl Journal {
     }
 }
 
-fn fresh(job: &CallJob, now: Timestamp) -> CallRecord {
-    let mut record = CallRecord::new(
-        job.call.clone(),
-        job.room.clone(),
-        Outcome::Interrupted,
-        job.created_at,
-        now,
-    );
-    record.caller.clone_from(&job.caller);
-    record.called.clone_from(&job.called);
-    record.profile = Some(job.profile.clone());
-    record.timeline.clone_from(&job.timeline);
-    record
-}
-
 /// Puts the record, once and for all; false: somebody else has closed the call before.
 pub(crate) async fn close(store: &dyn Store, record: &CallRecord) -> Result<bool, StoreError> {
     let key = keys::record(record.started_at, &record.call);
     let mut record = record.clone();
     record.timeline.sort_by_key(|entry| entry.at);
     Ok(store.put_if_absent(&key, record.encode().into()).await?.is_some())
+}
+
+/// Takes the call's marker away, now that its record is written. Where that fails, the sweep does it.
+pub(crate) async fn unmark(store: &dyn Store, call: &CallId) {
+    if let Err(error) = store.delete(&keys::open(call)).await {
+        tracing::debug!(%error, "the call's marker stays until the sweep removes it");
+    }
 }
 
 /// Whether the call's record is written.
@@ -133,6 +120,7 @@ pub(crate) async fn is_closed(
 
 #[cfg(test)]
 mod tests {
+    use events::Outcome;
     use platform::store::FolderStore;
 
     use super::*;
@@ -155,6 +143,11 @@ mod tests {
             .unwrap();
         assert_eq!(heir.record().timeline.len(), 1);
         heir.write(at(20_000)).await.unwrap();
+        assert_eq!(
+            heir.left().ended_at,
+            at(5),
+            "the call ended before it was taken over"
+        );
 
         zombie.step(Step::UserTurn, at(20_001));
         assert!(matches!(zombie.write(at(20_001)).await, Err(JournalError::Lost)));
@@ -165,7 +158,7 @@ mod tests {
     async fn a_record_is_put_once() {
         let folder = tempfile::tempdir().unwrap();
         let store = FolderStore::open(folder.path()).await.unwrap();
-        let record = fresh(&job(), at(0));
+        let record = CallRecord::of_job(&job(), at(0));
         assert!(close(&store, &record).await.unwrap());
         let other = CallRecord {
             outcome: Outcome::Completed,

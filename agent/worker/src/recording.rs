@@ -103,15 +103,9 @@ impl Drop for RecorderTap {
 
 /// How long the recording at `key` plays, in milliseconds, also when its writer died; 0 when there is none that can be read.
 pub(crate) async fn length_ms(store: &dyn Store, key: &str) -> u64 {
-    /// The lowest rate that Opus decodes to: only the length is wanted.
-    const RATE_HZ: u32 = 8_000;
-    let Ok(Some(object)) = store.get(key).await else {
-        return 0;
-    };
-    let read = move || audio::ogg::read(io::Cursor::new(object.bytes), RATE_HZ);
-    match tokio::task::spawn_blocking(read).await {
-        Ok(Ok(recording)) => recording.left.len() as u64 * 1000 / u64::from(RATE_HZ),
-        _ => 0,
+    match store.get(key).await {
+        Ok(Some(object)) => events::recording_ms(&object.bytes),
+        Ok(None) | Err(_) => 0,
     }
 }
 
@@ -223,7 +217,7 @@ mod tests {
     async fn a_finished_recording_has_its_exact_length() {
         let (store, folder) = store().await;
         let (recorder, mut tap) = Recorder::start(
-            store,
+            store.clone(),
             "a/recording.ogg".into(),
             1,
             Delays::default(),
@@ -237,6 +231,7 @@ mod tests {
         let file = std::fs::File::open(folder.path().join("a/recording.ogg")).unwrap();
         let heard = audio::ogg::read(file, 16_000).unwrap();
         assert_eq!(heard.left.len(), 40_000);
+        assert_eq!(length_ms(&*store, "a/recording.ogg").await, 2500);
     }
 
     #[tokio::test]
@@ -245,7 +240,7 @@ mod tests {
         let path = folder.path().join("a/recording.ogg");
         let runtime_tasks = TaskTracker::new();
         let (recorder, mut tap) = Recorder::start(
-            store,
+            store.clone(),
             "a/recording.ogg".into(),
             1,
             Delays::default(),
@@ -263,7 +258,9 @@ mod tests {
         }
         recorder.task.abort();
         let file = std::fs::File::open(&path).unwrap();
-        assert!(audio::ogg::read(file, 16_000).unwrap().left.len() >= 60_000);
+        let samples = audio::ogg::read(file, 16_000).unwrap().left.len() as u64;
+        assert!(samples >= 60_000);
+        assert_eq!(length_ms(&*store, "a/recording.ogg").await, samples / 16);
     }
 
     #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use events::{CallJob, Outcome, Step};
+use events::{CallJob, CallRecord, Claim, Step, Transcript, keys};
 use platform::{queue::Received, store::StoreError};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -67,8 +67,10 @@ async fn owned(
     tasks: &TaskTracker,
 ) {
     let generation = held.generation();
+    let last = held.last().cloned();
     let lease = Lease::start(setup.terms.clone(), held, received.receipt.clone(), tasks);
-    let ended = conversation(setup, &job, generation, &lease, hard, tasks).await;
+    let takeover = Takeover { generation, last };
+    let ended = conversation(setup, &job, &takeover, &lease, hard, tasks).await;
     let Some(mut held) = lease.stop().await else {
         tracing::warn!("the call was lost to another worker; nothing more is written");
         return;
@@ -94,15 +96,24 @@ async fn owned(
     }
 }
 
+/// What is known of the holders before.
+struct Takeover {
+    /// Above 1 there was one.
+    generation: u64,
+    /// Its claim.
+    last: Option<Claim>,
+}
+
 /// Holds the conversation, or finds that there is none to hold, and returns what is known of the call at its end.
 async fn conversation(
     setup: &Arc<Setup>,
     job: &CallJob,
-    generation: u64,
+    takeover: &Takeover,
     lease: &Lease,
     hard: &CancellationToken,
     tasks: &TaskTracker,
-) -> Result<events::CallRecord, call::CallError> {
+) -> Result<CallRecord, call::CallError> {
+    let generation = takeover.generation;
     let now = setup.now();
     let store = setup.terms.store.clone();
     let mut journal = Journal::open(store, job, generation, &setup.name, now).await?;
@@ -110,7 +121,9 @@ async fn conversation(
     journal.write(now).await?;
     if !setup.room_is_open(job).await? {
         tracing::info!(generation, "the room is gone; closing the call");
-        return Ok(gone(setup, &journal, generation));
+        let left = journal.left();
+        let recording_ms = recording_ms(setup, &left).await;
+        return Ok(left.orphaned(takeover.last.as_ref(), recording_ms));
     }
     let call = Call {
         setup: setup.clone(),
@@ -124,39 +137,30 @@ async fn conversation(
     call.run().await
 }
 
-/// The record of a call whose room was gone before an agent of this generation could join.
-fn gone(setup: &Setup, journal: &Journal, generation: u64) -> events::CallRecord {
-    let mut record = journal.record().clone();
-    record.outcome = match (generation, record.answered_at) {
-        (1, None) => Outcome::Cancelled,
-        _ => Outcome::Interrupted,
-    };
-    record.ended_at = setup.now();
-    record
-}
-
-/// A worker that died has left its recording without a length.
-async fn measure_recording(setup: &Setup, record: &mut events::CallRecord) {
-    if let Some(recording) = record
+/// How long the recording plays that a worker that died has left without a length.
+async fn recording_ms(setup: &Setup, record: &CallRecord) -> Option<u64> {
+    let recording = record
         .recording
-        .as_mut()
-        .filter(|recording| recording.duration_ms == 0)
-    {
-        recording.duration_ms = recording::length_ms(setup.terms.store.as_ref(), &recording.key).await;
-    }
+        .as_ref()
+        .filter(|_| record.lacks_recording_length())?;
+    Some(recording::length_ms(setup.terms.store.as_ref(), &recording.key).await)
 }
 
-/// Transcript, record, claim: in this order, so that a crash in between leaves a job that comes again and completes.
+/// Transcript, record, claim, marker: in this order, so that a crash in between leaves a job that comes again and completes.
 async fn archive(
     setup: &Setup,
-    record: &events::CallRecord,
+    record: &CallRecord,
     held: &mut Held,
 ) -> Result<(), crate::claim::ClaimError> {
     let store = setup.terms.store.as_ref();
     let mut record = record.clone();
-    measure_recording(setup, &mut record).await;
-    if !record.turns.is_empty() {
-        record.transcript = Some(crate::transcript::write(store, &record).await?);
+    if let (Some(ms), Some(recording)) = (recording_ms(setup, &record).await, &mut record.recording) {
+        recording.duration_ms = ms;
+    }
+    if let Some(transcript) = Transcript::of(&record) {
+        let key = keys::transcript(record.started_at, &record.call);
+        store.put(&key, transcript.encode().into()).await?;
+        record.transcript = Some(key);
     }
     if !progress::close(store, &record).await? {
         tracing::warn!("the call was closed by somebody else before");
@@ -166,7 +170,9 @@ async fn archive(
         reason = record.outcome.reason(),
         "call closed"
     );
-    setup.terms.claims().close(held).await
+    setup.terms.claims().close(held).await?;
+    progress::unmark(store, &record.call).await;
+    Ok(())
 }
 
 async fn acknowledge(setup: &Setup, received: &Received) {

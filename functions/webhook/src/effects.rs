@@ -5,7 +5,7 @@ use std::{error::Error, time::Duration};
 use async_trait::async_trait;
 use bytes::Bytes;
 use events::{
-    CallEvent, CallJob, CallState, IndexEntry, RoomName, Step, TimelineEntry, Timestamp,
+    CallEvent, CallId, CallJob, CallState, IndexEntry, RoomName, Step, TimelineEntry, Timestamp,
     agents::NoMatch,
     keys,
     livekit::{Metadata, WebhookEvent},
@@ -150,8 +150,8 @@ async fn perform(
 ) -> Result<Option<Outcome>, DeliverError> {
     let (created_at, call) = (event.room_created_at, &event.call);
     match effect {
-        Effect::KeepIndex(entry) => {
-            put_once(&*state.store, &keys::index(call), json(&entry)).await?;
+        Effect::Open(entry) => {
+            open(&*state.store, call, &entry).await?;
             Ok(None)
         }
         Effect::Enqueue(job) => enqueue(*job, state).await.map(Some),
@@ -174,6 +174,16 @@ async fn perform(
             Ok(None)
         }
     }
+}
+
+/// The marker first: what has an index has, or had, its marker, and a late event does not bring back that of a closed call.
+async fn open(store: &dyn Store, call: &CallId, entry: &IndexEntry) -> Result<(), StoreError> {
+    let index = keys::index(call);
+    if store.get(&index).await?.is_none() {
+        put_once(store, &keys::open(call), json(entry)).await?;
+        put_once(store, &index, json(entry)).await?;
+    }
+    Ok(())
 }
 
 /// The queue forgets dedup ids after five minutes, and a second participant may join later than that: `job.json` does not forget.
@@ -224,6 +234,8 @@ async fn close_unclaimed(event: &CallEvent, state: &WebhookState) -> Result<Outc
         state.clock.now().into(),
     );
     let won = put_once(store, &keys::record(created_at, call), record.encode()).await?;
+    // Whoever wrote it: it is there.
+    store.delete(&keys::open(call)).await?;
     Ok(if won {
         Outcome::Closed(record.outcome)
     } else {

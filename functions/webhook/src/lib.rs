@@ -20,8 +20,10 @@
 //! # Where the objects of a call lie
 //!
 //! Under the day on which its room was created. Events of tracks, egresses and ingresses do not tell that day: it is looked up
-//! in `index/<CallId>`, which `room_started` and `participant_joined` leave behind. If both were lost, the event's own day stands in, so
+//! in `index/<CallId>`, which the first event that tells it leaves behind. If all of those were lost, the event's own day stands in, so
 //! that such an event can lie one day beside its call.
+//!
+//! Before the index, `open/<CallId>` is put: it marks the call as one that is not closed, until whoever writes its record removes it.
 
 mod effects;
 mod plan;

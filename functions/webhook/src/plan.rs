@@ -12,15 +12,15 @@ use crate::Policy;
 /// One thing to do. Each is idempotent by its key, so that a repeat of the whole plan changes nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Effect {
-    /// Put `index/<CallId>` if there is none.
-    KeepIndex(IndexEntry),
+    /// Unless there is `index/<CallId>`: put the call's marker, `open/<CallId>`, and then that.
+    Open(IndexEntry),
     /// Enqueue the job, by the dedup id `<CallId>:<generation>`, unless the call has its `job.json`, and put that.
     Enqueue(Box<CallJob>),
     /// Put `no-match.json` if there is none.
     KeepNoMatch(NoMatch),
     /// Set the room's metadata. It informs the room's participants only, so that its failure is logged and no more.
     SetMetadata(Metadata),
-    /// Put `record.json` if there is none and nobody ever claimed the call.
+    /// Put `record.json` if there is none and nobody ever claimed the call, and remove its marker.
     CloseUnclaimed,
     /// Put the event's own object: from here on a repeat is a replay. Always the last.
     MarkDone,
@@ -28,24 +28,32 @@ pub enum Effect {
 
 /// What `event` brings about, in the order in which it has to be done.
 ///
+/// - Whatever tells when the room was created: the call's marker and index, if it is not known yet.
 /// - `room_started`: a job if an entry of `agents:` fits the room by itself.
 /// - `participant_joined` of kind SIP or STANDARD: a job if an entry fits, else the reason why none does. Other kinds never.
 /// - `room_finished`: the record of a call that nobody claimed.
 pub fn plan(event: &CallEvent, policy: &Policy) -> Vec<Effect> {
-    let mut effects = match &event.event {
-        Event::RoomStarted { room } => room_started(event, room, policy),
+    let mut effects = Vec::new();
+    if event.event.room().is_some_and(|room| room.created_at.is_some()) {
+        effects.push(Effect::Open(IndexEntry {
+            created_at: event.room_created_at,
+            room: event.room.clone(),
+        }));
+    }
+    match &event.event {
+        Event::RoomStarted { room } => effects.extend(room_started(event, room, policy)),
         Event::ParticipantJoined { room, participant } => {
-            participant_joined(event, room, participant, policy)
+            effects.extend(participant_joined(event, room, participant, policy));
         }
-        Event::RoomFinished { .. } => vec![Effect::CloseUnclaimed],
-        _ => Vec::new(),
-    };
+        Event::RoomFinished { .. } => effects.push(Effect::CloseUnclaimed),
+        _ => {}
+    }
     effects.push(Effect::MarkDone);
     effects
 }
 
 fn room_started(event: &CallEvent, room: &Room, policy: &Policy) -> Vec<Effect> {
-    let mut effects = vec![index(event)];
+    let mut effects = Vec::new();
     if let Some(profile) = policy.agents.for_room(&room.name, room.metadata.as_str()) {
         effects.push(Effect::Enqueue(Box::new(job(event, profile))));
         effects.extend(announcement(event, room, profile));
@@ -59,7 +67,7 @@ fn participant_joined(
     participant: &Participant,
     policy: &Policy,
 ) -> Vec<Effect> {
-    let mut effects = vec![index(event)];
+    let mut effects = Vec::new();
     let parties = match participant.kind {
         ParticipantKind::Sip => Some(Parties::of(&participant.attributes, &policy.close.regions)),
         ParticipantKind::Standard => None,
@@ -89,13 +97,6 @@ fn participant_joined(
         Err(reason) => effects.push(Effect::KeepNoMatch(reason)),
     }
     effects
-}
-
-fn index(event: &CallEvent) -> Effect {
-    Effect::KeepIndex(IndexEntry {
-        created_at: event.room_created_at,
-        room: event.room.clone(),
-    })
 }
 
 fn job(event: &CallEvent, profile: &ProfileRef) -> CallJob {

@@ -64,6 +64,8 @@ pub(crate) struct Options {
     pub(crate) rule: bool,
     /// More keys of the `sip:` section, indented by two spaces.
     pub(crate) sip: &'static str,
+    /// Whether livekit-server's webhooks reach the functions.
+    pub(crate) webhooks: bool,
 }
 
 impl Default for Options {
@@ -77,6 +79,7 @@ impl Default for Options {
             trunk_number: DIALLED,
             rule: true,
             sip: "",
+            webhooks: true,
         }
     }
 }
@@ -103,8 +106,9 @@ impl System {
     async fn launch(options: Options) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let http = free_tcp_port();
+        let receiver = if options.webhooks { http } else { free_tcp_port() };
         let stack = LocalStack::start(LocalStackConfig {
-            webhook_url: Some(format!("http://{http}/webhooks/livekit")),
+            webhook_url: Some(format!("http://{receiver}/webhooks/livekit")),
             ..LocalStackConfig::default()
         })
         .await
@@ -140,6 +144,25 @@ impl System {
         let old = std::fs::read_to_string(&self.log).unwrap().lines().count();
         self.serve = spawn_serve(self.dir.path(), &self.log);
         self.wait_until_ready(old).await;
+    }
+
+    /// The same, with the functions at a port that livekit-server does not know: no webhook reaches the process, not even a repeated one.
+    pub(crate) async fn restart_serve_unheard(&mut self) {
+        let path = self.dir.path().join("trunkline.yaml");
+        let config = std::fs::read_to_string(&path).unwrap();
+        let elsewhere = free_tcp_port();
+        let config = config.replace(&format!("listen: {}", self.http), &format!("listen: {elsewhere}"));
+        std::fs::write(&path, config).unwrap();
+        self.http = elsewhere;
+        self.restart_serve().await;
+    }
+
+    /// Takes the only job out of the queue, as one that has been put aside is, once the worker's lease is over.
+    pub(crate) async fn lose_job(&self) {
+        let queue = self.queue().await;
+        let lease = Duration::from_mins(1);
+        let received = queue.receive(1, lease, Duration::from_secs(20)).await.unwrap();
+        queue.delete(&received[0].receipt).await.unwrap();
     }
 
     /// Asks the process twice to end, which drops the calls that are left, and goes on as [`System::stop`].
@@ -210,6 +233,11 @@ impl System {
         calls
     }
 
+    /// The markers of calls that are not closed.
+    pub(crate) fn open_calls(&self) -> Vec<PathBuf> {
+        children(&self.store().join("open"))
+    }
+
     /// Waits until a call that is not in `before` is known to the functions.
     pub(crate) async fn wait_for_new_call(&self, before: &BTreeSet<PathBuf>) {
         let until = Instant::now() + Duration::from_secs(10);
@@ -221,12 +249,14 @@ impl System {
 
     /// Jobs in the queue, waiting or leased.
     pub(crate) async fn jobs(&self) -> u64 {
-        let clock = Arc::new(platform::clock::SystemClock);
-        let queue = SqliteQueue::open(self.dir.path().join("queue.sqlite"), clock)
-            .await
-            .unwrap();
-        let depth = queue.depth().await.unwrap();
+        let depth = self.queue().await.depth().await.unwrap();
         depth.visible + depth.in_flight + depth.dead
+    }
+
+    async fn queue(&self) -> SqliteQueue {
+        let clock = Arc::new(platform::clock::SystemClock);
+        let path = self.dir.path().join("queue.sqlite");
+        SqliteQueue::open(path, clock).await.unwrap()
     }
 
     /// Waits for the record of a call that is not in `before`.

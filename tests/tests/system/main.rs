@@ -33,3 +33,4 @@ mod load;
 mod phone;
 mod recording;
 mod secrets;
+mod sweep;

@@ -220,6 +220,51 @@ async fn a_claimed_call_is_left_to_its_holder() {
 }
 
 #[tokio::test]
+async fn a_call_is_marked_as_open_until_its_record_is_written() {
+    let function = Function::new(&[any_number()]);
+    let marker = "open/RM_p3ya9fFpUX52".to_owned();
+    let mut webhooks = cancelled_call();
+    let finished = webhooks.pop().unwrap();
+    for webhook in webhooks.clone() {
+        function.accept(webhook).await;
+        assert!(function.world.keys().contains(&marker));
+    }
+    let (at_marker, at_index) = (
+        function.world.object(&marker),
+        function.world.object("index/RM_p3ya9fFpUX52"),
+    );
+    assert_eq!(at_marker, at_index);
+    assert_eq!(function.accept(finished).await, "closed");
+    assert!(!function.world.keys().contains(&marker));
+    // An event that comes late, whose own object is gone, does not open the call again.
+    function
+        .world
+        .objects
+        .lock()
+        .retain(|key, _| !key.contains("/events/"));
+    function.accept(webhooks[0].clone()).await;
+    assert!(!function.world.keys().contains(&marker));
+}
+
+#[tokio::test]
+async fn the_first_event_that_tells_the_rooms_creation_marks_the_call_whichever_it_is() {
+    for name in ["participant_left", "participant_joined"] {
+        let function = Function::new(&[any_number()]);
+        let only = cancelled_call()
+            .into_iter()
+            .find(|webhook| String::from_utf8_lossy(&webhook.body).contains(name));
+        function.accept(only.unwrap()).await;
+        assert!(
+            function.world.keys().contains(&"open/RM_p3ya9fFpUX52".to_owned()),
+            "{name}"
+        );
+    }
+    let function = Function::new(&[any_number()]);
+    function.accept(sample("track_published.microphone.json")).await;
+    assert!(function.world.keys().iter().all(|key| !key.starts_with("open/")));
+}
+
+#[tokio::test]
 async fn events_that_do_not_tell_the_day_are_kept_beside_their_call() {
     let function = Function::new(&[]);
     function.accept(sample("room_started.json")).await;

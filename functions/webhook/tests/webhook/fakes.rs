@@ -145,8 +145,8 @@ impl Store for Access {
         })
     }
 
-    async fn delete(&self, _: &str) -> Result<bool, StoreError> {
-        unimplemented!("this function deletes nothing")
+    async fn delete(&self, key: &str) -> Result<bool, StoreError> {
+        self.store(|objects| objects.remove(key).is_some())
     }
 
     async fn append(&self, _: &str) -> Result<Box<dyn Append>, StoreError> {

@@ -1,0 +1,136 @@
+//! One look at a call: what LiveKit and the store say of it at this moment.
+
+use events::{
+    CallId, CallJob, Claim, IndexEntry, Step, Timestamp, keys,
+    livekit::{Participant, Room},
+};
+use platform::store::{Object, StoreError};
+
+use crate::{State, SweepError};
+
+/// What is known of a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Look {
+    /// The call.
+    pub call: CallId,
+    /// Where its objects lie, and its room's name.
+    pub entry: IndexEntry,
+    /// Whether it has its marker; and its index, too, where it has neither record nor claim nor job.
+    pub marked: bool,
+    /// Its room; `None` when that is gone.
+    pub room: Option<Room>,
+    /// Who is in the room. Asked for only while the call has neither record nor claim nor job.
+    pub participants: Vec<Participant>,
+    /// What is kept of it.
+    pub stored: Stored,
+}
+
+/// What the store says, as far as it matters: of a call in a living room that is claimed, only the claim; of one whose room is gone,
+/// only record and claim.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Stored {
+    /// Whether there is a record.
+    pub record: bool,
+    /// Who serves the call.
+    pub claim: Option<Claim>,
+    /// When its job was enqueued; the earliest moment for a job that cannot be read.
+    pub job_at: Option<Timestamp>,
+    /// Whether it is known why no entry of `agents:` takes it.
+    pub no_match: bool,
+}
+
+/// Looks at `call`, which LiveKit lists as `room`; `None` when it is not open (any more). `marked`: its marker is known to be there.
+pub(crate) async fn at(
+    state: &State,
+    call: &CallId,
+    room: Option<&Room>,
+    marked: bool,
+) -> Result<Option<Look>, SweepError> {
+    match room {
+        Some(room) => living(state, room, marked).await.map(Some),
+        None => gone(state, call).await,
+    }
+}
+
+async fn living(state: &State, room: &Room, marked: bool) -> Result<Look, SweepError> {
+    let (store, call) = (state.store(), &room.call);
+    let created_at = room.created_at.ok_or(SweepError::Marker)?;
+    let mut look = Look {
+        call: call.clone(),
+        entry: IndexEntry {
+            created_at,
+            room: room.name.clone(),
+        },
+        marked: marked || store.get(&keys::open(call)).await?.is_some(),
+        room: Some(room.clone()),
+        participants: Vec::new(),
+        stored: Stored {
+            claim: claim(state, created_at, call).await?,
+            ..Stored::default()
+        },
+    };
+    if look.stored.claim.is_none() || !look.marked {
+        look.stored.record = store.get(&keys::record(created_at, call)).await?.is_some();
+    }
+    if look.stored.claim.is_none() && !look.stored.record {
+        look.stored.job_at = job_at(state, created_at, call).await?;
+    }
+    if look.stored.claim.is_none() && !look.stored.record && look.stored.job_at.is_none() {
+        look.marked &= store.get(&keys::index(call)).await?.is_some();
+        look.stored.no_match = store.get(&keys::no_match(created_at, call)).await?.is_some();
+        let participants = state.livekit.participants(&room.name).await;
+        look.participants = participants.map_err(SweepError::LiveKit)?;
+    }
+    Ok(look)
+}
+
+async fn gone(state: &State, call: &CallId) -> Result<Option<Look>, SweepError> {
+    let store = state.store();
+    let Some(marker) = store.get(&keys::open(call)).await? else {
+        return Ok(None);
+    };
+    let entry = if let Some(entry) = entry(&marker) {
+        entry
+    } else {
+        let index = store.get(&keys::index(call)).await?;
+        index.as_ref().and_then(self::entry).ok_or(SweepError::Marker)?
+    };
+    let record = store.get(&keys::record(entry.created_at, call)).await?;
+    Ok(Some(Look {
+        call: call.clone(),
+        marked: true,
+        room: None,
+        participants: Vec::new(),
+        stored: Stored {
+            record: record.is_some(),
+            claim: claim(state, entry.created_at, call).await?,
+            ..Stored::default()
+        },
+        entry,
+    }))
+}
+
+fn entry(object: &Object) -> Option<IndexEntry> {
+    serde_json::from_slice(&object.bytes).ok()
+}
+
+async fn claim(state: &State, created_at: Timestamp, call: &CallId) -> Result<Option<Claim>, StoreError> {
+    let object = state.store().get(&keys::claim(created_at, call)).await?;
+    Ok(object.map(|object| Claim::decode(&object.bytes)))
+}
+
+async fn job_at(
+    state: &State,
+    created_at: Timestamp,
+    call: &CallId,
+) -> Result<Option<Timestamp>, StoreError> {
+    let object = state.store().get(&keys::job(created_at, call)).await?;
+    Ok(object.map(|object| {
+        let job = CallJob::decode(&object.bytes).ok();
+        let enqueued = |job: CallJob| {
+            let mut steps = job.timeline.into_iter();
+            steps.find(|entry| entry.step == Step::JobEnqueued)
+        };
+        job.and_then(enqueued).map_or(Timestamp::EPOCH, |entry| entry.at)
+    }))
+}

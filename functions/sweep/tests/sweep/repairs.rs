@@ -1,0 +1,371 @@
+//! What a sweep leaves, and what late webhooks and living workers make of it.
+
+use std::time::Duration;
+
+use events::{
+    CallEvent, CallRecord, Claim, Outcome, agents::NoMatch, keys, livekit::Attributes, livekit::Participant,
+};
+use platform::store::Store;
+use sweep::{Done, Report, Wrong};
+
+use crate::world::{World, at, call, claim, phone, room};
+
+fn found(report: &Report) -> Vec<(Wrong, &Done)> {
+    let findings = report.findings.iter();
+    findings.map(|finding| (finding.wrong, &finding.done)).collect()
+}
+
+fn closed(outcome: Outcome) -> Done {
+    Done::Closed(outcome)
+}
+
+fn not_served() -> Outcome {
+    Outcome::Failed {
+        reason: CallRecord::NOT_SERVED.to_owned(),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_whose_webhook_was_lost_gets_the_job_that_the_webhook_would_have_made() {
+    let world = World::new().await;
+    world.room_started().await;
+    world.livekit.has(vec![(room(), vec![phone()])]);
+    let report = world.sweep().await;
+    assert_eq!(found(&report), [(Wrong::WebhookLost, &Done::Enqueued)]);
+
+    let undisturbed = World::new().await;
+    undisturbed.room_started().await;
+    assert_eq!(undisturbed.joined().await, "job_enqueued");
+    let jobs = world.jobs().await;
+    assert_eq!(jobs, undisturbed.jobs().await);
+    assert_eq!(jobs[0].dedup_id(), "RM_x:1");
+    assert!(world.has(&keys::job(at(0), &call())).await);
+
+    // The next one finds nothing to do.
+    assert_eq!(
+        world.sweep().await,
+        Report {
+            calls: 1,
+            ..Report::default()
+        }
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn webhooks_that_come_late_double_nothing() {
+    let world = World::new().await;
+    world.livekit.has(vec![(room(), vec![phone()])]);
+    let report = world.sweep().await;
+    assert_eq!(found(&report), [(Wrong::WebhookLost, &Done::Enqueued)]);
+    assert!(world.is_open().await && world.has(&keys::index(&call())).await);
+
+    assert_eq!(world.room_started().await, "kept");
+    assert_eq!(world.joined().await, "job_present");
+    assert_eq!(world.left().await, "kept");
+    assert_eq!(world.finished().await, "closed");
+    assert_eq!(world.jobs().await.len(), 1);
+    let record = world.record().await.unwrap();
+    assert_eq!(record.outcome, Outcome::Cancelled);
+    let steps: Vec<_> = record.timeline.iter().map(|entry| entry.step.as_str()).collect();
+    let of = |step| steps.iter().filter(|s| **s == step).count();
+    assert_eq!(
+        (of("caller_joined"), of("caller_left"), of("job_enqueued")),
+        (1, 1, 1),
+        "{steps:?}"
+    );
+    assert!(!world.is_open().await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_webhook_that_is_only_on_its_way_is_waited_for() {
+    let world = World::new().await;
+    world.livekit.has(vec![(room(), vec![phone()])]);
+    let webhooks = async {
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        world.room_started().await;
+        world.joined().await
+    };
+    let (report, outcome) = tokio::join!(world.sweep(), webhooks);
+    assert_eq!((found(&report), outcome), (vec![], "job_enqueued"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_whom_no_entry_takes_leaves_the_reason() {
+    let world = World::new().await;
+    let unlisted = Participant {
+        attributes: Attributes::default(),
+        ..phone()
+    };
+    world.livekit.has(vec![(room(), vec![unlisted])]);
+    let reason = NoMatch::NumberNotListed;
+    assert_eq!(
+        found(&world.sweep().await),
+        [(Wrong::WebhookLost, &Done::NoMatch(reason.clone()))]
+    );
+    assert_eq!(found(&world.sweep().await), [], "once");
+    world.livekit.has(vec![]);
+    let outcome = Outcome::NoMatch {
+        reason: reason.to_string(),
+    };
+    assert_eq!(found(&world.sweep().await), [(Wrong::Unclosed, &closed(outcome))]);
+    assert!(!world.is_open().await && world.jobs().await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_whose_end_was_lost_is_closed_as_the_webhook_would_have_closed_it() {
+    let world = World::new().await;
+    world.room_started().await;
+    world.joined().await;
+    world.livekit.has(vec![]);
+    assert_eq!(
+        found(&world.sweep().await),
+        [(Wrong::Unclosed, &closed(Outcome::NoAgent))]
+    );
+    let record = world.record().await.unwrap();
+    assert_eq!(
+        (record.trunk.as_deref(), record.ended_at),
+        (Some("ST_x"), at(10_000))
+    );
+    assert!(!world.is_open().await);
+
+    assert_eq!(world.left().await, "kept");
+    assert_eq!(world.finished().await, "left_to_holder");
+    assert_eq!(world.record().await.unwrap(), record);
+    assert!(!world.is_open().await, "a late webhook opens no closed call");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_its_caller_left_is_cancelled_although_the_rooms_end_was_lost() {
+    let world = World::new().await;
+    world.room_started().await;
+    world.joined().await;
+    world.left().await;
+    world.livekit.has(vec![]);
+    assert_eq!(
+        found(&world.sweep().await),
+        [(Wrong::Unclosed, &closed(Outcome::Cancelled))]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_of_a_dead_worker_is_closed_with_all_that_it_left() {
+    let world = World::new().await;
+    world.room_started().await;
+    world.joined().await;
+    world.was_served(&claim(9_000, false), true).await;
+    world.livekit.has(vec![]);
+    assert_eq!(
+        found(&world.sweep().await),
+        [(Wrong::Orphaned, &closed(Outcome::Interrupted))]
+    );
+    let record = world.record().await.unwrap();
+    assert_eq!(record.turns.len(), 1);
+    assert_eq!(record.recording.unwrap().duration_ms, 8_000);
+    assert_eq!(record.ended_at, at(9_000), "as long as the recording");
+    let transcript = world
+        .store
+        .get(&record.transcript.unwrap())
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(String::from_utf8_lossy(&transcript.bytes).contains("canary words"));
+    let claim = world
+        .store
+        .get(&keys::claim(at(0), &call()))
+        .await
+        .unwrap()
+        .unwrap();
+    let claim = Claim::decode(&claim.bytes);
+    assert_eq!(
+        (claim.generation, claim.closed),
+        (2, true),
+        "a zombie learns that it lost"
+    );
+    assert!(!world.is_open().await);
+    assert_eq!(world.finished().await, "left_to_holder");
+}
+
+#[tokio::test(start_paused = true)]
+async fn how_an_orphaned_call_ended() {
+    for (answered, given_up, outcome) in [
+        (true, false, Outcome::Interrupted),
+        (false, false, Outcome::Interrupted),
+        (false, true, not_served()),
+        (true, true, Outcome::Interrupted),
+    ] {
+        let world = World::new().await;
+        world.room_started().await;
+        world.joined().await;
+        world.was_served(&claim(9_000, given_up), answered).await;
+        world.livekit.has(vec![]);
+        let report = world.sweep().await;
+        assert_eq!(
+            found(&report),
+            [(Wrong::Orphaned, &closed(outcome))],
+            "{answered} {given_up}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_claimed_call_without_any_progress_is_closed_by_its_job() {
+    let world = World::new().await;
+    world.room_started().await;
+    world.joined().await;
+    let claim = claim(9_000, false);
+    let key = keys::claim(at(0), &call());
+    world.store.put(&key, claim.encode().into()).await.unwrap();
+    world.livekit.has(vec![]);
+    assert_eq!(
+        found(&world.sweep().await),
+        [(Wrong::Orphaned, &closed(Outcome::Interrupted))]
+    );
+    let record = world.record().await.unwrap();
+    assert_eq!(record.profile.unwrap().name.as_str(), "reception");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_is_about_to_close_its_call_is_left_to_it() {
+    let world = World::new().await;
+    world.room_started().await;
+    world.joined().await;
+    world.was_served(&claim(60_000, false), true).await;
+    world.livekit.has(vec![]);
+    let before = world.objects();
+    assert_eq!(found(&world.sweep().await), []);
+    assert_eq!(world.objects(), before);
+    world.clock.advance(Duration::from_mins(1));
+    assert_eq!(
+        found(&world.sweep().await),
+        [(Wrong::Orphaned, &closed(Outcome::Interrupted))]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_claim_that_is_renewed_by_a_clock_behind_ours_is_alive() {
+    let world = World::new().await;
+    world.room_started().await;
+    world.joined().await;
+    // The worker's clock is 90 s behind: what it writes has always expired by ours.
+    world.was_served(&claim(-72_000, false), true).await;
+    for (rooms, until) in [(vec![(room(), vec![phone()])], -69_000), (vec![], -66_000)] {
+        world.livekit.has(rooms);
+        let heartbeat = async {
+            tokio::time::sleep(Duration::from_secs(3)).await;
+            world.was_served(&claim(until, false), true).await;
+        };
+        let (report, ()) = tokio::join!(world.sweep(), heartbeat);
+        assert_eq!((found(&report), world.record().await), (vec![], None));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_nobody_serves_in_a_living_room_is_reported_and_left_alone() {
+    for (wrong, claimed) in [(Wrong::Stranded, true), (Wrong::Waiting, false)] {
+        let world = World::new().await;
+        world.room_started().await;
+        world.joined().await;
+        if claimed {
+            world.was_served(&claim(9_000, true), false).await;
+        }
+        world.livekit.has(vec![(room(), vec![phone()])]);
+        assert_eq!(found(&world.sweep().await), [], "workers may still try");
+        world.clock.advance(Duration::from_secs(40));
+        let before = world.objects();
+        assert_eq!(found(&world.sweep().await), [(wrong, &Done::Reported)]);
+        assert_eq!(world.objects(), before);
+        assert_eq!(*world.livekit.revived.lock(), ["call-x"]);
+        assert_eq!(world.jobs().await.len(), 1, "no second job");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_that_is_older_than_the_room_closes_nothing() {
+    let world = World::new().await;
+    world.room_started().await;
+    *world.livekit.lists.lock() = vec![vec![], vec![(room(), vec![])]];
+    let before = world.objects();
+    assert_eq!(found(&world.sweep().await), []);
+    assert_eq!(world.objects(), before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_later_room_of_the_same_name_is_another_call() {
+    let world = World::new().await;
+    world.room_started().await;
+    let later = events::livekit::Room {
+        call: "RM_y".parse().unwrap(),
+        created_at: Some(at(8_000)),
+        ..room()
+    };
+    world.livekit.has(vec![(later.clone(), vec![phone()])]);
+    let report = world.sweep().await;
+    let mut found: Vec<_> = report
+        .findings
+        .iter()
+        .map(|finding| (finding.call.as_str(), finding.wrong))
+        .collect();
+    found.sort_by_key(|(call, _)| *call);
+    assert_eq!(found, [("RM_x", Wrong::Unclosed), ("RM_y", Wrong::WebhookLost)]);
+    assert_eq!(world.jobs().await[0].call, later.call);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_marker_whose_call_has_its_record_is_removed() {
+    let world = World::new().await;
+    world.room_started().await;
+    let outcome = Outcome::Completed;
+    let record = CallRecord::new(call(), room().name, outcome, at(0), at(9_000));
+    let key = keys::record(at(0), &call());
+    world.store.put(&key, record.encode().into()).await.unwrap();
+    world.livekit.has(vec![(room(), vec![])]);
+    assert_eq!(
+        found(&world.sweep().await),
+        [(Wrong::MarkerLeft, &Done::Unmarked)]
+    );
+    assert_eq!(world.record().await.unwrap(), record);
+    assert_eq!(found(&world.sweep().await), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_living_call_from_before_there_were_markers_gets_one_and_no_second_job() {
+    let world = World::new().await;
+    world.room_started().await;
+    world.joined().await;
+    world.store.delete(&keys::open(&call())).await.unwrap();
+    world.livekit.has(vec![(room(), vec![phone()])]);
+    assert_eq!(
+        found(&world.sweep().await),
+        [(Wrong::MarkerMissing, &Done::Marked)]
+    );
+    assert!(world.is_open().await);
+    assert_eq!(world.jobs().await.len(), 1);
+    // One that is over and was never marked stays as it is: nothing tells of it.
+    world.store.delete(&keys::open(&call())).await.unwrap();
+    world.livekit.has(vec![]);
+    assert_eq!(world.sweep().await, Report::default());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_sweep_saw_is_an_event_of_the_call() {
+    let world = World::new().await;
+    world.livekit.has(vec![(room(), vec![phone()])]);
+    world.sweep().await;
+    let key = keys::event(at(0), &call(), &"EV_sweep_PA_x".parse().unwrap());
+    let object = world.store.get(&key).await.unwrap().unwrap();
+    let event = CallEvent::decode(object.bytes).unwrap();
+    assert_eq!((event.call, event.received_at), (call(), at(10_000)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_empty_room_of_which_nobody_has_heard_is_marked_and_closed_when_it_is_gone() {
+    let world = World::new().await;
+    world.livekit.has(vec![(room(), vec![])]);
+    assert_eq!(found(&world.sweep().await), [(Wrong::WebhookLost, &Done::Marked)]);
+    assert!(world.is_open().await && world.has(&keys::index(&call())).await);
+    world.livekit.has(vec![]);
+    let outcome = Outcome::NoMatch {
+        reason: NoMatch::NoCaller.to_string(),
+    };
+    assert_eq!(found(&world.sweep().await), [(Wrong::Unclosed, &closed(outcome))]);
+}
