@@ -134,6 +134,11 @@ impl Claims<'_> {
 }
 
 impl Held {
+    /// For how much longer the call is this worker's at the moment `now`, unless the claim is renewed.
+    pub(crate) fn left(&self, now: Timestamp) -> Duration {
+        Duration::from_millis(u64::try_from(self.claim.expires_at.ms_since(now)).unwrap_or(0))
+    }
+
     /// The fencing token: above 1 the call was taken over from a worker that is gone.
     pub(crate) fn generation(&self) -> u64 {
         self.claim.generation

@@ -11,7 +11,7 @@ use tokio::{
 };
 use tracing::Instrument;
 
-use crate::{Setup, serve};
+use crate::{Setup, cause, serve};
 
 /// How long one receive waits for a job.
 const RECEIVE_WAIT: Duration = Duration::from_secs(10);
@@ -57,7 +57,11 @@ impl Worker {
                 Ok(job) => job,
                 Err(error) => {
                     // It stays leased and comes again until the queue puts it aside: it fails alone, and is not lost.
-                    tracing::error!(%error, group = received.group, "a job that cannot be read");
+                    tracing::error!(
+                        error = cause(&error),
+                        group = received.group,
+                        "a job that cannot be read"
+                    );
                     continue;
                 }
             };
@@ -93,7 +97,7 @@ impl Worker {
                     }
                 }
                 Err(error) => {
-                    tracing::error!(%error, "the queue gave no job");
+                    tracing::error!(error = cause(&error), "the queue gave no job");
                     tokio::select! {
                         () = life.soft.cancelled() => return None,
                         () = tokio::time::sleep(QUEUE_BACKOFF) => {}
@@ -113,7 +117,11 @@ async fn prepare(setup: &Setup) {
         match timeout(PREPARE_LIMIT, preparing).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
-                tracing::warn!(profile = name.as_str(), %error, "the fixed phrases could not be prepared");
+                tracing::warn!(
+                    profile = name.as_str(),
+                    error = cause(&error),
+                    "the fixed phrases could not be prepared"
+                );
             }
             Err(_) => tracing::warn!(
                 profile = name.as_str(),

@@ -9,11 +9,18 @@ use platform::{
 };
 use tokio::{
     task::JoinHandle,
-    time::{Instant, MissedTickBehavior, interval_at, timeout},
+    time::{Instant, MissedTickBehavior, interval_at, sleep_until, timeout_at},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::claim::{ClaimError, Claims, Held};
+use crate::{
+    cause,
+    claim::{ClaimError, Claims, Held},
+};
+
+/// After a sleep of the whole process that outlasted the claim, how long the one attempt to renew it may take: if nobody has taken the
+/// call meanwhile, it goes on.
+const LAST_ATTEMPT: Duration = Duration::from_secs(1);
 
 /// What a lease needs to renew itself.
 #[derive(Clone)]
@@ -73,36 +80,53 @@ async fn beat(
 ) -> Held {
     let mut ticks = interval_at(Instant::now() + terms.heartbeat, terms.heartbeat);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut expires = Instant::now() + terms.lease;
+    let mut expires = Instant::now() + held.left(terms.clock.now().into());
     loop {
         tokio::select! {
-            // Both are cancel-safe.
+            biased;
+            // All are cancel-safe.
             () = stop.cancelled() => return held,
             _ = ticks.tick() => {}
+            () = sleep_until(expires) => {}
         }
-        let began = Instant::now();
         // A renewal that is sent and not answered may have happened: the expiry counts from before it was sent.
-        match timeout(terms.heartbeat, terms.claims().renew(&mut held)).await {
+        let began = Instant::now();
+        let deadline = if began < expires {
+            expires.min(began + terms.heartbeat)
+        } else {
+            began + LAST_ATTEMPT
+        };
+        let claims = terms.claims();
+        let (renewed, extended) = tokio::join!(
+            timeout_at(deadline, claims.renew(&mut held)),
+            timeout_at(deadline, terms.queue.extend(&receipt, terms.lease))
+        );
+        match renewed {
             Ok(Ok(())) => expires = began + terms.lease,
             Ok(Err(ClaimError::Lost)) => {
                 tracing::error!("the call was taken by another worker; this one is silent from here on");
                 fenced.cancel();
                 return held;
             }
-            Ok(Err(ClaimError::Store(error))) => tracing::warn!(%error, "the claim was not renewed"),
+            Ok(Err(ClaimError::Store(error))) => {
+                tracing::warn!(error = cause(&error), "the claim was not renewed");
+            }
             Err(_) => tracing::warn!("the claim was not renewed: the store did not answer in time"),
+        }
+        match extended {
+            Ok(Ok(())) => {}
+            // The claim decides: whoever is woken by the redelivery finds it held.
+            Ok(Err(QueueError::StaleReceipt)) => tracing::warn!("the queue has handed the job out again"),
+            Ok(Err(error)) => tracing::warn!(error = cause(&error), "the queue's lease was not renewed"),
+            Err(_) => tracing::warn!("the queue's lease was not renewed in time"),
         }
         if Instant::now() >= expires {
             tracing::error!("the claim has expired; this worker is silent from here on");
             fenced.cancel();
             return held;
         }
-        match timeout(terms.heartbeat, terms.queue.extend(&receipt, terms.lease)).await {
-            Ok(Ok(())) => {}
-            // The claim decides: whoever is woken by the redelivery finds it held.
-            Ok(Err(QueueError::StaleReceipt)) => tracing::warn!("the queue has handed the job out again"),
-            Ok(Err(error)) => tracing::warn!(%error, "the queue's lease was not renewed"),
-            Err(_) => tracing::warn!("the queue's lease was not renewed in time"),
-        }
     }
 }
+
+#[cfg(test)]
+mod tests;

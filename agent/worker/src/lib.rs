@@ -25,5 +25,12 @@ mod setup;
 #[cfg(test)]
 mod testing;
 
+use std::error::Error;
+
 pub use intake::Worker;
 pub use setup::{Agent, Agents, Setup, Shared};
+
+/// An error for the log, which writes down what it was caused by, too.
+fn cause<E: Error + 'static>(error: &E) -> &(dyn Error + 'static) {
+    error
+}

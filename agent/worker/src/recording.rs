@@ -13,6 +13,8 @@ use tokio::{sync::mpsc, task::JoinHandle};
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
+use crate::cause;
+
 /// Slots that may wait for the disk: five seconds. A disk that is slower than that loses slots, not the call.
 const WAITING_SLOTS: usize = 250;
 
@@ -44,7 +46,11 @@ impl Recorder {
         let task = async move {
             let mut recording = Recording::default();
             if let Err(error) = recording.run(store, &key, generation, waiting).await {
-                tracing::error!(%error, seconds = recording.slots / 50, "the recording broke off");
+                tracing::error!(
+                    error = cause(&error),
+                    seconds = recording.slots / 50,
+                    "the recording broke off"
+                );
             }
             recording.slots * 20
         };
@@ -95,7 +101,7 @@ impl Drop for RecorderTap {
         if self.lost > 0 {
             tracing::warn!(
                 lost = self.lost,
-                "slots of the recording were lost: the store was too slow"
+                "slots of the recording were lost: the store did not take them in time"
             );
         }
     }

@@ -9,6 +9,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     Setup,
     call::{self, Call},
+    cause,
     claim::{Attempt, Held},
     lease::Lease,
     progress::{self, Journal},
@@ -30,7 +31,10 @@ pub(crate) async fn job(
     let attempt = match attempt(setup, &job).await {
         Ok(attempt) => attempt,
         Err(error) => {
-            tracing::error!(%error, "the call could not be claimed; the job comes again");
+            tracing::error!(
+                error = cause(&error),
+                "the call could not be claimed; the job comes again"
+            );
             return;
         }
     };
@@ -78,15 +82,24 @@ async fn owned(
     match ended {
         Ok(record) => {
             if let Err(error) = archive(setup, &record, &mut held).await {
-                tracing::error!(%error, "the call could not be closed; the job comes again");
+                tracing::error!(
+                    error = cause(&error),
+                    "the call could not be closed; the job comes again"
+                );
                 return;
             }
             acknowledge(setup, received).await;
         }
         Err(error) => {
-            tracing::error!(%error, "the call could not be served; the job goes back");
+            tracing::error!(
+                error = cause(&error),
+                "the call could not be served; the job goes back"
+            );
             if let Err(error) = setup.terms.claims().give_up(&mut held).await {
-                tracing::warn!(%error, "the claim could not be given up; it expires by itself");
+                tracing::warn!(
+                    error = cause(&error),
+                    "the claim could not be given up; it expires by itself"
+                );
             }
             // Not at once: what failed, such as a server that restarts, may need a moment, and attempts are counted.
             if let Err(error) = setup.terms.queue.extend(&received.receipt, RETRY_AFTER).await {

@@ -23,7 +23,7 @@ use super::{
     presence::{Change, Presence},
     room::{AgentRoom, heard_channel, listen},
 };
-use crate::{Agent, progress::JournalError, recording::Recorder};
+use crate::{Agent, cause, progress::JournalError, recording::Recorder};
 
 /// How long the agent waits in the room for a caller.
 const CALLER_LIMIT: Duration = Duration::from_secs(30);
@@ -181,13 +181,21 @@ impl<'a> Meeting<'a> {
                 }
                 self.write().await
             }
-            Change::CallerLeft { no_agent } if self.call.generation > 1 && !self.talks() && !no_agent => {
+            Change::CallerLeft { no_agent } if self.hears_nobody_as_heir() && !no_agent => {
                 Some(End::CallerLost)
             }
             Change::CallerLeft { no_agent } => Some(End::CallerLeft { no_agent }),
+            Change::CallerLost => Some(End::CallerLost),
             Change::Closed(DisconnectReason::DuplicateIdentity) => Some(End::Fenced),
+            // An empty room closes by itself, perhaps before the heir has waited long enough.
+            Change::Closed(_) if self.hears_nobody_as_heir() => Some(End::CallerLost),
             Change::Closed(reason) => Some(End::PutOut(reason)),
         }
+    }
+
+    /// Whether the call was taken over and its caller has not been heard since.
+    fn hears_nobody_as_heir(&self) -> bool {
+        self.call.generation > 1 && !self.talks()
     }
 
     fn listen(&mut self) {
@@ -258,7 +266,10 @@ impl<'a> Meeting<'a> {
             Ok(()) => None,
             Err(JournalError::Lost) => Some(End::Fenced),
             Err(JournalError::Store(error)) => {
-                tracing::error!(%error, "the call's progress was not written; the next step writes it");
+                tracing::error!(
+                    error = cause(&error),
+                    "the call's progress was not written; the next step writes it"
+                );
                 None
             }
         }

@@ -16,7 +16,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 pub(crate) use room::JoinError;
 
 use crate::{
-    Agent, Setup,
+    Agent, Setup, cause,
     progress::{Journal, JournalError},
 };
 use end::End;
@@ -117,7 +117,7 @@ impl Call {
             match AgentRoom::join(&self.setup.room_url, token.expose(), JOIN_LIMIT).await {
                 Ok(room) => return Ok(room),
                 Err(error) if attempt == JOIN_ATTEMPTS => return Err(error.into()),
-                Err(error) => tracing::warn!(%error, attempt, "trying again"),
+                Err(error) => tracing::warn!(error = cause(&error), attempt, "trying again"),
             }
             attempt += 1;
         }
@@ -143,7 +143,7 @@ impl Call {
         if end.ends_the_room() && self.is_the_calls_room(room) {
             // The phone first, then ourselves: a room that cannot be deleted closes by its departure timeout.
             if let Err(error) = self.setup.livekit.delete_room(self.job.room.as_str()).await {
-                tracing::warn!(%error, "the room could not be deleted");
+                tracing::warn!(error = cause(&error), "the room could not be deleted");
             }
         }
         room.leave().await;

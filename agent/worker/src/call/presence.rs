@@ -4,7 +4,10 @@ use events::{EndCause, livekit::attribute};
 use livekit::{
     DisconnectReason,
     participant::ParticipantKind,
-    prelude::{Participant, RemoteAudioTrack, RemoteParticipant, RemoteTrack, Room, RoomEvent},
+    prelude::{
+        DisconnectReason as LeaveReason, Participant, RemoteAudioTrack, RemoteParticipant, RemoteTrack, Room,
+        RoomEvent,
+    },
 };
 
 /// What has changed for the call.
@@ -21,6 +24,8 @@ pub(crate) enum Change {
         /// The gateway gave up because no agent answered in time.
         no_agent: bool,
     },
+    /// The caller's connection is lost, or the server is, with all that it knew: nobody has hung up.
+    CallerLost,
     /// This agent is out of the room for good.
     Closed(DisconnectReason),
 }
@@ -73,8 +78,12 @@ impl Presence {
             RoomEvent::ParticipantDisconnected(participant) if self.is_caller(&participant) => {
                 self.attributes(&participant, &mut changes);
                 self.caller = None;
-                changes.push(Change::CallerLeft {
-                    no_agent: self.no_agent,
+                changes.push(if is_lost(participant.disconnect_reason()) && !self.no_agent {
+                    Change::CallerLost
+                } else {
+                    Change::CallerLeft {
+                        no_agent: self.no_agent,
+                    }
                 });
             }
             RoomEvent::Disconnected { reason } => changes.push(Change::Closed(reason)),
@@ -122,6 +131,42 @@ impl Presence {
         if (active || !is_phone) && !self.answered {
             self.answered = true;
             changes.push(Change::Answered);
+        }
+    }
+}
+
+/// Whether a participant is gone without having left. A server that has died gives no reason: the SDK then misses everybody at once.
+fn is_lost(reason: LeaveReason) -> bool {
+    matches!(
+        reason,
+        LeaveReason::UnknownReason
+            | LeaveReason::ConnectionTimeout
+            | LeaveReason::ServerShutdown
+            | LeaveReason::MediaFailure
+            | LeaveReason::SignalClose
+            | LeaveReason::StateMismatch
+            | LeaveReason::JoinFailure
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_leaves_on_purpose_is_not_lost() {
+        for reason in [
+            LeaveReason::ClientInitiated,
+            LeaveReason::ParticipantRemoved,
+            LeaveReason::RoomDeleted,
+            LeaveReason::RoomClosed,
+            LeaveReason::UserRejected,
+            LeaveReason::UserUnavailable,
+        ] {
+            assert!(!is_lost(reason), "{reason:?}");
+        }
+        for reason in [LeaveReason::UnknownReason, LeaveReason::ConnectionTimeout] {
+            assert!(is_lost(reason), "{reason:?}");
         }
     }
 }
