@@ -1,4 +1,6 @@
 use std::{
+    fs::File,
+    io::{self, Read as _},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -78,6 +80,7 @@ impl SqliteQueue {
             if let Some(folder) = file.parent() {
                 make_folder(folder).map_err(|e| unavailable("make its folder", e))?;
             }
+            is_new_or_database(&file).map_err(|e| unavailable("use its file", e))?;
             // SQLite gives the files beside it the mode of this one.
             make_file(&file).map_err(|e| unavailable("make its file, for its owner alone", e))?;
             for beside in ["-wal", "-shm"].map(|suffix| with_suffix(&file, suffix)) {
@@ -178,6 +181,30 @@ impl SqliteQueue {
                 return Ok(());
             }
         }
+    }
+}
+
+/// What every database begins with (<https://sqlite.org/fileformat.html>, §1.3).
+const MAGIC: &[u8; 16] = b"SQLite format 3\0";
+
+/// Refuses a path behind which is something else than a database, before anything about it is changed.
+fn is_new_or_database(file: &Path) -> io::Result<()> {
+    let found = match std::fs::metadata(file) {
+        Ok(found) => found,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    if !found.is_file() {
+        return Err(io::Error::other("it is no regular file"));
+    }
+    let mut head = Vec::with_capacity(MAGIC.len());
+    File::open(file)?
+        .take(MAGIC.len() as u64)
+        .read_to_end(&mut head)?;
+    if head.is_empty() || head == MAGIC {
+        Ok(())
+    } else {
+        Err(io::Error::other("it is a file of another kind, no queue"))
     }
 }
 

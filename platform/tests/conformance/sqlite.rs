@@ -182,7 +182,34 @@ async fn a_file_that_is_no_queue_is_an_error_and_stays_untouched() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("queue.sqlite");
     std::fs::write(&path, "this is no database, it is somebody's letter").unwrap();
-    let opened = SqliteQueue::open(&path, Arc::new(ManualClock::default())).await;
-    assert!(matches!(opened, Err(QueueError::Unavailable { .. })));
+    std::fs::set_permissions(&path, Permissions::from_mode(0o664)).unwrap();
+    let link = folder.path().join("link.sqlite");
+    std::os::unix::fs::symlink(&path, &link).unwrap();
+    for path in [&path, &link] {
+        let opened = SqliteQueue::open(path, Arc::new(ManualClock::default())).await;
+        assert!(matches!(opened, Err(QueueError::Unavailable { .. })));
+    }
     assert!(std::fs::read_to_string(&path).unwrap().contains("letter"));
+    let left = [
+        ("link.sqlite".to_owned(), 0o777),
+        ("queue.sqlite".to_owned(), 0o664),
+    ];
+    assert_eq!(modes(folder.path()), left);
+}
+
+#[tokio::test]
+async fn what_is_no_regular_file_is_an_error_and_stays_as_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("queue.sqlite");
+    let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    let before = modes(folder.path());
+    let opened = SqliteQueue::open(&socket, Arc::new(ManualClock::default())).await;
+    let error = opened.expect_err("refused");
+    assert!(
+        std::error::Error::source(&error)
+            .unwrap()
+            .to_string()
+            .contains("regular")
+    );
+    assert_eq!(modes(folder.path()), before);
 }
