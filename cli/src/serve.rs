@@ -28,6 +28,26 @@ pub(crate) struct Arguments {
     /// The configuration; every key can also stand in the environment.
     #[arg(long, value_name = "FILE", default_value = "trunkline.yaml")]
     config: PathBuf,
+    /// Run this part alone; the others run elsewhere, with the same queue and store.
+    #[arg(long, value_name = "PART")]
+    only: Option<Part>,
+}
+
+/// What can run in a process of its own.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Part {
+    /// The webhook function and the sweep.
+    Functions,
+    /// The worker, which holds the conversations.
+    Worker,
+    /// The gateway between SIP and rooms.
+    Gateway,
+}
+
+impl Arguments {
+    fn runs(&self, part: Part) -> bool {
+        self.only.is_none_or(|only| only == part)
+    }
 }
 
 /// Runs until the process is told to end and all calls have ended, or a part of it has failed.
@@ -40,26 +60,48 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         }
     };
     telemetry::init(&config.log).context("setting up the log")?;
-    let ports = Ports::open(&config).await?;
     let life = Lifecycle::new();
     // A part that the process cannot do without has ended by itself.
     let failed = CancellationToken::new();
-    let http = functions(&config, &ports, &agents, &life)?;
-    let gateway = Arc::new(gateway(&config).await?);
-    start_sweep(&config, &ports, &agents, &life)?;
-    start_worker(&config, &ports, agents, &life);
+    let livekit = LiveKit::new(&config.livekit).context("setting up LiveKit's API")?;
+    let ports = if arguments.only == Some(Part::Gateway) {
+        None
+    } else {
+        Some(Ports::open(&config, livekit.clone()).await?)
+    };
+    let mut http = None;
+    if let Some(ports) = ports.as_ref().filter(|_| arguments.runs(Part::Functions)) {
+        http = Some(functions(&config, ports, &agents, &life)?);
+    }
+    let mut gateway = None;
+    if arguments.runs(Part::Gateway) {
+        gateway = Some(Arc::new(start_gateway(&config).await?));
+    }
+    if let Some(ports) = ports.as_ref().filter(|_| arguments.runs(Part::Functions)) {
+        start_sweep(&config, ports, &agents, &life)?;
+    }
+    if let Some(ports) = ports.as_ref().filter(|_| arguments.runs(Part::Worker)) {
+        start_worker(&config, ports, agents, &life);
+    }
     life.tasks.spawn(vitals::log(life.soft.clone(), gateway.clone()));
-    life.tasks
-        .spawn(watch(life.clone(), gateway.clone(), failed.clone()));
-    life.tasks
-        .spawn(try_livekit(life.soft.clone(), ports.livekit.clone()));
-    tracing::info!(%http, sip = %gateway.local_addr(), "ready");
+    if let Some(gateway) = gateway.clone() {
+        life.tasks.spawn(watch(life.clone(), gateway, failed.clone()));
+    }
+    life.tasks.spawn(try_livekit(life.soft.clone(), livekit));
+    let sip = gateway.as_ref().map(|gateway| gateway.local_addr());
+    tracing::info!(
+        http = http.map(tracing::field::display),
+        sip = sip.map(tracing::field::display),
+        "ready"
+    );
 
     let ending = life
         .supervise(config.worker.drain_limit)
         .await
         .context("waiting for signals")?;
-    gateway.shutdown().await;
+    if let Some(gateway) = gateway {
+        gateway.shutdown().await;
+    }
     tracing::info!(?ending, "ended");
     let is_well = !failed.is_cancelled() && !matches!(ending, Ending::Abandoned(_));
     Ok(if is_well {
@@ -101,6 +143,10 @@ fn configured(arguments: &Arguments) -> Result<(Config, worker::Agents), String>
     let width = crossterm::terminal::size().map_or(100, |(columns, _)| usize::from(columns));
     let config = config::load(Some(&arguments.config), &ProcessEnvironment)
         .map_err(|faults| faults.report(width, terminal))?;
+    if arguments.only == Some(Part::Gateway) {
+        // It knows no agent, and its machine may have no profiles.
+        return Ok((config, worker::Agents::default()));
+    }
     let agents = agents::load(&config).map_err(|faults| {
         let list = faults.0.join("\n  ");
         let noun = if faults.0.len() == 1 { "fault" } else { "faults" };
@@ -118,7 +164,7 @@ struct Ports {
 }
 
 impl Ports {
-    async fn open(config: &Config) -> anyhow::Result<Self> {
+    async fn open(config: &Config, livekit: LiveKit) -> anyhow::Result<Self> {
         let clock: SharedClock = Arc::new(SystemClock);
         let QueueConfig::Sqlite(path) = &config.queue;
         let queue = SqliteQueue::open(path, clock.clone())
@@ -128,7 +174,6 @@ impl Ports {
         let store = FolderStore::open(folder)
             .await
             .with_context(|| format!("opening the store {} (key `store`)", folder.display()))?;
-        let livekit = LiveKit::new(&config.livekit).context("setting up LiveKit's API")?;
         Ok(Self {
             store: Arc::new(store),
             queue: Arc::new(queue),
@@ -226,7 +271,7 @@ fn start_worker(config: &Config, ports: &Ports, agents: worker::Agents, life: &L
     life.tasks.spawn(Worker::new(setup).run(life.clone()));
 }
 
-async fn gateway(config: &Config) -> anyhow::Result<Gateway> {
+async fn start_gateway(config: &Config) -> anyhow::Result<Gateway> {
     let config = policy::gateway(config)?;
     Gateway::start(config).await.context("starting the gateway")
 }

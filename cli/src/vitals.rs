@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 const EVERY: Duration = Duration::from_secs(2);
 
 /// Logs until `stop`.
-pub(crate) async fn log(stop: CancellationToken, gateway: Arc<Gateway>) {
+pub(crate) async fn log(stop: CancellationToken, gateway: Option<Arc<Gateway>>) {
     let mut ticks = interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -19,7 +19,10 @@ pub(crate) async fn log(stop: CancellationToken, gateway: Arc<Gateway>) {
             _ = ticks.tick() => {}
         }
         let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks();
-        let GatewayStats { calls, rtp_ports, .. } = gateway.stats();
+        let (calls, rtp_ports) = gateway.as_ref().map_or((0, 0), |gateway| {
+            let GatewayStats { calls, rtp_ports, .. } = gateway.stats();
+            (calls, rtp_ports)
+        });
         tracing::debug!(
             tasks,
             handles = handles(),

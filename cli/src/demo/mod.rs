@@ -51,6 +51,9 @@ const END_LIMIT: Duration = Duration::from_secs(2);
 /// What a shell expects of a program that was ended by Ctrl-C: 128 + SIGINT.
 const INTERRUPTED: u8 = 130;
 
+/// Where the files of a call go.
+const DEFAULT_OUT: &str = "demo-out";
+
 /// The arguments of `trunkline demo`.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -68,7 +71,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "FILE")]
     livekit_server: Option<PathBuf>,
     /// Where logs, store and what the caller heard are written, in a folder of its own for each run.
-    #[arg(long, value_name = "FOLDER", default_value = "demo-out")]
+    #[arg(long, value_name = "FOLDER", default_value = DEFAULT_OUT)]
     out: PathBuf,
 }
 
@@ -235,7 +238,7 @@ fn write_wav(path: &Path, received: &caller::Received) -> anyhow::Result<()> {
         .with_context(|| format!("writing {}", path.display()))
 }
 
-/// A folder named after the time; in the system's temporary folder when `out` cannot be written.
+/// A folder named after the time. Where the default cannot be written, it is made in the system's temporary folder.
 fn output_folder(out: &Path) -> anyhow::Result<PathBuf> {
     let now = SystemClock.now();
     let format = time::macros::format_description!("[year]-[month]-[day]-[hour][minute][second]");
@@ -245,9 +248,12 @@ fn output_folder(out: &Path) -> anyhow::Result<PathBuf> {
         let folder = base.join(&unique);
         std::fs::create_dir_all(&folder).and_then(|()| folder.canonicalize())
     };
-    make(out)
-        .or_else(|_| make(&std::env::temp_dir().join("trunkline-demo")))
-        .with_context(|| format!("making a folder below {}: name another with --out", out.display()))
+    let folder = if out == Path::new(DEFAULT_OUT) {
+        make(out).or_else(|_| make(&std::env::temp_dir().join("trunkline-demo")))
+    } else {
+        make(out)
+    };
+    folder.with_context(|| format!("making a folder below {}: name another with --out", out.display()))
 }
 
 /// Cancelled by Ctrl-C or SIGTERM.

@@ -62,6 +62,8 @@ pub(crate) struct Options {
     pub(crate) trunk_number: &'static str,
     /// Whether a dispatch rule is made for the trunk.
     pub(crate) rule: bool,
+    /// Whether functions, worker and gateway are three processes.
+    pub(crate) apart: bool,
     /// More keys of the `sip:` section, indented by two spaces.
     pub(crate) sip: &'static str,
     /// Whether livekit-server's webhooks reach the functions.
@@ -78,6 +80,7 @@ impl Default for Options {
             openai: ([127, 0, 0, 1], 9).into(),
             trunk_number: DIALLED,
             rule: true,
+            apart: false,
             sip: "",
             webhooks: true,
         }
@@ -92,6 +95,8 @@ pub(crate) struct System {
     pub(crate) dir: tempfile::TempDir,
     pub(crate) log: PathBuf,
     serve: Child,
+    /// The worker and the functions, where each part has a process of its own.
+    others: Vec<Child>,
     /// Held, so that no other run gets the same.
     _rtp: RtpPorts,
 }
@@ -118,7 +123,16 @@ impl System {
         let yaml = config(&stack, http, &rtp, &options);
         std::fs::write(dir.path().join("trunkline.yaml"), yaml).unwrap();
         let log = log_path();
-        let serve = spawn_serve(dir.path(), &log);
+        let parts: &[&str] = if options.apart {
+            &["worker", "functions"]
+        } else {
+            &[]
+        };
+        let others = parts
+            .iter()
+            .map(|part| spawn_serve(dir.path(), &log, Some(part)))
+            .collect();
+        let serve = spawn_serve(dir.path(), &log, options.apart.then_some("gateway"));
         let mut system = Self {
             stack,
             sip: ([127, 0, 0, 1], 0).into(),
@@ -126,6 +140,7 @@ impl System {
             dir,
             log,
             serve,
+            others,
             _rtp: rtp,
         };
         system.wait_until_ready(0).await;
@@ -142,7 +157,7 @@ impl System {
     /// Starts the process again on the same data.
     pub(crate) async fn restart_serve(&mut self) {
         let old = std::fs::read_to_string(&self.log).unwrap().lines().count();
-        self.serve = spawn_serve(self.dir.path(), &self.log);
+        self.serve = spawn_serve(self.dir.path(), &self.log, None);
         self.wait_until_ready(old).await;
     }
 
@@ -187,7 +202,7 @@ impl System {
         }
     }
 
-    /// Asks the process to end and waits for it; then holds its log against everything that it must not contain.
+    /// Asks every process to end and waits for it; then holds its log against everything that it must not contain.
     pub(crate) async fn stop(mut self) {
         self.terminate();
         let ended = timeout(Duration::from_secs(20), self.serve.wait()).await;
@@ -196,6 +211,12 @@ impl System {
             "serve did not end within 20 s of SIGTERM; its log: {}",
             self.log.display()
         );
+        for mut other in self.others.drain(..) {
+            let pid = other.id().and_then(|id| i32::try_from(id).ok()).unwrap();
+            kill(Pid::from_raw(pid), Signal::SIGTERM).unwrap();
+            let ended = timeout(Duration::from_secs(20), other.wait()).await;
+            assert!(ended.unwrap().unwrap().success(), "log: {}", self.log.display());
+        }
         self.scan_log();
         self.stack.stop().await.unwrap();
     }
@@ -283,7 +304,7 @@ impl System {
             let text = std::fs::read_to_string(&self.log).unwrap_or_default();
             let ready = text.lines().skip(skip_lines).find_map(|line| {
                 let line: Value = serde_json::from_str(line).ok()?;
-                (line["message"] == "ready").then_some(line)
+                (line["message"] == "ready" && line["sip"].is_string()).then_some(line)
             });
             if let Some(ready) = ready {
                 self.sip = ready["sip"].as_str().unwrap().parse().unwrap();
@@ -320,10 +341,13 @@ impl System {
             self.stack.keys().api_secret(),
             self.stack.keys().redis_password(),
             OPENAI_KEY,
+            // With and without the country.
             CALLER,
             &CALLER[1..],
+            &CALLER[2..],
             DIALLED,
             &DIALLED[1..],
+            &DIALLED[2..],
             "eyJhbGciOi",
         ];
         if let Some((canary, line)) = canaries::find(&log, &secrets) {
@@ -387,11 +411,12 @@ fn write_profile(dir: &Path, options: &Options) {
     .unwrap();
 }
 
-fn spawn_serve(dir: &Path, log: &Path) -> Child {
+fn spawn_serve(dir: &Path, log: &Path, only: Option<&str>) -> Child {
     let out = File::options().create(true).append(true).open(log).unwrap();
     Command::new(trunkline())
         .args(["serve", "--config"])
         .arg(dir.join("trunkline.yaml"))
+        .args(only.iter().flat_map(|part| ["--only", part]))
         .stdin(Stdio::null())
         .stdout(out.try_clone().unwrap())
         .stderr(out)
