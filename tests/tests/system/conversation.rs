@@ -15,8 +15,13 @@ use crate::{
     phone::{self, PAUSE, SOON, answered, voice, vowel},
 };
 
-/// The budget from the caller's onset to the agent's silence, three times over: this machine also runs the servers and the phone.
-const SILENT_WITHIN: Duration = Duration::from_millis(3 * 300);
+/// From the caller's onset to the agent's silence: half again the budget of 300 ms, since this machine also runs the servers and the
+/// phone, and less than an interruption takes (500 ms of voice), so that it is the pause that is measured.
+const SILENT_WITHIN: Duration = Duration::from_millis(450);
+/// The same on a machine that was late itself.
+const SILENT_WITHIN_IF_LATE: Duration = Duration::from_millis(3 * 300);
+/// A machine that was later than this is busy.
+const LATE: Duration = Duration::from_millis(20);
 
 fn turns(record: &Value) -> Vec<(&str, &str, bool)> {
     let turns = record["turns"].as_array().unwrap();
@@ -92,6 +97,28 @@ async fn on_a_g722_call_a_recogniser_hears_the_agents_words_in_two_turns() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn three_processes_serve_a_call_as_one_does() {
+    let _turn = turn().await;
+    let system = System::start(Options {
+        apart: true,
+        ..Options::default()
+    })
+    .await;
+    let before = system.calls();
+    let call = answered(&system, Codec::G722).await;
+    let mut ear = call.ear_from_start();
+    ear.wait_for_utterance(PAUSE, SOON * 2).await.unwrap();
+    ask(&call, &mut ear, phone::QUESTION).await;
+    call.hang_up().await;
+    call.wait_ended(SOON).await.unwrap();
+    let (folder, record) = system.new_record(&before, SOON).await;
+    assert_eq!(record["outcome"]["kind"], "caller_hung_up", "{record}");
+    assert_eq!(turns(&record)[1], ("caller", phone::QUESTION, false));
+    assert!(folder.join("recording.ogg").exists());
+    system.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn on_a_pcmu_call_the_phone_hears_the_speech_that_was_synthesised() {
     let _turn = turn().await;
     let system = System::start(Options::default()).await;
@@ -150,7 +177,7 @@ async fn a_caller_who_speaks_over_the_agent_is_given_the_floor_at_once() {
     let before = system.calls();
     let call = answered(&system, Codec::G722).await;
     let mut ear = call.ear_from_start();
-    ear.wait_for_speech(SOON).await.unwrap();
+    let spoke = ear.wait_for_speech(SOON).await.unwrap();
     let (onset, silence) = speak_over(
         &call,
         &mut ear,
@@ -164,8 +191,13 @@ async fn a_caller_who_speaks_over_the_agent_is_given_the_floor_at_once() {
         silence.at > onset,
         "the agent fell silent before the caller spoke"
     );
+    let limit = if late > LATE {
+        SILENT_WITHIN_IF_LATE
+    } else {
+        SILENT_WITHIN
+    };
     assert!(
-        after <= SILENT_WITHIN,
+        after <= limit,
         "the agent spoke on for {after:?}; this machine was up to {late:?} late"
     );
 
@@ -180,9 +212,15 @@ async fn a_caller_who_speaks_over_the_agent_is_given_the_floor_at_once() {
         phone::GREETING.starts_with(heard.trim_end_matches('…')),
         "{heard:?} is not how the greeting begins"
     );
+    // As much of the text as of the sound, within a word or two.
+    let played = silence.at.saturating_sub(spoke.at).as_secs_f64();
+    let share = played / (voice(phone::GREETING).len() as f64 / 16_000.0);
+    let told = heard.trim_end_matches('…').len() as f64 / phone::GREETING.len() as f64;
+    measured!("{share:.2} of the greeting was on the wire, {told:.2} of it is in the history");
+    assert!(share < 0.9, "the greeting was not cut off");
     assert!(
-        heard.len() < phone::GREETING.len(),
-        "the whole greeting is in the history, though it was cut off"
+        (told - share).abs() <= 0.15,
+        "{share:.2} of the greeting was heard and {told:.2} of it is in the history"
     );
     system.stop().await;
 }

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use audio::Codec;
+use caller::EndedBy;
+use dev::Program;
 use tokio::time::{Instant, sleep};
 
 use crate::{
@@ -65,6 +67,37 @@ async fn a_killed_call_leaves_its_recording_and_is_closed_as_interrupted_by_the_
         .wait_for_utterance(PAUSE, SOON * 2)
         .await
         .unwrap();
+    next.hang_up().await;
+    next.wait_ended(SOON).await.unwrap();
+    let (_, record) = system.new_record(&before, SOON).await;
+    assert_eq!(record["outcome"]["kind"], "caller_hung_up", "{record}");
+    system.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_whose_livekit_server_dies_was_not_hung_up_by_its_caller() {
+    let _turn = turn().await;
+    let mut system = System::start(Options::default()).await;
+    let before = system.calls();
+    let call = answered(&system, Codec::G722).await;
+    call.ear_from_start()
+        .wait_for_utterance(PAUSE, SOON * 2)
+        .await
+        .unwrap();
+    system.stack.kill(Program::LiveKit).await.unwrap();
+    system.stack.restart(Program::LiveKit).await.unwrap();
+    let ended = call.wait_ended(SOON * 3).await.unwrap();
+    assert!(matches!(ended, EndedBy::Callee { .. }), "{ended:?}");
+    measured!(
+        "the phone was hung up {:?} after the INVITE",
+        call.report().ended().unwrap().0
+    );
+    let (_, record) = system.new_record(&before, SOON * 3).await;
+    assert_eq!(record["outcome"]["kind"], "interrupted", "{record}");
+
+    let before = system.calls();
+    let next = answered(&system, Codec::G722).await;
+    next.ear_from_start().wait_for_speech(SOON).await.unwrap();
     next.hang_up().await;
     next.wait_ended(SOON).await.unwrap();
     let (_, record) = system.new_record(&before, SOON).await;

@@ -170,6 +170,14 @@ async fn without_the_bus_it_is_503() {
         .await
         .expect("restarted");
     fixture.trunk(SipInboundTrunkInfo::default()).await;
+    let deadline = Instant::now() + SOON;
+    while !fixture.gateway.stats().bus_connected {
+        assert!(
+            Instant::now() < deadline,
+            "the gateway does not come back to Redis"
+        );
+        sleep(Duration::from_millis(20)).await;
+    }
     let call = fixture.dial().await;
     call.wait_ringing(SOON).await.expect("the bus is back");
     call.hang_up().await;
