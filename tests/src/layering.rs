@@ -11,6 +11,7 @@ const ROOMS: &[(&str, &[&str], Purity)] = &[
     ("turns", &[], Purity::Pure),
     ("platform", &["events"], Purity::Edge),
     ("webhook", &["events", "platform"], Purity::Edge),
+    ("access", &["events", "platform"], Purity::Edge),
     ("libwebrtc", &["audio"], Purity::Edge),
     ("providers", &["audio"], Purity::Edge),
     ("pipeline", &["audio", "turns", "providers"], Purity::Edge),
