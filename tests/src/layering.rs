@@ -12,6 +12,7 @@ const ROOMS: &[(&str, &[&str], Purity)] = &[
     ("platform", &["events"], Purity::Edge),
     ("webhook", &["events", "platform"], Purity::Edge),
     ("access", &["events", "platform"], Purity::Edge),
+    ("token", &["access", "events", "platform"], Purity::Edge),
     ("libwebrtc", &["audio"], Purity::Edge),
     ("providers", &["audio"], Purity::Edge),
     ("pipeline", &["audio", "turns", "providers"], Purity::Edge),
