@@ -14,6 +14,7 @@ const ROOMS: &[(&str, &[&str], Purity)] = &[
     ("access", &["events", "platform"], Purity::Edge),
     ("token", &["access", "events", "platform"], Purity::Edge),
     ("health", &["access", "events", "platform"], Purity::Edge),
+    ("calls", &["access", "events", "platform"], Purity::Edge),
     ("libwebrtc", &["audio"], Purity::Edge),
     ("providers", &["audio"], Purity::Edge),
     ("pipeline", &["audio", "turns", "providers"], Purity::Edge),
