@@ -80,7 +80,7 @@ mod tests {
             assert!(rate.admits(&at.to_string()));
         }
         assert!(!rate.admits("one more"));
-        tokio::time::advance(Duration::from_secs(60)).await;
+        tokio::time::advance(Duration::from_mins(1)).await;
         assert!(rate.admits("one more"));
         assert_eq!(rate.buckets.lock().len(), 1);
     }

@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 
 use crate::{
     CallOutcome, Shared,
-    dial::{seconds, within},
+    dial::{ringing, seconds},
     locate, view,
 };
 
@@ -112,7 +112,7 @@ pub(crate) struct Transfer {
     /// Whether the phone hears it ring.
     #[serde(default)]
     play_dialtone: bool,
-    /// In seconds, at most `calls.ringing_timeout`, which is the default.
+    /// In seconds, at most `calls.ringing_timeout` and 20, which is the default.
     ringing_timeout_s: Option<u32>,
 }
 
@@ -151,12 +151,7 @@ pub(crate) async fn transfer(
         .targets
         .check(&wanted.to, &caller)
         .map_err(|error| error.fail("to"))?;
-    let ringing = within(
-        "ringing_timeout_s",
-        wanted.ringing_timeout_s,
-        5,
-        state.config.ringing_timeout,
-    )?;
+    let ringing = ringing(wanted.ringing_timeout_s, state.config.ringing_timeout, true)?;
     let who = locate::participant(&state.livekit, &call, wanted.participant_identity.as_deref()).await?;
     let request = proto::TransferSipParticipantRequest {
         participant_identity: who.identity,

@@ -9,6 +9,8 @@ use platform::livekit::{ProtoDuration, proto};
 use crate::{Shared, StartCall, rooms::bounded};
 
 const MAX_HEADERS: usize = 16;
+/// The longest ringing that a request can wait for: hosts and clouds cut it off after 30 s.
+const MAX_AWAITED: Duration = Duration::from_secs(20);
 
 /// A request that may be done.
 pub(crate) struct Dial {
@@ -35,11 +37,10 @@ impl Dial {
             .map_err(|error| error.fail("to"))?;
         let leg = format!("{:016x}", rand::random::<u64>());
         let (room, room_is_ours) = room(caller, wanted.room, &leg)?;
-        let ringing_s = within(
-            "ringing_timeout_s",
+        let ringing_s = ringing(
             wanted.ringing_timeout_s,
-            5,
             config.ringing_timeout,
+            wanted.wait_until_answered,
         )?;
         let longest_s = within("max_duration_s", wanted.max_duration_s, 10, config.max_duration)?;
         let identity = wanted
@@ -192,7 +193,13 @@ fn sip_headers(headers: BTreeMap<String, String>) -> Result<std::collections::Ha
     Ok(headers.into_iter().collect())
 }
 
-pub(crate) fn within(field: &str, wanted: Option<u32>, least: u32, most: Duration) -> Result<u32, Fail> {
+/// How long it may ring, in seconds.
+pub(crate) fn ringing(wanted: Option<u32>, most: Duration, is_awaited: bool) -> Result<u32, Fail> {
+    let most = if is_awaited { most.min(MAX_AWAITED) } else { most };
+    within("ringing_timeout_s", wanted, 5, most)
+}
+
+fn within(field: &str, wanted: Option<u32>, least: u32, most: Duration) -> Result<u32, Fail> {
     let most = u32::try_from(most.as_secs()).unwrap_or(u32::MAX);
     match wanted {
         None => Ok(most),

@@ -109,9 +109,13 @@ pub(crate) async fn read(
     Path((room, identity)): Path<(String, String)>,
 ) -> Result<Json<ParticipantView>, Fail> {
     caller.owns_room(&room)?;
-    let found = shared.state.livekit.participant(&room, &identity).await?;
-    let found = found.ok_or_else(|| Fail::not_found("unknown_participant"))?;
-    Ok(Json(found.into()))
+    there(&shared, &room, &identity).await.map(|who| Json(who.into()))
+}
+
+/// LiveKit takes ten seconds and more to say of a change that nobody is there to change; of a look it says so at once.
+async fn there(shared: &Shared, room: &str, identity: &str) -> Result<proto::ParticipantInfo, Fail> {
+    let found = shared.state.livekit.participant(room, identity).await?;
+    found.ok_or_else(|| Fail::not_found("unknown_participant"))
 }
 
 /// What to change of a participant; what is left out stays.
@@ -171,6 +175,7 @@ pub(crate) async fn update(
             ));
         }
     }
+    there(&shared, &room, &identity).await?;
     let update = ParticipantUpdate {
         metadata: wanted.metadata,
         name: wanted.name,
@@ -231,6 +236,10 @@ pub(crate) async fn mute_track(
     Body(wanted): Body<MuteTrack>,
 ) -> Result<StatusCode, Fail> {
     caller.owns_room(&room)?;
+    let who = there(&shared, &room, &identity).await?;
+    if !who.tracks.iter().any(|known| known.sid == track) {
+        return Err(Fail::not_found("unknown_track"));
+    }
     shared
         .state
         .livekit

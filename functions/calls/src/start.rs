@@ -21,9 +21,8 @@ use crate::{
     view::Outbound,
 };
 
-/// Beyond what LiveKit itself waits for: its 30 s, or 80 s when it waits for the answer.
-const DIAL_DEADLINE: Duration = Duration::from_secs(35);
-const ANSWER_DEADLINE: Duration = Duration::from_secs(90);
+/// Hosts and clouds cut a request off after 30 s; what is dialled must have come out by then.
+const DIAL_DEADLINE: Duration = Duration::from_secs(27);
 /// How long the room stays when the phone has left.
 const DEPARTURE_TIMEOUT_S: u32 = 20;
 
@@ -58,7 +57,7 @@ pub struct StartCall {
     /// Whether to answer this request only when the phone was answered, or was not.
     #[serde(default)]
     pub wait_until_answered: bool,
-    /// In seconds, at most `calls.ringing_timeout`, which is the default.
+    /// In seconds, at most `calls.ringing_timeout`, which is the default; with `wait_until_answered` at most 20.
     pub ringing_timeout_s: Option<u32>,
     /// In seconds, at most `calls.max_duration`, which is the default.
     pub max_duration_s: Option<u32>,
@@ -212,8 +211,7 @@ async fn place(
 /// What says nothing about the phone.
 async fn ring(shared: &Shared, dial: &Dial, leg: &mut Outbound) -> Result<(), LiveKitError> {
     let waits = dial.participant.wait_until_answered;
-    let deadline = if waits { ANSWER_DEADLINE } else { DIAL_DEADLINE };
-    let livekit = shared.state.livekit.within(deadline);
+    let livekit = shared.state.livekit.within(DIAL_DEADLINE);
     match livekit.create_sip_participant(&dial.participant).await {
         Ok(phone) => {
             leg.sip_call_id = Some(phone.sip_call_id);

@@ -68,7 +68,7 @@ async fn faults_name_the_field_and_quote_no_value() {
     for body in [
         r#"{"name": 15550100999}"#,
         r#"{"name": "+15550100999"#,
-        r#"[15550100999]"#,
+        "[15550100999]",
         "\u{0}",
     ] {
         let (status, text) = read(post(body)).await.unwrap_err();

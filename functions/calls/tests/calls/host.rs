@@ -126,7 +126,7 @@ impl Host {
     }
 
     pub(crate) async fn call(&self, change: Value) -> (u16, Value) {
-        self.ask("POST", "/v1/calls", KEY, Some(wanted(change))).await
+        self.ask("POST", "/v1/calls", KEY, Some(wanted(&change))).await
     }
 
     pub(crate) async fn rooms(&self) -> Vec<String> {
@@ -135,7 +135,7 @@ impl Host {
     }
 }
 
-pub(crate) fn wanted(change: Value) -> Value {
+pub(crate) fn wanted(change: &Value) -> Value {
     let mut body = json!({"to": "+14155552671", "wait_until_answered": true});
     for (name, value) in change.as_object().unwrap() {
         body[name] = value.clone();

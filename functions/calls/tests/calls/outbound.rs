@@ -53,6 +53,28 @@ async fn an_answered_call_has_its_room_its_id_and_its_place_until_it_is_hung_up(
     let (_, page) = host.ask("GET", "/v1/calls", OTHER, None).await;
     assert_eq!(page, json!({"calls": []}));
 
+    for (action, body, status) in [
+        ("transfer", json!({"to": "+1911"}), 403),
+        ("transfer", json!({"to": "+33123456789"}), 403),
+        (
+            "transfer",
+            json!({"to": "+14155550001", "ringing_timeout_s": 21}),
+            400,
+        ),
+        ("dtmf", json!({"digits": "x"}), 400),
+        ("dtmf", json!({"digits": ""}), 400),
+        // What answered on the bus is no participant of the room.
+        ("transfer", json!({"to": "+14155550001"}), 409),
+        ("dtmf", json!({"digits": "12#"}), 409),
+        ("mute", json!({"muted": true}), 409),
+        ("mute", json!({"muted": true, "participant_identity": "ann"}), 404),
+    ] {
+        let (answered, problem) = host
+            .ask("POST", &format!("{path}/{action}"), KEY, Some(body))
+            .await;
+        assert_eq!(answered, status, "{action}: {problem}");
+    }
+
     let (status, problem) = host.call(json!({})).await;
     assert_eq!(status, 403, "one call to a number at a time: {problem}");
     assert_eq!(host.ask("DELETE", &path, KEY, None).await.0, 204);
@@ -99,13 +121,13 @@ async fn one_idempotency_key_dials_once_however_often_and_at_once_it_is_sent() {
         let host = &host;
         async move { host.send("POST", "/v1/calls", KEY, Some(body), Some(key)).await }
     };
-    let at_once = futures_util::future::join_all((0..8).map(|_| send(wanted(json!({})), "order-1"))).await;
+    let at_once = futures_util::future::join_all((0..8).map(|_| send(wanted(&json!({})), "order-1"))).await;
     let statuses: Vec<u16> = at_once.iter().map(|(status, _, _)| *status).collect();
     assert!(
         statuses.contains(&201) && statuses.iter().all(|status| [201, 409].contains(status)),
         "{statuses:?}"
     );
-    let (status, headers, again) = send(wanted(json!({})), "order-1").await;
+    let (status, headers, again) = send(wanted(&json!({})), "order-1").await;
     assert_eq!(
         (status, headers["idempotency-replayed"].to_str().unwrap()),
         (201, "true")
@@ -114,13 +136,13 @@ async fn one_idempotency_key_dials_once_however_often_and_at_once_it_is_sent() {
     assert_eq!(again, first.2);
     assert_eq!(host.gateway().dialled().len(), 1);
 
-    let (status, _, problem) = send(wanted(json!({"to": "+14155550001"})), "order-1").await;
+    let (status, _, problem) = send(wanted(&json!({"to": "+14155550001"})), "order-1").await;
     assert_eq!((status, &problem["field"]), (400, &json!("Idempotency-Key")));
-    let (status, _, _) = send(wanted(json!({"to": "+14155550001"})), "order-2").await;
+    let (status, _, _) = send(wanted(&json!({"to": "+14155550001"})), "order-2").await;
     assert_eq!(status, 201);
     assert_eq!(host.gateway().dialled().len(), 2);
     for key in ["", "a b"] {
-        assert_eq!(send(wanted(json!({})), key).await.0, 400, "{key:?}");
+        assert_eq!(send(wanted(&json!({})), key).await.0, 400, "{key:?}");
     }
     host.stack.stop().await.unwrap();
 }
@@ -187,7 +209,13 @@ async fn without_a_gateway_the_answer_says_so_and_the_key_may_be_used_again() {
     let mut host = Host::without_gateway().await;
     for _ in 0..2 {
         let (status, _, problem) = host
-            .send("POST", "/v1/calls", KEY, Some(wanted(json!({}))), Some("order-1"))
+            .send(
+                "POST",
+                "/v1/calls",
+                KEY,
+                Some(wanted(&json!({}))),
+                Some("order-1"),
+            )
             .await;
         assert_eq!(status, 503, "{problem}");
         assert!(
@@ -198,7 +226,13 @@ async fn without_a_gateway_the_answer_says_so_and_the_key_may_be_used_again() {
     }
     host.gateway = Some(crate::gateway::Gateway::start(&host.stack.redis_url()).await);
     let (status, _, _) = host
-        .send("POST", "/v1/calls", KEY, Some(wanted(json!({}))), Some("order-1"))
+        .send(
+            "POST",
+            "/v1/calls",
+            KEY,
+            Some(wanted(&json!({}))),
+            Some("order-1"),
+        )
         .await;
     assert_eq!(status, 201);
     host.stack.stop().await.unwrap();
