@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use webhook::WebhookState;
 use worker::{Setup, Worker};
 
-use crate::{agents, policy, vitals};
+use crate::{agents, http_api::with_api, policy, vitals};
 
 /// The arguments of `trunkline serve`.
 #[derive(clap::Args)]
@@ -136,6 +136,17 @@ impl Ports {
     }
 }
 
+impl Ports {
+    fn for_api(&self) -> api::Parts {
+        api::Parts {
+            livekit: self.livekit.clone(),
+            queue: self.queue.clone(),
+            store: self.store.clone(),
+            clock: self.clock.clone(),
+        }
+    }
+}
+
 /// How long requests and idle connections may hold up a process that is told to end.
 const LAST_REQUESTS: Duration = Duration::from_secs(5);
 
@@ -155,6 +166,7 @@ async fn functions(
         .local_addr()
         .context("asking for the address of the functions")?;
     let router = webhook::router(webhook_state(config, ports, agents)?);
+    let router = with_api(router, config, &ports.for_api())?;
     let (soft, hard, failed) = (life.soft.clone(), life.hard.clone(), failed.clone());
     life.tasks.spawn(async move {
         let server = axum::serve(listener, router).with_graceful_shutdown(soft.clone().cancelled_owned());

@@ -15,6 +15,12 @@ const ROOMS: &[(&str, &[&str], Purity)] = &[
     ("token", &["access", "events", "platform"], Purity::Edge),
     ("health", &["access", "events", "platform"], Purity::Edge),
     ("calls", &["access", "events", "platform"], Purity::Edge),
+    // The one that knows the other functions: it puts them behind one router.
+    (
+        "api",
+        &["access", "calls", "events", "health", "platform", "token"],
+        Purity::Edge,
+    ),
     ("libwebrtc", &["audio"], Purity::Edge),
     ("providers", &["audio"], Purity::Edge),
     ("pipeline", &["audio", "turns", "providers"], Purity::Edge),
@@ -43,6 +49,7 @@ const ROOMS: &[(&str, &[&str], Purity)] = &[
     (
         "cli",
         &[
+            "api",
             "audio",
             "caller",
             "dev",
