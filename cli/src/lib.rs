@@ -3,6 +3,7 @@
 //! | command | what it does |
 //! |---|---|
 //! | `trunkline serve` | the whole system in one process: functions, worker, gateway |
+//! | `trunkline token` | a token for LiveKit's API, for an operator |
 //! | `trunkline demo` | a SIP call before your eyes, on a local stack of its own |
 //!
 //! Exit codes: 0 all is well; 1 something failed, and standard error says what; 64 the configuration or the command line has
@@ -11,8 +12,10 @@
 mod agents;
 mod brains;
 mod demo;
+mod http_api;
 mod policy;
 mod serve;
+mod token;
 mod vitals;
 
 use std::process::ExitCode;
@@ -31,6 +34,8 @@ struct Arguments {
 enum Command {
     /// Run functions, worker and gateway in this process.
     Serve(serve::Arguments),
+    /// Print a token for LiveKit's API.
+    Token(token::Arguments),
     /// Place a SIP call to an agent on a local stack, and show what happens.
     Demo(demo::Arguments),
 }
@@ -58,6 +63,7 @@ pub fn main() -> ExitCode {
     let done = runtime.block_on(async {
         match arguments.command {
             Command::Serve(arguments) => Box::pin(serve::run(arguments)).await,
+            Command::Token(arguments) => token::run(&arguments),
             Command::Demo(arguments) => Box::pin(demo::run(arguments)).await,
         }
     });

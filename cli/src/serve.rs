@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use webhook::WebhookState;
 use worker::{Setup, Worker};
 
-use crate::{agents, policy, vitals};
+use crate::{agents, http_api::with_api, policy, vitals};
 
 /// The arguments of `trunkline serve`.
 #[derive(clap::Args)]
@@ -183,6 +183,17 @@ impl Ports {
     }
 }
 
+impl Ports {
+    fn for_api(&self) -> api::Parts {
+        api::Parts {
+            livekit: self.livekit.clone(),
+            queue: self.queue.clone(),
+            store: self.store.clone(),
+            clock: self.clock.clone(),
+        }
+    }
+}
+
 /// Starts the functions; returns the address that they listen on.
 fn functions(
     config: &Config,
@@ -197,6 +208,7 @@ fn functions(
         .local_addr()
         .context("asking for the address of the functions")?;
     let router = webhook::router(webhook_state(config, ports, agents)?);
+    let router = with_api(router, config, &ports.for_api())?;
     let host = Host::new(listener, router, Limits::default());
     life.tasks.spawn(host.run(life.clone()));
     Ok(address)

@@ -211,3 +211,47 @@ fn an_unknown_command_exits_64_and_help_exits_0() {
     let text = String::from_utf8(help.stdout).unwrap();
     assert!(text.contains("serve") && text.contains("demo"), "{text}");
 }
+
+#[test]
+fn an_operator_gets_an_hour_of_livekits_api_and_only_when_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(
+        folder.path().join("trunkline.yaml"),
+        "livekit:\n  api_key: key\n  api_secret: 0123456789abcdef0123456789abcdef\nsip:\n  listen: 127.0.0.1:0\n",
+    )
+    .unwrap();
+    assert_eq!(trunkline(folder.path(), &["token"]).status.code(), Some(64));
+    let output = trunkline(folder.path(), &["token", "--admin", "--room", "lobby"]);
+    let token = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    let part = token.trim().split('.').nth(1).unwrap().to_owned();
+    let claims = String::from_utf8(base64_url(&part)).unwrap();
+    for grant in [
+        "\"roomAdmin\":true",
+        "\"roomRecord\":true",
+        "\"ingressAdmin\":true",
+        "\"room\":\"lobby\"",
+        "\"call\":true",
+    ] {
+        assert!(claims.contains(grant), "{grant}: {claims}");
+    }
+    let number = |name: &str| {
+        let rest = claims.split(&format!("\"{name}\":")).nth(1).unwrap();
+        let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
+        digits.parse::<i64>().unwrap()
+    };
+    assert_eq!(number("exp") - number("nbf"), 3_600);
+}
+
+fn base64_url(text: &str) -> Vec<u8> {
+    const LETTERS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let bits = text.bytes().flat_map(|letter| {
+        let value = LETTERS.iter().position(|known| *known == letter).unwrap();
+        (0..6).rev().map(move |bit| value >> bit & 1)
+    });
+    let bits: Vec<usize> = bits.collect();
+    let byte = |bits: &[usize]| bits.iter().fold(0_usize, |byte, bit| byte << 1 | bit);
+    bits.chunks_exact(8)
+        .map(|bits| u8::try_from(byte(bits)).unwrap())
+        .collect()
+}

@@ -56,6 +56,11 @@ pub fn transcript(created_at: Timestamp, call: &CallId) -> String {
     format!("{}transcript.json", self::call(created_at, call))
 }
 
+/// `…/outbound/<leg>.json`: a phone that was dialled into the call over the HTTP API. `leg` is 16 hexadecimal digits.
+pub fn outbound(created_at: Timestamp, call: &CallId, leg: &str) -> String {
+    format!("{}outbound/{leg}.json", self::call(created_at, call))
+}
+
 /// `…/record.json`: the [`crate::CallRecord`], put once, by whoever closes the call.
 pub fn record(created_at: Timestamp, call: &CallId) -> String {
     format!("{}record.json", self::call(created_at, call))

@@ -14,6 +14,16 @@ const ROOMS: &[(&str, &[&str], Purity)] = &[
     ("host", &["platform"], Purity::Edge),
     // It makes lost webhooks up and hands them to the function that would have received them.
     ("sweep", &["events", "platform", "webhook"], Purity::Edge),
+    ("access", &["events", "platform"], Purity::Edge),
+    ("token", &["access", "events", "platform"], Purity::Edge),
+    ("health", &["access", "events", "platform"], Purity::Edge),
+    ("calls", &["access", "events", "platform"], Purity::Edge),
+    // The one that knows the other functions: it puts them behind one router.
+    (
+        "api",
+        &["access", "calls", "events", "health", "platform", "token"],
+        Purity::Edge,
+    ),
     ("libwebrtc", &["audio"], Purity::Edge),
     ("providers", &["audio"], Purity::Edge),
     ("pipeline", &["audio", "turns", "providers"], Purity::Edge),
@@ -42,6 +52,7 @@ const ROOMS: &[(&str, &[&str], Purity)] = &[
     (
         "cli",
         &[
+            "api",
             "audio",
             "caller",
             "dev",

@@ -9,8 +9,8 @@ mod parse;
 mod wire;
 
 pub use model::{
-    AgentJob, Attributes, Egress, EgressFile, Event, Ingress, Metadata, Participant, ParticipantRef, Room,
-    RoomRef, Track, WebhookEvent, attribute,
+    AgentJob, Attributes, DTMF_TOPIC, Egress, EgressFile, Event, Ingress, Metadata, Participant,
+    ParticipantRef, Room, RoomRef, Track, WebhookEvent, attribute,
 };
 pub use names::{
     AgentJobStatus, DisconnectReason, EgressStatus, IngressStatus, ParticipantKind, RoomEndReason,

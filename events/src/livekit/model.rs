@@ -12,6 +12,10 @@ use crate::{
     CallId, EgressId, EventId, IngressId, ParticipantIdentity, ParticipantSid, RoomName, Timestamp, TrackSid,
 };
 
+/// The topic of data packets by which the HTTP API sends DTMF: one digit each, from the server itself, to the phone's participant.
+/// LiveKit has no API of its own for that; Trunkline's own gateway reads them.
+pub const DTMF_TOPIC: &str = "trunkline.dtmf";
+
 /// Names of participant attributes.
 pub mod attribute {
     /// The SIP call's id, `SCL_…`.

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::time::Duration;
 
+use events::livekit::DTMF_TOPIC;
 use livekit::options::TrackPublishOptions;
 use livekit::participant::ParticipantKind;
 use livekit::prelude::{
@@ -191,6 +192,16 @@ fn change(event: RoomEvent) -> Option<RoomChange> {
         RoomEvent::ParticipantDisconnected(participant) => Some(left(&participant)),
         RoomEvent::SipDTMFReceived { digit, .. } => {
             let character = digit.as_deref().and_then(|digit| digit.chars().next());
+            character.and_then(Digit::from_char).map(RoomChange::Digit)
+        }
+        // From the server itself, never from a participant: the HTTP API asks for a digit.
+        RoomEvent::DataReceived {
+            payload,
+            topic: Some(topic),
+            participant: None,
+            ..
+        } if topic == DTMF_TOPIC => {
+            let character = payload.first().copied().map(char::from);
             character.and_then(Digit::from_char).map(RoomChange::Digit)
         }
         RoomEvent::Disconnected { reason } => Some(RoomChange::Lost(reason)),

@@ -19,10 +19,13 @@
 //! All faults are found in one run and reported together as [`Faults`], each with its key, its line, what is wrong and
 //! what to do. A program that gets them prints them and exits with [`EXIT_CODE`].
 
+mod access;
+mod calls;
 mod environment;
 mod fault;
 mod file;
 mod lines;
+mod media;
 mod reader;
 mod sections;
 mod suggest;
@@ -35,8 +38,14 @@ mod tests;
 
 use std::{cell::RefCell, path::Path};
 
+pub use access::{
+    AccessConfig, AccessKey, CallerLimits, Grant, IdentityProvider, KeyHash, NumberPrefix, NumberPrefixError,
+    Scope, ScopeError, TokenConfig, TokenGrant,
+};
+pub use calls::{CallsConfig, Targets};
 pub use environment::{Environment, ProcessEnvironment};
 pub use fault::{Fault, Faults, Place};
+pub use media::{IngressConfig, RecordingsConfig, S3Target};
 pub use types::{
     ApiKey, Config, Http, LiveKitConfig, LogConfig, LogFormat, OpenAi, PortRange, Providers, QueueConfig,
     Redis, Sip, SipCodec, StoreConfig, Worker,

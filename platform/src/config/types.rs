@@ -6,6 +6,11 @@ use std::{
 
 use events::{Region, agents::AgentRule};
 
+use super::{
+    access::{AccessConfig, TokenConfig},
+    calls::CallsConfig,
+    media::{IngressConfig, RecordingsConfig},
+};
 use crate::Secret;
 
 /// The whole configuration, checked. `Debug` shows no secret.
@@ -33,6 +38,16 @@ pub struct Config {
     pub worker: Worker,
     /// `providers`: keys of AI providers.
     pub providers: Providers,
+    /// `access`: who may use the HTTP API. `None` when there is no such section: the API is then not served at all.
+    pub access: Option<AccessConfig>,
+    /// `token`: the endpoint that clients get their tokens from.
+    pub token: TokenConfig,
+    /// `calls`: outbound calls and transfers.
+    pub calls: CallsConfig,
+    /// `recordings`: egress.
+    pub recordings: RecordingsConfig,
+    /// `ingress`: ingress.
+    pub ingress: IngressConfig,
     /// `log`: what is logged, and how.
     pub log: LogConfig,
 }

@@ -73,6 +73,33 @@ pub(super) fn whole_number(bounds: RangeInclusive<usize>) -> impl FnOnce(&str) -
     }
 }
 
+/// `true` or `false`.
+pub(super) fn flag(text: &str) -> Result<bool, Wrong> {
+    match text.trim() {
+        "true" | "yes" => Ok(true),
+        "false" | "no" => Ok(false),
+        _ => wrong(
+            format!("\"{text}\" is neither true nor false"),
+            "set it to true or false",
+        ),
+    }
+}
+
+/// The origin of a page (RFC 6454 §6.2) as browsers send it: scheme and host, and the port when it is not the usual one.
+pub(super) fn origin(text: &str) -> Result<String, Wrong> {
+    let remedy = "write it as browsers send it, like https://app.example.com; http:// is for loopback only";
+    let text = text.trim();
+    let parsed = Url::parse(text)
+        .ok()
+        .filter(|url| url.origin().ascii_serialization() == text);
+    match parsed {
+        Some(url) if url.scheme() == "https" || (url.scheme() == "http" && is_loopback(&url)) => {
+            Ok(text.to_owned())
+        }
+        _ => wrong(format!("\"{text}\" is no origin"), remedy),
+    }
+}
+
 pub(super) fn parse_as<T: FromStr>(
     what: &'static str,
     example: &'static str,

@@ -50,6 +50,16 @@ pub enum LiveKitError {
         /// What the server adds, such as `sip_status_code`.
         meta: HashMap<String, String>,
     },
+    /// The telephone network answered with a SIP failure (RFC 3261 §21). Do not retry by itself: the phone has rung, or was busy.
+    #[error("{method} ended in SIP {status}: {message}")]
+    Sip {
+        /// The API call.
+        method: &'static str,
+        /// The SIP status, 300 to 699.
+        status: u16,
+        /// The server's text, masked.
+        message: String,
+    },
     /// The server, or a server behind it, cannot do it at the moment. Retry.
     #[error("LiveKit cannot do {method} at the moment ({code}): {message}{}", self.remedy().map(|r| format!("; {r}")).unwrap_or_default())]
     Unavailable {
@@ -211,6 +221,15 @@ impl LiveKitError {
         let message = message.strip_prefix("twirp error unknown: ").unwrap_or(message);
         let message: String = mask(message).chars().take(MAX_TEXT).collect();
         let code: String = code.chars().take(MAX_TEXT).collect();
+        // Whatever Twirp makes of it, it is the phone's answer: 486 comes as resource_exhausted, 404 as not_found.
+        let status = meta.get("sip_status_code").and_then(|status| status.parse().ok());
+        if let Some(status @ 300..=699) = status {
+            return Self::Sip {
+                method,
+                status,
+                message,
+            };
+        }
         match code.as_str() {
             "unauthenticated" => Self::unauthenticated(method, &message, None),
             "permission_denied" => Self::PermissionDenied { method, message },

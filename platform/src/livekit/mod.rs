@@ -1,4 +1,4 @@
-//! The LiveKit API client: rooms, participants, SIP trunks and dispatch rules, and tokens.
+//! The LiveKit API client: rooms, participants, SIP, egress, ingress, and tokens.
 //!
 //! # The contract
 //!
@@ -10,7 +10,10 @@
 //!   echoes the caller's token in its 401s, which is masked here.
 //! - Every request has a token of its own with only the grants that it needs, valid for two minutes.
 
+mod egress;
 mod error;
+mod ingress;
+mod outbound;
 mod rooms;
 mod sip;
 mod token;
@@ -21,8 +24,10 @@ mod tests;
 
 use std::{sync::Arc, time::Duration};
 
+pub use egress::EgressStart;
 pub use error::{AuthFault, LiveKitError};
 pub use livekit_protocol as proto;
+pub use pbjson_types::Duration as ProtoDuration;
 pub use rooms::{Data, ParticipantUpdate};
 pub use token::{JOIN_TTL, ParticipantKind, TokenRequest};
 
@@ -81,6 +86,20 @@ impl LiveKit {
                 twirp,
             }),
         })
+    }
+
+    /// The same server with another deadline for every call, over the same connections.
+    #[must_use]
+    pub fn within(&self, deadline: Duration) -> Self {
+        let mut twirp = self.inner.twirp.clone();
+        twirp.limits = twirp::Limits::within(deadline);
+        Self {
+            inner: Arc::new(Inner {
+                url: self.inner.url.clone(),
+                signer: self.inner.signer.clone(),
+                twirp,
+            }),
+        }
     }
 
     /// Where participants join: `ws://` or `wss://`.

@@ -23,6 +23,7 @@ static GET_PARTICIPANT: Method = method("GetParticipant", Repeat::Safe);
 static REMOVE_PARTICIPANT: Method = method("RemoveParticipant", Repeat::Safe);
 static UPDATE_ROOM_METADATA: Method = method("UpdateRoomMetadata", Repeat::Safe);
 static UPDATE_PARTICIPANT: Method = method("UpdateParticipant", Repeat::Safe);
+static MUTE_TRACK: Method = method("MutePublishedTrack", Repeat::Safe);
 static SEND_DATA: Method = method("SendData", Repeat::IfUnsent);
 
 /// What to change of a participant; what is `None` or absent stays.
@@ -162,6 +163,28 @@ impl LiveKit {
         };
         self.call(&UPDATE_PARTICIPANT, &Grant::RoomAdmin(room), &request)
             .await
+    }
+
+    /// Mutes a track for everybody, or lets it be heard again; LiveKit unmutes only when `room.enable_remote_unmute` is set.
+    ///
+    /// # Errors
+    /// [`LiveKitError::NotFound`] when participant or track is gone; otherwise as [`LiveKitError`] says.
+    pub async fn mute_track(
+        &self,
+        room: &str,
+        identity: &str,
+        track_sid: &str,
+        muted: bool,
+    ) -> Result<(), LiveKitError> {
+        let request = proto::MuteRoomTrackRequest {
+            room: room.to_owned(),
+            identity: identity.to_owned(),
+            track_sid: track_sid.to_owned(),
+            muted,
+        };
+        let _: proto::MuteRoomTrackResponse =
+            self.call(&MUTE_TRACK, &Grant::RoomAdmin(room), &request).await?;
+        Ok(())
     }
 
     /// Sends a data packet to participants of the room. Never repeated once it may have been sent.

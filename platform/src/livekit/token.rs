@@ -8,6 +8,8 @@ use crate::Secret;
 /// How long a token for joining is valid. It matters at the connect only: the server renews the tokens of those who are
 /// in a room.
 pub const JOIN_TTL: Duration = Duration::from_mins(10);
+/// How long a token for an operator is valid.
+const ADMIN_TTL: Duration = Duration::from_hours(1);
 /// How long a token of one API call is valid.
 const CALL_TTL: Duration = Duration::from_mins(2);
 
@@ -32,6 +34,7 @@ pub struct TokenRequest {
     metadata: String,
     attributes: BTreeMap<String, String>,
     kind: ParticipantKind,
+    microphone_only: bool,
     room_config: Option<proto::RoomConfiguration>,
 }
 
@@ -58,6 +61,13 @@ impl TokenRequest {
     #[must_use]
     pub fn kind(mut self, kind: ParticipantKind) -> Self {
         self.kind = kind;
+        self
+    }
+
+    /// Publishes its microphone and nothing else: no camera, no screen.
+    #[must_use]
+    pub fn microphone_only(mut self) -> Self {
+        self.microphone_only = true;
         self
     }
 
@@ -114,14 +124,32 @@ impl LiveKit {
     }
 }
 
+impl LiveKit {
+    /// A token for an operator: all of LiveKit's API, for one hour. What is done inside a room needs that room's name. Never for a
+    /// client, and never over HTTP.
+    ///
+    /// # Errors
+    /// [`LiveKitError::Token`].
+    pub fn admin_token(&self, room: Option<&str>) -> Result<Secret, LiveKitError> {
+        self.inner.signer.admin(room)
+    }
+}
+
 /// What an API call needs to be allowed.
 pub(super) enum Grant<'a> {
     RoomCreate,
     RoomList,
     RoomAdmin(&'a str),
     SipAdmin,
+    /// To place calls.
+    SipCall,
+    /// To move a call away; LiveKit wants both.
+    SipTransfer(&'a str),
+    RoomRecord,
+    IngressAdmin,
 }
 
+#[derive(Clone)]
 pub(super) struct Signer {
     api_key: String,
     api_secret: Secret,
@@ -156,7 +184,51 @@ impl Signer {
                 admin: true,
                 call: false,
             }),
+            Grant::SipCall => token.with_sip_grants(SIPGrants {
+                admin: false,
+                call: true,
+            }),
+            Grant::SipTransfer(room) => token
+                .with_sip_grants(SIPGrants {
+                    admin: false,
+                    call: true,
+                })
+                .with_grants(VideoGrants {
+                    room_admin: true,
+                    room: (*room).to_owned(),
+                    ..video
+                }),
+            Grant::RoomRecord => token.with_grants(VideoGrants {
+                room_record: true,
+                ..video
+            }),
+            Grant::IngressAdmin => token.with_grants(VideoGrants {
+                ingress_admin: true,
+                ..video
+            }),
         })
+    }
+
+    fn admin(&self, room: Option<&str>) -> Result<Secret, LiveKitError> {
+        let video = VideoGrants {
+            room_create: true,
+            room_list: true,
+            room_record: true,
+            room_admin: true,
+            ingress_admin: true,
+            room: room.unwrap_or_default().to_owned(),
+            ..VideoGrants::default()
+        };
+        let sip = SIPGrants {
+            admin: true,
+            call: true,
+        };
+        sign(
+            self.blank()
+                .with_ttl(ADMIN_TTL)
+                .with_grants(video)
+                .with_sip_grants(sip),
+        )
     }
 
     fn join(&self, request: TokenRequest) -> Result<Secret, LiveKitError> {
@@ -169,6 +241,11 @@ impl Signer {
             room_join: true,
             room: request.room,
             can_publish: Some(true),
+            can_publish_sources: if request.microphone_only {
+                vec!["microphone".to_owned()]
+            } else {
+                Vec::new()
+            },
             can_subscribe: Some(true),
             can_publish_data: Some(true),
             can_update_own_metadata: Some(request.kind != ParticipantKind::Standard),

@@ -38,6 +38,7 @@ pub(super) enum Repeat {
     IfUnsent,
 }
 
+#[derive(Clone)]
 pub(super) struct Twirp {
     http: Client,
     base: String,
@@ -56,6 +57,17 @@ pub(super) struct Limits {
     pub(super) pause_cap: Duration,
 }
 
+impl Limits {
+    pub(super) fn within(deadline: Duration) -> Self {
+        Self {
+            deadline,
+            attempt: deadline.mul_f64(0.4),
+            first_pause: Duration::from_millis(100),
+            pause_cap: Duration::from_secs(1),
+        }
+    }
+}
+
 impl Twirp {
     pub(super) fn new(url: &str, deadline: Duration) -> Result<Self, LiveKitError> {
         crate::install_providers();
@@ -70,12 +82,7 @@ impl Twirp {
         let http = builder
             .build()
             .map_err(|e| LiveKitError::Setup { reason: sources(&e) })?;
-        let limits = Limits {
-            deadline,
-            attempt: deadline.mul_f64(0.4),
-            first_pause: Duration::from_millis(100),
-            pause_cap: Duration::from_secs(1),
-        };
+        let limits = Limits::within(deadline);
         Ok(Self { http, base, limits })
     }
 

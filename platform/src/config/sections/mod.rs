@@ -1,7 +1,10 @@
 //! One function per section of the file, in its order. Checks that concern several keys stand at the end.
 
+mod access;
 mod agents;
+mod calls;
 mod livekit;
+mod media;
 mod sip;
 
 use std::{
@@ -24,8 +27,11 @@ use super::{
     },
 };
 use crate::Secret;
+use access::{access, token};
 use agents::{agents, agents_do_not_overlap, profiles_are_there};
+use calls::calls;
 use livekit::livekit;
+use media::{ingress, recordings};
 use sip::{SipSection, sip};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -52,6 +58,11 @@ pub(super) fn config(cx: &Context<'_>, root: Node, base: &Path) -> Option<Config
     // How many calls may ring hangs on the slots by default.
     let sip = sip(cx, sip_section, worker.config.slots);
     let providers = providers(root.section("providers"));
+    let access = access(cx, root.has("access"), root.section("access"));
+    let token = token(cx, root.section("token"));
+    let calls = calls(cx, root.section("calls"));
+    let recordings = recordings(cx, root.section("recordings"));
+    let ingress = ingress(cx, root.section("ingress"));
     let log = log(root.section("log"));
     root.finish();
 
@@ -71,6 +82,11 @@ pub(super) fn config(cx: &Context<'_>, root: Node, base: &Path) -> Option<Config
         store,
         worker: worker.config,
         providers,
+        access,
+        token,
+        calls,
+        recordings,
+        ingress,
         log,
     };
     config.log.secrets = secrets(&config);
@@ -81,7 +97,10 @@ pub(super) fn config(cx: &Context<'_>, root: Node, base: &Path) -> Option<Config
 fn secrets(config: &Config) -> Vec<Secret> {
     let keys = config.livekit.webhook_keys.iter().map(|key| &key.api_secret);
     let openai = config.providers.openai.iter().map(|openai| &openai.api_key);
+    let access = config.access.iter().flat_map(|access| &access.keys);
     keys.chain([&config.livekit.api_secret])
+        .chain(access.filter_map(|key| key.key.as_ref()))
+        .chain(config.recordings.s3.iter().map(|s3| &s3.secret))
         .chain(openai)
         .cloned()
         .chain(redis_password(&config.redis.url))

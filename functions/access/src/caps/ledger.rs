@@ -1,0 +1,76 @@
+//! A ledger: the calls under way, and the sums of a day.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::CapError;
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(super) struct Ledger {
+    /// The day of the two sums.
+    pub(super) day: String,
+    pub(super) calls: u32,
+    pub(super) seconds: u64,
+    pub(super) active: Vec<Line>,
+    /// So that no two states of it have the same bytes.
+    pub(super) writes: u64,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Line {
+    pub(super) room: String,
+    pub(super) at_ms: i64,
+    pub(super) longest_s: u64,
+}
+
+impl Ledger {
+    pub(super) fn decode(key: &str, bytes: &[u8]) -> Result<Self, CapError> {
+        serde_json::from_slice(bytes).map_err(|_| CapError::Unreadable(key.to_owned()))
+    }
+
+    pub(super) fn encode(&self) -> Vec<u8> {
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+
+    pub(super) fn turn_to(&mut self, day: &str, now_ms: i64) {
+        let over = |line: &Line| now_ms > line.at_ms.saturating_add(ms(Duration::from_secs(line.longest_s)));
+        self.active.retain(|line| !over(line));
+        if self.day != day {
+            day.clone_into(&mut self.day);
+            self.calls = 0;
+            self.seconds = 0;
+        }
+    }
+
+    pub(super) fn enter(&mut self, line: Line) {
+        self.calls += 1;
+        self.seconds += line.longest_s;
+        self.active.push(line);
+    }
+
+    pub(super) fn leave(&mut self, room: &str, now_ms: i64, never_was: bool) -> bool {
+        let Some(at) = self.active.iter().position(|line| line.room == room) else {
+            return false;
+        };
+        let line = self.active.swap_remove(at);
+        if day(line.at_ms) == self.day {
+            let used = if never_was {
+                0
+            } else {
+                u64::try_from((now_ms - line.at_ms) / 1_000 + 1).unwrap_or_default()
+            };
+            self.seconds = self.seconds.saturating_sub(line.longest_s.saturating_sub(used));
+            self.calls -= u32::from(never_was && self.calls > 0);
+        }
+        true
+    }
+}
+
+pub(super) fn day(at_ms: i64) -> String {
+    events::Timestamp::from_unix_ms(at_ms).map_or_else(String::new, events::Timestamp::day)
+}
+
+pub(super) fn ms(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}

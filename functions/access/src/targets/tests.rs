@@ -1,0 +1,174 @@
+use platform::config::Grant;
+
+use super::*;
+use crate::Rooms;
+
+fn caller(numbers: &[&str]) -> Caller {
+    let grant = Grant {
+        numbers: numbers.iter().map(|prefix| prefix.parse().unwrap()).collect(),
+        ..Grant::default()
+    };
+    Caller::new("crm".into(), &grant, Rooms::default(), Vec::new())
+}
+
+fn policy(special: &[&str]) -> Policy {
+    Policy::new(Targets {
+        numbers: ["+1", "+49", "+44"].map(|prefix| prefix.parse().unwrap()).into(),
+        sip_hosts: vec!["pbx.example.com".into(), "10.0.0.9:5070".into()],
+        special: special.iter().map(ToString::to_string).collect(),
+    })
+}
+
+fn verdict(text: &str) -> Result<Target, TargetError> {
+    policy(&[]).check(text, &caller(&[]))
+}
+
+#[test]
+fn listed_numbers_and_hosts_are_dialled_as_they_are_meant() {
+    for (text, uri) in [
+        ("+14155552671", "tel:+14155552671"),
+        (" +49 (30) 123-456.7 ", "tel:+49301234567"),
+        ("TEL:+14155552671", "tel:+14155552671"),
+        ("sip:alice@pbx.example.com", "sip:alice@pbx.example.com"),
+        ("SIP:2001@PBX.example.com", "sip:2001@pbx.example.com"),
+        ("sip:2001@10.0.0.9:5070", "sip:2001@10.0.0.9:5070"),
+    ] {
+        assert_eq!(
+            verdict(text).map(|target| target.uri()).as_deref(),
+            Ok(uri),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn emergency_numbers_are_refused_in_every_dress() {
+    for text in [
+        "112",
+        "911",
+        "999",
+        "000",
+        "110",
+        "119",
+        "101",
+        "102",
+        "103",
+        "104",
+        "+112",
+        "+911",
+        "+1911",
+        "+49112",
+        "+44999",
+        "9911",
+        "0112",
+        "00112",
+        "1-1-2",
+        "tel:911",
+        "tel:9-1-1",
+        "sip:911@pbx.example.com",
+        "sip:9-1-1@pbx.example.com",
+        "sip:+1911@pbx.example.com",
+        "sip:112@evil.example.com",
+        "9.1.1",
+        "(911)",
+    ] {
+        assert_eq!(verdict(text), Err(TargetError::Emergency), "{text}");
+    }
+}
+
+#[test]
+fn premium_numbers_are_refused_although_their_country_is_listed() {
+    for text in [
+        "+19005551234",
+        "+1 976 555 1234",
+        "+49190123456",
+        "+49 900 1234567",
+        "+491371234567",
+        "+449011234567",
+        "tel:+19005551234",
+        "sip:+19005551234@pbx.example.com",
+        "sip:0190123456@pbx.example.com",
+        "sip:0900123456@pbx.example.com",
+        "sip:0049900123456@pbx.example.com",
+        "sip:01119005551234@pbx.example.com",
+        "sip:19005551234@pbx.example.com",
+    ] {
+        assert_eq!(verdict(text), Err(TargetError::Premium), "{text}");
+    }
+}
+
+#[test]
+fn what_is_not_listed_is_refused() {
+    for text in [
+        "+33123456789",
+        "+8613800138000",
+        "sip:alice@evil.example.com",
+        "sip:alice@pbx.example.com.evil.com",
+        "sip:2001@10.0.0.9",
+        "sip:alice@pbx.example.com:5061",
+    ] {
+        assert_eq!(verdict(text), Err(TargetError::NotListed), "{text}");
+    }
+}
+
+#[test]
+fn what_could_carry_another_number_is_no_target() {
+    let long = format!("+1{}", "5".repeat(300));
+    for text in [
+        "",
+        "+",
+        "abc",
+        "4155552671",
+        "+0044123456789",
+        "+1415555267100000",
+        "+1415555٢٦٧١",
+        "tel:",
+        "sip:",
+        "sip:@h",
+        "sip:alice",
+        "sip:alice@",
+        "sips:alice@pbx.example.com",
+        "http://pbx.example.com",
+        "sip:9%311@pbx.example.com",
+        "sip:alice@pbx.example.com;maddr=10.0.0.1",
+        "sip:alice@pbx.example.com?Route=x",
+        "sip:a@b@pbx.example.com",
+        "sip:alice;phone-context=+1@pbx.example.com",
+        "+1415555\r\nVia: x",
+        "tel:+14155552671;ext=911",
+        &long,
+    ] {
+        assert_eq!(verdict(text), Err(TargetError::Invalid), "{text:?}");
+    }
+}
+
+#[test]
+fn a_callers_own_list_narrows_the_list() {
+    let own = caller(&["+1415"]);
+    assert!(policy(&[]).check("+14155552671", &own).is_ok());
+    assert_eq!(
+        policy(&[]).check("+12125552671", &own),
+        Err(TargetError::NotListedForCaller)
+    );
+    assert_eq!(
+        policy(&[]).check("+33123456789", &caller(&["+33"])),
+        Err(TargetError::NotListed)
+    );
+}
+
+#[test]
+fn special_numbers_are_allowed_one_by_one() {
+    let policy = policy(&["112", "+1900555"]);
+    assert!(policy.check("112", &caller(&[])).is_ok());
+    assert!(policy.check("+19005551234", &caller(&[])).is_ok());
+    assert_eq!(policy.check("911", &caller(&[])), Err(TargetError::Emergency));
+    assert_eq!(
+        policy.check("+19006661234", &caller(&[])),
+        Err(TargetError::Premium)
+    );
+}
+
+#[test]
+fn debug_shows_no_number() {
+    assert_eq!(format!("{:?}", verdict("+14155552671")), "Ok(Number(redacted))");
+}

@@ -1,0 +1,191 @@
+//! Caps, counted in a real store by many at once.
+
+use std::{error::Error, sync::Arc, time::Duration};
+
+use access::caps::{Cap, CapError, Caps, LiveRooms, Wanted};
+use async_trait::async_trait;
+use futures_util::future::join_all;
+use parking_lot::Mutex;
+use platform::{
+    clock::ManualClock,
+    config::CallerLimits,
+    store::{FolderStore, Store},
+};
+
+/// Rooms that are there; `None`: LiveKit does not answer.
+#[derive(Default)]
+struct Rooms(Mutex<Option<Vec<String>>>);
+
+#[async_trait]
+impl LiveRooms for Rooms {
+    async fn alive(&self, _: &[String]) -> Result<Vec<String>, Box<dyn Error + Send + Sync>> {
+        self.0.lock().clone().ok_or_else(|| "no answer".into())
+    }
+}
+
+struct World {
+    _folder: tempfile::TempDir,
+    store: Arc<FolderStore>,
+    clock: ManualClock,
+    rooms: Arc<Rooms>,
+    caps: Caps,
+}
+
+async fn world() -> World {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Arc::new(FolderStore::open(folder.path().join("store")).await.unwrap());
+    let (clock, rooms) = (ManualClock::default(), Arc::new(Rooms::default()));
+    let caps = Caps::new(store.clone(), Arc::new(clock.clone()), rooms.clone());
+    World {
+        _folder: folder,
+        store,
+        clock,
+        rooms,
+        caps,
+    }
+}
+
+fn wanted<'a>(room: &'a str, number: &'a str) -> Wanted<'a> {
+    Wanted {
+        caller: "crm",
+        limits: CallerLimits {
+            concurrent: 5,
+            calls_per_day: 8,
+            minutes_per_day: 100,
+        },
+        trunk: "ST_1",
+        per_trunk: 6,
+        number,
+        per_number: 1,
+        room,
+        longest: Duration::from_mins(10),
+    }
+}
+
+fn cap(result: Result<access::caps::Counted, CapError>) -> Option<Cap> {
+    match result {
+        Ok(_) => None,
+        Err(CapError::Reached(cap)) => Some(cap),
+        Err(error) => panic!("{error}"),
+    }
+}
+
+#[tokio::test]
+async fn of_twenty_calls_at_once_as_many_are_counted_as_there_are_places() {
+    let world = world().await;
+    let names: Vec<(String, String)> = (0..20)
+        .map(|at| (format!("crm-{at}"), format!("+1415555{at:04}")))
+        .collect();
+    let counted = join_all(names.iter().map(|(room, number)| {
+        let caps = world.caps.clone();
+        async move { cap(caps.count(&wanted(room, number)).await) }
+    }))
+    .await;
+    assert_eq!(counted.iter().filter(|cap| cap.is_none()).count(), 5);
+    assert_eq!(
+        counted
+            .iter()
+            .flatten()
+            .filter(|cap| **cap == Cap::Concurrent)
+            .count(),
+        15
+    );
+}
+
+#[tokio::test]
+async fn a_refused_call_leaves_no_trace_in_the_other_ledgers() {
+    let world = world().await;
+    let first = world.caps.count(&wanted("crm-1", "+14155550001")).await.unwrap();
+    for at in 0..10 {
+        let room = format!("crm-again-{at}");
+        assert_eq!(
+            cap(world.caps.count(&wanted(&room, "+14155550001")).await),
+            Some(Cap::PerNumber)
+        );
+    }
+    world.caps.ended(&first).await.unwrap();
+    for at in 0..5 {
+        let (room, number) = (format!("crm-b{at}"), format!("+1415555100{at}"));
+        assert_eq!(cap(world.caps.count(&wanted(&room, &number)).await), None, "{at}");
+    }
+}
+
+#[tokio::test]
+async fn places_come_back_when_calls_end_when_rooms_are_gone_and_when_time_is_over() {
+    let world = world().await;
+    for at in 0..5 {
+        let (room, number) = (format!("crm-{at}"), format!("+1415555000{at}"));
+        world.caps.count(&wanted(&room, &number)).await.unwrap();
+    }
+    let more = |at: u32| {
+        let caps = world.caps.clone();
+        async move {
+            let (room, number) = (format!("crm-more-{at}"), format!("+1415555200{at}"));
+            cap(caps.count(&wanted(&room, &number)).await)
+        }
+    };
+    assert_eq!(more(0).await, Some(Cap::Concurrent));
+    world.clock.advance(Duration::from_secs(90));
+    assert_eq!(
+        more(1).await,
+        Some(Cap::Concurrent),
+        "LiveKit does not answer: nothing is taken for ended"
+    );
+    *world.rooms.0.lock() = Some(vec![
+        "crm-0".into(),
+        "crm-1".into(),
+        "crm-2".into(),
+        "crm-3".into(),
+    ]);
+    assert_eq!(more(2).await, None, "the room of one call is gone");
+    assert_eq!(more(3).await, Some(Cap::Concurrent));
+    world.clock.advance(Duration::from_mins(11));
+    assert_eq!(more(4).await, None, "all are over");
+}
+
+#[tokio::test]
+async fn days_have_their_own_calls_and_minutes() {
+    let world = world().await;
+    let call = |at: u32, longest: u64| {
+        let (caps, at) = (world.caps.clone(), at);
+        async move {
+            let (room, number) = (format!("crm-{at}"), format!("+1415555{at:04}"));
+            let wanted = Wanted {
+                longest: Duration::from_mins(longest),
+                ..wanted(&room, &number)
+            };
+            let counted = caps.count(&wanted).await;
+            if let Ok(counted) = &counted {
+                caps.ended(counted).await.unwrap();
+            }
+            cap(counted)
+        }
+    };
+    assert_eq!(call(0, 101).await, Some(Cap::MinutesPerDay));
+    for at in 1..=8 {
+        assert_eq!(call(at, 50).await, None, "what was not used comes back: {at}");
+    }
+    assert_eq!(call(9, 1).await, Some(Cap::CallsPerDay));
+    world.clock.advance(Duration::from_hours(24));
+    assert_eq!(call(10, 1).await, None);
+}
+
+#[tokio::test]
+async fn the_store_holds_no_number_and_a_broken_ledger_lets_nothing_through() {
+    let world = world().await;
+    world.caps.count(&wanted("crm-1", "+14155550001")).await.unwrap();
+    let listing = world
+        .store
+        .list("caps/", platform::store::Page::default())
+        .await
+        .unwrap();
+    assert_eq!(listing.entries.len(), 3);
+    for entry in &listing.entries {
+        let object = world.store.get(&entry.key).await.unwrap().unwrap();
+        let text = format!("{} {}", entry.key, String::from_utf8_lossy(&object.bytes));
+        assert!(!text.contains("4155550001"), "{text}");
+        world.store.put(&entry.key, "{".into()).await.unwrap();
+    }
+    let counted = world.caps.count(&wanted("crm-2", "+14155550002")).await;
+    assert!(matches!(counted, Err(CapError::Unreadable(_))), "{counted:?}");
+}

@@ -1,0 +1,220 @@
+//! What `POST /v1/calls` asks for, checked.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use access::{Caller, Fail, caps::Wanted, targets::Target};
+use events::RoomName;
+use platform::livekit::{ProtoDuration, proto};
+
+use crate::{Shared, StartCall, rooms::bounded};
+
+const MAX_HEADERS: usize = 16;
+/// The longest ringing that a request can wait for: hosts and clouds cut it off after 30 s.
+const MAX_AWAITED: Duration = Duration::from_secs(20);
+
+/// A request that may be done.
+pub(crate) struct Dial {
+    pub(crate) participant: proto::CreateSipParticipantRequest,
+    pub(crate) target: Target,
+    pub(crate) trunk: String,
+    pub(crate) room: RoomName,
+    pub(crate) room_is_ours: bool,
+    pub(crate) metadata: String,
+    pub(crate) ringing_s: u32,
+    pub(crate) longest: Duration,
+    pub(crate) leg: String,
+    /// The request's text, for its idempotency key.
+    pub(crate) request: String,
+}
+
+impl Dial {
+    pub(crate) fn new(shared: &Shared, caller: &Caller, wanted: StartCall) -> Result<Self, Fail> {
+        let config = &shared.state.config;
+        let request = serde_json::to_string(&wanted).unwrap_or_default();
+        let target = shared
+            .targets
+            .check(&wanted.to, caller)
+            .map_err(|error| error.fail("to"))?;
+        let leg = format!("{:016x}", rand::random::<u64>());
+        let (room, room_is_ours) = room(caller, wanted.room, &leg)?;
+        let ringing_s = ringing(
+            wanted.ringing_timeout_s,
+            config.ringing_timeout,
+            wanted.wait_until_answered,
+        )?;
+        let longest_s = within("max_duration_s", wanted.max_duration_s, 10, config.max_duration)?;
+        let identity = wanted
+            .participant_identity
+            .unwrap_or_else(|| format!("phone-{leg}"));
+        bounded("participant_identity", &identity, 256)?;
+        for (field, text, most) in [
+            ("participant_name", &wanted.participant_name, 256),
+            ("display_name", &wanted.display_name, 128),
+            ("metadata", &wanted.metadata, 16 * 1024),
+        ] {
+            bounded(field, text.as_deref().unwrap_or_default(), most)?;
+        }
+        let dtmf = wanted.dtmf.unwrap_or_default();
+        crate::control::check_digits("dtmf", &dtmf, true)?;
+        let mut participant = proto::CreateSipParticipantRequest {
+            room_name: room.as_str().to_owned(),
+            participant_identity: identity,
+            participant_name: wanted.participant_name.unwrap_or_default(),
+            sip_number: from(wanted.from)?,
+            dtmf,
+            play_dialtone: wanted.play_dialtone,
+            wait_until_answered: wanted.wait_until_answered,
+            headers: sip_headers(wanted.headers)?,
+            display_name: wanted.display_name,
+            ringing_timeout: Some(seconds(ringing_s)),
+            max_call_duration: Some(seconds(longest_s)),
+            ..proto::CreateSipParticipantRequest::default()
+        };
+        let trunk = match &target {
+            Target::Number(number) => {
+                participant.sip_call_to.clone_from(number);
+                participant.sip_trunk_id = trunk(&config.trunks, wanted.trunk)?;
+                participant.sip_trunk_id.clone()
+            }
+            Target::Sip { user, host } => {
+                participant.sip_call_to.clone_from(user);
+                participant.trunk = Some(proto::SipOutboundConfig {
+                    hostname: host.clone(),
+                    ..proto::SipOutboundConfig::default()
+                });
+                host.clone()
+            }
+        };
+        Ok(Self {
+            participant,
+            target,
+            trunk,
+            room,
+            room_is_ours,
+            metadata: wanted.metadata.unwrap_or_default(),
+            ringing_s,
+            longest: Duration::from_secs(u64::from(longest_s) + u64::from(ringing_s)),
+            leg,
+            request,
+        })
+    }
+
+    pub(crate) fn counted_as<'a>(&'a self, shared: &Shared, caller: &'a Caller) -> Wanted<'a> {
+        Wanted {
+            caller: &caller.name,
+            limits: caller.limits,
+            trunk: &self.trunk,
+            per_trunk: shared.state.config.per_trunk,
+            number: self.target.as_str(),
+            per_number: shared.state.config.per_number,
+            room: self.room.as_str(),
+            longest: self.longest,
+        }
+    }
+}
+
+fn room(caller: &Caller, wanted: Option<String>, leg: &str) -> Result<(RoomName, bool), Fail> {
+    let (name, is_ours) = if let Some(name) = wanted {
+        bounded("room", &name, 256)?;
+        if !caller.rooms.own(&name) {
+            return Err(Fail::refused(
+                "another_callers_room",
+                "room",
+                "it is not one of the caller's rooms",
+                "the caller's rooms list what it may use",
+            ));
+        }
+        (name, false)
+    } else {
+        let drawn = caller.rooms.name(leg);
+        let drawn =
+            drawn.ok_or_else(|| Fail::invalid("room", "it is missing", "name one of the caller's rooms"))?;
+        (drawn, true)
+    };
+    let name = RoomName::new(name).map_err(|error| Fail::invalid("room", error.to_string(), "set it"))?;
+    Ok((name, is_ours))
+}
+
+fn trunk(listed: &[String], wanted: Option<String>) -> Result<String, Fail> {
+    match (wanted, listed) {
+        (Some(trunk), listed) if listed.contains(&trunk) => Ok(trunk),
+        (None, [only]) => Ok(only.clone()),
+        (None, [_, _, ..]) => Err(Fail::invalid(
+            "trunk",
+            "there are several",
+            "name one of calls.trunks",
+        )),
+        _ => Err(Fail::refused(
+            "trunk_not_listed",
+            "trunk",
+            "it is not in the list of trunks",
+            "calls.trunks lists what may be used",
+        )),
+    }
+}
+
+fn from(wanted: Option<String>) -> Result<String, Fail> {
+    let number = wanted.unwrap_or_default();
+    let plain = number
+        .bytes()
+        .all(|b| b.is_ascii_alphanumeric() || b"+-._".contains(&b));
+    if plain && number.len() <= 64 {
+        Ok(number)
+    } else {
+        Err(Fail::invalid(
+            "from",
+            "it is no number",
+            "write one of the trunk's numbers",
+        ))
+    }
+}
+
+/// `X-` headers only: any other would let a client write into the signalling.
+fn sip_headers(headers: BTreeMap<String, String>) -> Result<std::collections::HashMap<String, String>, Fail> {
+    let is_name = |name: &str| {
+        name.len() <= 64
+            && name
+                .get(..2)
+                .is_some_and(|begin| begin.eq_ignore_ascii_case("x-"))
+            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+    };
+    let is_value = |value: &str| value.len() <= 256 && value.bytes().all(|b| (b' '..=b'~').contains(&b));
+    if headers.len() > MAX_HEADERS
+        || !headers
+            .iter()
+            .all(|(name, value)| is_name(name) && is_value(value))
+    {
+        return Err(Fail::invalid(
+            "headers",
+            "there are too many, or one is no X- header of visible ASCII",
+            "send at most 16 headers like X-Order: 12",
+        ));
+    }
+    Ok(headers.into_iter().collect())
+}
+
+/// How long it may ring, in seconds.
+pub(crate) fn ringing(wanted: Option<u32>, most: Duration, is_awaited: bool) -> Result<u32, Fail> {
+    let most = if is_awaited { most.min(MAX_AWAITED) } else { most };
+    within("ringing_timeout_s", wanted, 5, most)
+}
+
+fn within(field: &str, wanted: Option<u32>, least: u32, most: Duration) -> Result<u32, Fail> {
+    let most = u32::try_from(most.as_secs()).unwrap_or(u32::MAX);
+    match wanted {
+        None => Ok(most),
+        Some(value) if (least..=most).contains(&value) => Ok(value),
+        Some(_) => Err(Fail::invalid(
+            field,
+            "it is out of bounds",
+            format!("set it to {least} to {most}"),
+        )),
+    }
+}
+
+pub(crate) fn seconds(seconds: u32) -> ProtoDuration {
+    ProtoDuration {
+        seconds: i64::from(seconds),
+        nanos: 0,
+    }
+}

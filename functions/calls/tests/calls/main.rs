@@ -1,0 +1,13 @@
+//! Calls against a real livekit-server, whose telephone network answers as recorded.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests fail by panicking"
+)]
+
+mod gateway;
+mod host;
+mod outbound;
+mod rooms;

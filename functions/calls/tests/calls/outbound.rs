@@ -1,0 +1,239 @@
+//! Outbound calls: what is dialled, what is not, and what is told of it.
+
+use serde_json::{Value, json};
+
+use crate::{
+    gateway::{Answer, recorded},
+    host::{Host, KEY, OTHER, wanted},
+};
+
+#[tokio::test]
+async fn an_answered_call_has_its_room_its_id_and_its_place_until_it_is_hung_up() {
+    let host = Host::start().await;
+    let (status, started) = host.call(json!({"metadata": "m", "from": "+15550200"})).await;
+    assert_eq!(
+        (status, &started["outcome"]),
+        (201, &json!("answered")),
+        "{started}"
+    );
+    let (call, room) = (
+        started["call"].as_str().unwrap(),
+        started["room"].as_str().unwrap(),
+    );
+    assert!(call.starts_with("RM_") && room.starts_with("crm-"));
+    let dialled = host.gateway().dialled();
+    assert_eq!(
+        (
+            dialled[0].call_to.as_str(),
+            dialled[0].number.as_str(),
+            dialled[0].address.as_str()
+        ),
+        ("+14155552671", "+15550200", "127.0.0.1:5099")
+    );
+    assert!(dialled[0].waits && dialled[0].room == room && dialled[0].sip_call_id == started["sip_call_id"]);
+    assert_eq!(host.rooms().await, [room]);
+
+    let path = format!("/v1/calls/{call}");
+    let (status, seen) = host.ask("GET", &path, KEY, None).await;
+    assert_eq!(
+        (status, &seen["outbound"][0]["outcome"]),
+        (200, &json!("answered")),
+        "{seen}"
+    );
+    let (_, page) = host.ask("GET", "/v1/calls", KEY, None).await;
+    assert_eq!(page["calls"][0]["call"], call, "{page}");
+    for (method, path) in [
+        ("GET", path.clone()),
+        ("DELETE", path.clone()),
+        ("POST", format!("{path}/mute")),
+    ] {
+        let body = (method == "POST").then(|| json!({"muted": true}));
+        assert_eq!(host.ask(method, &path, OTHER, body).await.0, 404);
+    }
+    let (_, page) = host.ask("GET", "/v1/calls", OTHER, None).await;
+    assert_eq!(page, json!({"calls": []}));
+
+    for (action, body, status) in [
+        ("transfer", json!({"to": "+1911"}), 403),
+        ("transfer", json!({"to": "+33123456789"}), 403),
+        (
+            "transfer",
+            json!({"to": "+14155550001", "ringing_timeout_s": 21}),
+            400,
+        ),
+        ("dtmf", json!({"digits": "x"}), 400),
+        ("dtmf", json!({"digits": ""}), 400),
+        // What answered on the bus is no participant of the room.
+        ("transfer", json!({"to": "+14155550001"}), 409),
+        ("dtmf", json!({"digits": "12#"}), 409),
+        ("mute", json!({"muted": true}), 409),
+        ("mute", json!({"muted": true, "participant_identity": "ann"}), 404),
+    ] {
+        let (answered, problem) = host
+            .ask("POST", &format!("{path}/{action}"), KEY, Some(body))
+            .await;
+        assert_eq!(answered, status, "{action}: {problem}");
+    }
+
+    let (status, problem) = host.call(json!({})).await;
+    assert_eq!(status, 403, "one call to a number at a time: {problem}");
+    assert_eq!(host.ask("DELETE", &path, KEY, None).await.0, 204);
+    assert_eq!(host.rooms().await.len(), 0);
+    assert_eq!(host.ask("DELETE", &path, KEY, None).await.0, 204, "twice is once");
+    assert_eq!(host.call(json!({})).await.0, 201, "its place is free");
+    host.stack.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_the_telephone_network_answers_is_an_outcome_and_leaves_nothing_behind() {
+    let host = Host::start().await;
+    for (name, outcome) in [
+        ("busy", "busy"),
+        ("unavail", "no_answer"),
+        ("noanswer", "no_answer"),
+        ("notfound", "invalid"),
+        ("decline", "declined"),
+        ("forbidden", "declined"),
+        ("svcunavail", "trunk_failure"),
+    ] {
+        let recorded = recorded(name);
+        host.gateway().will(Answer::Recorded(recorded.clone()));
+        let (status, started) = host.call(json!({})).await;
+        assert_eq!(
+            (status, &started["outcome"]),
+            (201, &json!(outcome)),
+            "{name}: {started}"
+        );
+        assert_eq!(started["sip_status"], recorded["sip_status_code"], "{name}");
+        assert_eq!(host.rooms().await.len(), 0, "{name}");
+        let path = format!("/v1/calls/{}", started["call"].as_str().unwrap());
+        let (_, seen) = host.ask("GET", &path, KEY, None).await;
+        assert_eq!(seen["outbound"][0]["outcome"], outcome);
+    }
+    assert_eq!(host.gateway().dialled().len(), 7, "each was dialled once");
+    host.stack.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn one_idempotency_key_dials_once_however_often_and_at_once_it_is_sent() {
+    let host = Host::start().await;
+    let send = |body: Value, key: &'static str| {
+        let host = &host;
+        async move { host.send("POST", "/v1/calls", KEY, Some(body), Some(key)).await }
+    };
+    let at_once = futures_util::future::join_all((0..8).map(|_| send(wanted(&json!({})), "order-1"))).await;
+    let statuses: Vec<u16> = at_once.iter().map(|(status, _, _)| *status).collect();
+    assert!(
+        statuses.contains(&201) && statuses.iter().all(|status| [201, 409].contains(status)),
+        "{statuses:?}"
+    );
+    let (status, headers, again) = send(wanted(&json!({})), "order-1").await;
+    assert_eq!(
+        (status, headers["idempotency-replayed"].to_str().unwrap()),
+        (201, "true")
+    );
+    let first = at_once.iter().find(|(status, _, _)| *status == 201).unwrap();
+    assert_eq!(again, first.2);
+    assert_eq!(host.gateway().dialled().len(), 1);
+
+    let (status, _, problem) = send(wanted(&json!({"to": "+14155550001"})), "order-1").await;
+    assert_eq!((status, &problem["field"]), (400, &json!("Idempotency-Key")));
+    let (status, _, _) = send(wanted(&json!({"to": "+14155550001"})), "order-2").await;
+    assert_eq!(status, 201);
+    assert_eq!(host.gateway().dialled().len(), 2);
+    for key in ["", "a b"] {
+        assert_eq!(send(wanted(&json!({})), key).await.0, 400, "{key:?}");
+    }
+    host.stack.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn policy_refuses_before_a_room_is_made_or_anything_is_dialled() {
+    let host = Host::start().await;
+    let many: serde_json::Map<_, _> = (0..20).map(|at| (format!("X-{at}"), json!("x"))).collect();
+    for (change, status, field) in [
+        (json!({"to": "911"}), 403, "to"),
+        (json!({"to": "+1911"}), 403, "to"),
+        (json!({"to": "+19005551234"}), 403, "to"),
+        (json!({"to": "+33123456789"}), 403, "to"),
+        (json!({"to": "sip:a@evil.example.com"}), 403, "to"),
+        (json!({"to": "sip:911@pbx.example.com"}), 403, "to"),
+        (json!({"to": "x"}), 400, "to"),
+        (json!({"trunk": "ST_other"}), 403, "trunk"),
+        (json!({"room": "other-1"}), 403, "room"),
+        (json!({"max_duration_s": 601}), 400, "max_duration_s"),
+        (json!({"ringing_timeout_s": 1}), 400, "ringing_timeout_s"),
+        (json!({"headers": {"Via": "x"}}), 400, "headers"),
+        (json!({"headers": {"X-A": "a\r\nVia: b"}}), 400, "headers"),
+        (json!({"headers": many}), 400, "headers"),
+        (json!({"dtmf": "12x"}), 400, "dtmf"),
+        (json!({"from": "+1\r\n"}), 400, "from"),
+        (
+            json!({"participant_identity": "a\u{0}"}),
+            400,
+            "participant_identity",
+        ),
+        (json!({"metadata": "x".repeat(20_000)}), 400, "metadata"),
+        (json!({"sip_trunk_id": "ST_1"}), 400, "sip_trunk_id"),
+    ] {
+        let (answered, problem) = host.call(change.clone()).await;
+        assert_eq!(
+            (answered, &problem["field"]),
+            (status, &json!(field)),
+            "{change} {problem}"
+        );
+    }
+    assert_eq!(host.rooms().await.len(), 0);
+    assert_eq!(host.gateway().dialled().len(), 0);
+    host.stack.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn caps_hold_for_calls_at_once() {
+    let host = Host::start().await;
+    let numbers: Vec<String> = (0..8).map(|at| format!("+1415555000{at}")).collect();
+    let calls = numbers.iter().map(|number| host.call(json!({"to": number})));
+    let answers = futures_util::future::join_all(calls).await;
+    let statuses: Vec<u16> = answers.iter().map(|(status, _)| *status).collect();
+    assert_eq!(
+        statuses.iter().filter(|status| **status == 201).count(),
+        3,
+        "{statuses:?}"
+    );
+    assert_eq!(host.gateway().dialled().len(), 3);
+    host.stack.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn without_a_gateway_the_answer_says_so_and_the_key_may_be_used_again() {
+    let mut host = Host::without_gateway().await;
+    for _ in 0..2 {
+        let (status, _, problem) = host
+            .send(
+                "POST",
+                "/v1/calls",
+                KEY,
+                Some(wanted(&json!({}))),
+                Some("order-1"),
+            )
+            .await;
+        assert_eq!(status, 503, "{problem}");
+        assert!(
+            problem["remedy"].as_str().unwrap().contains("gateway"),
+            "{problem}"
+        );
+        assert_eq!(host.rooms().await.len(), 0);
+    }
+    host.gateway = Some(crate::gateway::Gateway::start(&host.stack.redis_url()).await);
+    let (status, _, _) = host
+        .send(
+            "POST",
+            "/v1/calls",
+            KEY,
+            Some(wanted(&json!({}))),
+            Some("order-1"),
+        )
+        .await;
+    assert_eq!(status, 201);
+    host.stack.stop().await.unwrap();
+}

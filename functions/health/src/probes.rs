@@ -1,0 +1,153 @@
+//! One harmless try of each part.
+
+use std::future::Future;
+
+use platform::{
+    livekit::{LiveKitError, proto},
+    queue::Depth,
+    store::StoreError,
+};
+use tokio::time::{Instant, timeout};
+
+use crate::{Component, HealthState, PROBE_TIMEOUT, Status};
+
+/// All parts, tried at the same time.
+pub(crate) async fn all(state: &HealthState) -> Vec<Component> {
+    let livekit = state.livekit.within(PROBE_TIMEOUT);
+    let egresses = proto::ListEgressRequest {
+        active: true,
+        ..proto::ListEgressRequest::default()
+    };
+    let ingresses = proto::ListIngressRequest::default();
+    let (rooms, sip, egress, ingress, queue, store) = tokio::join!(
+        api("livekit", async {
+            livekit
+                .list_rooms(&[])
+                .await
+                .map(|rooms| count(rooms.len(), "rooms"))
+        }),
+        api("sip", async {
+            let trunks = livekit.list_sip_inbound_trunks().await?.len();
+            let outbound = livekit.list_sip_outbound_trunks().await?.len();
+            Ok(format!("{trunks} inbound and {outbound} outbound trunks"))
+        }),
+        api("egress", async {
+            livekit
+                .list_egress(&egresses)
+                .await
+                .map(|found| count(found.len(), "active"))
+        }),
+        api("ingress", async {
+            livekit
+                .list_ingress(&ingresses)
+                .await
+                .map(|found| count(found.len(), "ingresses"))
+        }),
+        queue(state),
+        store(state),
+    );
+    vec![rooms, sip, egress, ingress, queue, store]
+}
+
+/// Whether calls can be taken at all.
+pub(crate) async fn ready(state: &HealthState) -> bool {
+    let livekit = state.livekit.within(PROBE_TIMEOUT);
+    let (rooms, queue, store) = tokio::join!(
+        api("livekit", async {
+            livekit.list_rooms(&[]).await.map(|_| String::new())
+        }),
+        queue(state),
+        store(state)
+    );
+    [rooms, queue, store]
+        .iter()
+        .all(|component| component.status == Status::Ok)
+}
+
+async fn api(name: &'static str, probe: impl Future<Output = Result<String, LiveKitError>>) -> Component {
+    timed(name, probe, |error| {
+        let remedy = match error {
+            LiveKitError::Unreachable { .. } | LiveKitError::Deadline { .. } => {
+                "check livekit.url and that livekit-server runs"
+            }
+            error => error.remedy().unwrap_or("look at the log of livekit-server"),
+        };
+        (error.to_string(), remedy)
+    })
+    .await
+}
+
+async fn queue(state: &HealthState) -> Component {
+    let probe = async { state.queue.depth().await.map(|depth| said(&depth)) };
+    timed("queue", probe, |error| {
+        (
+            error.to_string(),
+            "check the key `queue`, the disk's space and the file's rights",
+        )
+    })
+    .await
+}
+
+fn said(depth: &Depth) -> String {
+    format!(
+        "{} waiting, {} in work, {} put aside",
+        depth.visible, depth.in_flight, depth.dead
+    )
+}
+
+async fn store(state: &HealthState) -> Component {
+    let probe = async {
+        let key = format!("health/{:016x}", rand::random::<u64>());
+        let written = state.store.put_if_absent(&key, "probe".into()).await?;
+        let read = state.store.get(&key).await?;
+        state.store.delete(&key).await?;
+        let is_whole = written.is_some() && read.is_some_and(|object| &*object.bytes == b"probe");
+        Ok(if is_whole { "written and read back" } else { "" }.to_owned())
+    };
+    let mut component = timed("store", probe, |error: &StoreError| {
+        (
+            error.to_string(),
+            "check the key `store`, the disk's space and the folder's rights",
+        )
+    })
+    .await;
+    if component.status == Status::Ok && component.detail.is_empty() {
+        component.status = Status::Failed;
+        "what was written was not read back".clone_into(&mut component.detail);
+    }
+    component
+}
+
+async fn timed<E>(
+    name: &'static str,
+    probe: impl Future<Output = Result<String, E>>,
+    explain: impl FnOnce(&E) -> (String, &'static str),
+) -> Component {
+    let started = Instant::now();
+    // Cancel-safe: every probe only reads, or leaves a small object behind.
+    let done = timeout(PROBE_TIMEOUT, probe).await;
+    let ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let (status, detail, remedy) = match done {
+        Ok(Ok(detail)) => (Status::Ok, detail, None),
+        Ok(Err(error)) => {
+            let (detail, remedy) = explain(&error);
+            (Status::Failed, detail, Some(remedy))
+        }
+        Err(_) => (
+            Status::Failed,
+            format!("no answer within {} s", PROBE_TIMEOUT.as_secs()),
+            Some("look whether it is overloaded or unreachable"),
+        ),
+    };
+    Component {
+        name,
+        status,
+        ms,
+        detail,
+        remedy,
+    }
+}
+
+fn count(number: usize, what: &str) -> String {
+    format!("{number} {what}")
+}

@@ -1,0 +1,172 @@
+//! Health against real servers, up and down.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests fail by panicking"
+)]
+
+use std::sync::Arc;
+
+use access::Access;
+use axum::{Router, body::Body, middleware::from_fn_with_state};
+use dev::{LocalStack, LocalStackConfig, Program};
+use health::{HealthState, Tally, router};
+use http::Request;
+use platform::{
+    Secret,
+    clock::ManualClock,
+    config::{AccessConfig, AccessKey, Grant, KeyHash, LiveKitConfig, Scope},
+    livekit::LiveKit,
+    queue::SqliteQueue,
+    store::FolderStore,
+};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use tower::ServiceExt;
+
+const KEY: &str = "ops-0123456789-0123456789-0123456789";
+const OTHER: &str = "other-0123456789-0123456789-01234567";
+
+struct Host {
+    folder: tempfile::TempDir,
+    app: Router,
+}
+
+async fn host(url: &str, api_key: &str, api_secret: &str) -> Host {
+    let key = |name: &str, key: &str, scope| AccessKey {
+        name: name.into(),
+        hash: KeyHash(Sha256::digest(key).into()),
+        key: None,
+        grant: Grant {
+            scopes: vec![scope],
+            ..Grant::default()
+        },
+    };
+    let config = AccessConfig {
+        keys: vec![
+            key("ops", KEY, Scope::HealthRead),
+            key("other", OTHER, Scope::CallsRead),
+        ],
+        jwt: None,
+        requests_per_minute: 600,
+    };
+    let clock = Arc::new(ManualClock::default());
+    let folder = tempfile::tempdir().unwrap();
+    let livekit = LiveKit::new(&LiveKitConfig {
+        url: url.into(),
+        api_key: api_key.into(),
+        api_secret: Secret::new(api_secret),
+        webhook_keys: Vec::new(),
+    });
+    let state = HealthState {
+        livekit: livekit.unwrap(),
+        queue: Arc::new(
+            SqliteQueue::open(folder.path().join("queue.sqlite"), clock.clone())
+                .await
+                .unwrap(),
+        ),
+        store: Arc::new(FolderStore::open(folder.path().join("store")).await.unwrap()),
+        tally: Tally::default(),
+    };
+    let access = Access::new(&config, clock).unwrap();
+    let counted = from_fn_with_state(state.tally.clone(), Tally::count);
+    let (app, _) = router(&access, state).split_for_parts();
+    Host {
+        folder,
+        app: app.layer(counted),
+    }
+}
+
+impl Host {
+    async fn get(&self, path: &str, key: Option<&str>) -> (u16, Value) {
+        let mut request = Request::get(path);
+        if let Some(key) = key {
+            request = request.header("authorization", format!("Bearer {key}"));
+        }
+        let response = self
+            .app
+            .clone()
+            .oneshot(request.body(Body::empty()).unwrap())
+            .await
+            .unwrap();
+        let status = response.status().as_u16();
+        let bytes = axum::body::to_bytes(response.into_body(), 100_000).await.unwrap();
+        (status, serde_json::from_slice(&bytes).unwrap_or_default())
+    }
+}
+
+fn statuses(health: &Value) -> Vec<(&str, &str)> {
+    let parts = health["components"].as_array().unwrap();
+    parts
+        .iter()
+        .map(|part| (part["name"].as_str().unwrap(), part["status"].as_str().unwrap()))
+        .collect()
+}
+
+#[tokio::test]
+async fn every_part_is_tried_and_what_fails_comes_with_its_remedy() {
+    let mut stack = LocalStack::start(LocalStackConfig::default()).await.unwrap();
+    let keys = stack.keys().clone();
+    let host = host(&stack.ws_url(), keys.api_key(), keys.api_secret()).await;
+    let (status, health) = host.get("/health", Some(KEY)).await;
+    assert_eq!(status, 200, "{health}");
+    let all = ["livekit", "sip", "egress", "ingress", "queue", "store"].map(|name| (name, "ok"));
+    assert_eq!(statuses(&health), all);
+    assert!(
+        health["components"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|part| part["ms"].is_u64())
+    );
+    assert_eq!(host.get("/health/ready", None).await.0, 200);
+
+    stack.kill(Program::LiveKit).await.unwrap();
+    let (status, health) = host.get("/health", Some(KEY)).await;
+    assert_eq!((status, health["status"].as_str().unwrap()), (503, "failed"));
+    let failed = &statuses(&health)[..4];
+    assert!(failed.iter().all(|(_, status)| *status == "failed"), "{health}");
+    assert!(
+        health["components"][0]["remedy"]
+            .as_str()
+            .unwrap()
+            .contains("livekit.url")
+    );
+    assert_eq!(health["errors"], 0, "its own answer is not yet counted");
+    assert_eq!(host.get("/health", Some(KEY)).await.1["errors"], 1);
+    stack.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn wrong_keys_and_a_lost_folder_are_told_apart() {
+    let stack = LocalStack::start(LocalStackConfig::default()).await.unwrap();
+    let host = host(&stack.ws_url(), "devkey", "0123456789abcdefghijklmnopqrstuvwxyz").await;
+    std::fs::remove_dir_all(host.folder.path().join("store")).unwrap();
+    let (status, health) = host.get("/health", Some(KEY)).await;
+    assert_eq!(status, 503);
+    let remedy = |at: usize| health["components"][at]["remedy"].as_str().unwrap().to_owned();
+    assert!(remedy(0).contains("livekit.api_key"), "{health}");
+    assert!(remedy(5).contains("store"), "{health}");
+    stack.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn the_full_check_needs_its_scope_and_the_others_are_open() {
+    let host = host(
+        "ws://127.0.0.1:9",
+        "devkey",
+        "0123456789abcdefghijklmnopqrstuvwxyz",
+    )
+    .await;
+    assert_eq!(host.get("/health", None).await.0, 401);
+    assert_eq!(host.get("/health", Some(OTHER)).await.0, 403);
+    assert_eq!(host.get("/health/live", None).await.0, 200);
+    let (status, body) = host.get("/health/ready", None).await;
+    assert_eq!(
+        (status, body),
+        (503, serde_json::json!({"status": "failed"})),
+        "no more than yes or no"
+    );
+}

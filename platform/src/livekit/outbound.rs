@@ -1,0 +1,84 @@
+use super::{
+    LiveKit, LiveKitError, proto,
+    token::Grant,
+    twirp::{Method, Repeat},
+};
+
+const fn method(name: &'static str, repeat: Repeat) -> Method {
+    Method {
+        service: "SIP",
+        name,
+        repeat,
+    }
+}
+
+static CREATE_OUTBOUND_TRUNK: Method = method("CreateSIPOutboundTrunk", Repeat::IfUnsent);
+static LIST_OUTBOUND_TRUNKS: Method = method("ListSIPOutboundTrunk", Repeat::Safe);
+// Done twice, the phone rings twice.
+static CREATE_PARTICIPANT: Method = method("CreateSIPParticipant", Repeat::IfUnsent);
+static TRANSFER_PARTICIPANT: Method = method("TransferSIPParticipant", Repeat::IfUnsent);
+
+impl LiveKit {
+    /// Makes an outbound trunk.
+    ///
+    /// Never repeated once it may have been done: after [`LiveKitError::Interrupted`] or [`LiveKitError::Deadline`], list first.
+    ///
+    /// # Errors
+    /// As [`LiveKitError`] says.
+    pub async fn create_sip_outbound_trunk(
+        &self,
+        trunk: proto::SipOutboundTrunkInfo,
+    ) -> Result<proto::SipOutboundTrunkInfo, LiveKitError> {
+        let request = proto::CreateSipOutboundTrunkRequest { trunk: Some(trunk) };
+        self.call(&CREATE_OUTBOUND_TRUNK, &Grant::SipAdmin, &request)
+            .await
+    }
+
+    /// All outbound trunks.
+    ///
+    /// # Errors
+    /// As [`LiveKitError`] says.
+    pub async fn list_sip_outbound_trunks(&self) -> Result<Vec<proto::SipOutboundTrunkInfo>, LiveKitError> {
+        let request = proto::ListSipOutboundTrunkRequest::default();
+        let found: proto::ListSipOutboundTrunkResponse = self
+            .call(&LIST_OUTBOUND_TRUNKS, &Grant::SipAdmin, &request)
+            .await?;
+        Ok(found.items)
+    }
+
+    /// Calls a phone into a room. Returns when the phone is being dialled, or, with `wait_until_answered`, when it has been answered:
+    /// LiveKit gives that 80 s, and 30 s otherwise, so use [`LiveKit::within`] a longer deadline.
+    ///
+    /// Never repeated once it may have been sent.
+    ///
+    /// # Errors
+    /// [`LiveKitError::Sip`] when the phone was busy, declined or could not be reached; otherwise as [`LiveKitError`] says.
+    pub async fn create_sip_participant(
+        &self,
+        request: &proto::CreateSipParticipantRequest,
+    ) -> Result<proto::SipParticipantInfo, LiveKitError> {
+        self.call(&CREATE_PARTICIPANT, &Grant::SipCall, request).await
+    }
+
+    /// Sends a phone that is in a room elsewhere (SIP REFER) and waits for what comes of it: LiveKit gives that the request's
+    /// `ringing_timeout`, 30 s by default.
+    ///
+    /// Never repeated once it may have been sent.
+    ///
+    /// # Errors
+    /// [`LiveKitError::Sip`] when the phone or the target refused, and then the call goes on; otherwise as [`LiveKitError`] says.
+    pub async fn transfer_sip_participant(
+        &self,
+        request: &proto::TransferSipParticipantRequest,
+    ) -> Result<(), LiveKitError> {
+        // Older servers answer with an empty message, newer ones with the transfer's state: neither says more than success.
+        let _: proto::TransferSipParticipantResponse = self
+            .call(
+                &TRANSFER_PARTICIPANT,
+                &Grant::SipTransfer(&request.room_name),
+                request,
+            )
+            .await?;
+        Ok(())
+    }
+}
