@@ -30,11 +30,15 @@ fn find_livekit(explicit: Option<&Path>) -> Result<PathBuf, StackError> {
         };
         return path.is_file().then(|| path.to_owned()).ok_or_else(missing);
     }
+    cached(&format!("bin/{}", livekit::NAME)).map_or_else(|| on_path(livekit::NAME), Ok)
+}
+
+/// What `make setup` put into `.cache` of this folder or of one above it.
+pub(crate) fn cached(path: &str) -> Option<PathBuf> {
     let here = std::env::current_dir().unwrap_or_default();
     here.ancestors()
-        .map(|folder| folder.join(".cache/bin").join(livekit::NAME))
+        .map(|folder| folder.join(".cache").join(path))
         .find(|path| path.is_file())
-        .map_or_else(|| on_path(livekit::NAME), Ok)
 }
 
 fn on_path(program: &'static str) -> Result<PathBuf, StackError> {
