@@ -5,12 +5,13 @@ use std::{io::IsTerminal, net::SocketAddr, path::PathBuf, process::ExitCode, syn
 use anyhow::Context;
 use events::agents::Agents;
 use platform::{
+    aws::Access,
     clock::{SharedClock, SystemClock},
-    config::{self, Config, ProcessEnvironment, QueueConfig, StoreConfig},
+    config::{self, Config, ProcessEnvironment},
     lifecycle::{Ending, Lifecycle},
     livekit::LiveKit,
-    queue::{Queue, SqliteQueue},
-    store::{FolderStore, Store},
+    queue::{self, Queue},
+    store::{self, Store},
     telemetry,
 };
 use service::Gateway;
@@ -118,18 +119,17 @@ struct Ports {
 impl Ports {
     async fn open(config: &Config) -> anyhow::Result<Self> {
         let clock: SharedClock = Arc::new(SystemClock);
-        let QueueConfig::Sqlite(path) = &config.queue;
-        let queue = SqliteQueue::open(path, clock.clone())
+        let access = Access::DefaultChain;
+        let queue = queue::open(&config.queue, &access, clock.clone())
             .await
-            .with_context(|| format!("opening the queue {} (key `queue`)", path.display()))?;
-        let StoreConfig::Folder(folder) = &config.store;
-        let store = FolderStore::open(folder)
+            .with_context(|| format!("opening the queue {} (key `queue`)", config.queue))?;
+        let store = store::open(&config.store, &access, clock.clone())
             .await
-            .with_context(|| format!("opening the store {} (key `store`)", folder.display()))?;
+            .with_context(|| format!("opening the store {} (key `store`)", config.store))?;
         let livekit = LiveKit::new(&config.livekit).context("setting up LiveKit's API")?;
         Ok(Self {
-            store: Arc::new(store),
-            queue: Arc::new(queue),
+            store,
+            queue,
             clock,
             livekit,
         })

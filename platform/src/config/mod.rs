@@ -9,7 +9,8 @@
 //! 2. The file. In it `${NAME}` stands for a variable of the environment, `${NAME:-text}` for the same with a default for
 //!    when it is missing or empty, `$$` for a dollar sign.
 //! 3. For a few keys, the variable that other tools of the field use: `LIVEKIT_URL`, `LIVEKIT_API_KEY`,
-//!    `LIVEKIT_API_SECRET`, `OPENAI_API_KEY`, `OPENAI_BASE_URL`.
+//!    `LIVEKIT_API_SECRET`, `OPENAI_API_KEY`, `OPENAI_BASE_URL`; for the region of `queue` and `store`, `AWS_REGION` and
+//!    `AWS_DEFAULT_REGION`.
 //! 4. The default, which stands at each field below.
 //!
 //! Relative paths are taken from the file's folder. Durations are numbers with `ms`, `s`, `m` or `h`.
@@ -19,6 +20,7 @@
 //! All faults are found in one run and reported together as [`Faults`], each with its key, its line, what is wrong and
 //! what to do. A program that gets them prints them and exits with [`EXIT_CODE`].
 
+mod aws;
 mod environment;
 mod fault;
 mod lines;
@@ -38,7 +40,7 @@ pub use environment::{Environment, ProcessEnvironment};
 pub use fault::{Fault, Faults, Place};
 pub use types::{
     ApiKey, Config, Http, LiveKitConfig, LogConfig, LogFormat, OpenAi, PortRange, Providers, QueueConfig,
-    Redis, Sip, SipCodec, StoreConfig, Worker,
+    Redis, S3Config, S3Encryption, Sip, SipCodec, SqsConfig, StoreConfig, Worker,
 };
 
 use reader::Context;
@@ -96,6 +98,26 @@ pub fn parse(text: &str, name: Option<&str>, base: &Path, env: &dyn Environment)
         Some(config) if faults.is_empty() => Ok(config),
         _ => Err(Faults::new(name.map(str::to_owned), faults)),
     }
+}
+
+/// Reads one value of the key `queue` by itself, for tools and tests. `base` is where relative paths begin.
+///
+/// # Errors
+/// What is wrong with it, and the remedy.
+pub fn queue(text: &str, base: &Path, env: &dyn Environment) -> Result<QueueConfig, String> {
+    values::queue(text, env)
+        .map(|queue| queue.below(base))
+        .map_err(|wrong| wrong.to_string())
+}
+
+/// Reads one value of the key `store` by itself, for tools and tests. `base` is where relative paths begin.
+///
+/// # Errors
+/// What is wrong with it, and the remedy.
+pub fn store(text: &str, base: &Path, env: &dyn Environment) -> Result<StoreConfig, String> {
+    values::store(text, env)
+        .map(|store| store.below(base))
+        .map_err(|wrong| wrong.to_string())
 }
 
 fn read(file: &Path) -> Result<String, String> {
