@@ -142,7 +142,11 @@ async fn measure_recording(setup: &Setup, record: &mut events::CallRecord) {
         .as_mut()
         .filter(|recording| recording.duration_ms == 0)
     {
-        recording.duration_ms = recording::length_ms(setup.terms.store.as_ref(), &recording.key).await;
+        let store = setup.terms.store.as_ref();
+        if let Err(error) = store.recover(&recording.key).await {
+            tracing::warn!(%error, "what a dead worker recorded is not complete in the store yet");
+        }
+        recording.duration_ms = recording::length_ms(store, &recording.key).await;
     }
 }
 
