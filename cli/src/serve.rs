@@ -142,6 +142,7 @@ impl Ports {
             livekit: self.livekit.clone(),
             queue: self.queue.clone(),
             store: self.store.clone(),
+            links: Arc::new(api::NoLinks),
             clock: self.clock.clone(),
         }
     }
