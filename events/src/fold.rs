@@ -205,9 +205,9 @@ impl CallState {
 
     /// The record of a call that no agent ever claimed, closed at `now` if the events do not say when it ended.
     ///
-    /// - Nobody of kind SIP or STANDARD joined: no match, `no_caller`.
-    /// - There was no job: no match, for the reason that was kept, or `not_listed`.
-    /// - There was one: see [`CallState::unanswered`].
+    /// - There was a job: see [`CallState::unanswered`].
+    /// - There was none: no match, for the reason that was kept, else `not_listed`, or `no_caller` when nobody of kind SIP or STANDARD
+    ///   joined.
     pub fn close_unclaimed(
         &self,
         job: Option<&CallJob>,
@@ -215,14 +215,16 @@ impl CallState {
         policy: &ClosePolicy,
         now: Timestamp,
     ) -> CallRecord {
-        let outcome = match (&self.caller, job) {
-            (_, Some(_)) => self.unanswered(policy.no_agent_after),
-            (None, None) => Outcome::NoMatch {
-                reason: NoMatch::NoCaller.to_string(),
-            },
-            (Some(_), None) => Outcome::NoMatch {
-                reason: no_match.unwrap_or(NoMatch::NotListed).to_string(),
-            },
+        let outcome = if job.is_some() {
+            self.unanswered(policy.no_agent_after)
+        } else {
+            let unknown = match self.caller {
+                Some(_) => NoMatch::NotListed,
+                None => NoMatch::NoCaller,
+            };
+            Outcome::NoMatch {
+                reason: no_match.unwrap_or(unknown).to_string(),
+            }
         };
         let ended_at = self
             .caller

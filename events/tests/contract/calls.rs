@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use events::{
-    CallEvent, CallJob, CallRecord, CallState, ClosePolicy, Outcome, Step, TimelineEntry, Timestamp,
+    CallEvent, CallJob, CallRecord, CallState, ClosePolicy, Outcome, Party, Step, TimelineEntry, Timestamp,
     agents::NoMatch,
     livekit::{self, Event, ParticipantKind},
 };
@@ -168,6 +168,9 @@ fn a_call_without_a_job_says_why_there_was_none() {
             reason: "no_caller".to_owned()
         }
     );
+    // Killed between the reason and the event that told of the caller.
+    let record = state.close_unclaimed(None, Some(NoMatch::NumberNotListed), &ClosePolicy::default(), now);
+    assert_eq!(record.outcome.reason(), Some("number_not_listed"));
 }
 
 #[test]
@@ -187,4 +190,36 @@ fn a_lost_join_is_made_up_for_by_the_leave() {
             .iter()
             .any(|entry| entry.step == Step::CallerJoined)
     );
+}
+
+#[test]
+fn a_lost_room_started_is_known_by_every_other_event() {
+    let all = cancelled_call();
+    let joined: Vec<_> = all
+        .iter()
+        .filter(|event| matches!(event.event, Event::ParticipantJoined { .. }))
+        .cloned()
+        .collect();
+    let started = |events: &[CallEvent]| {
+        let steps = CallState::fold(events).unwrap().timeline;
+        let steps = steps.into_iter().filter(|entry| entry.step == Step::RoomStarted);
+        steps.map(|entry| entry.at).collect::<Vec<_>>()
+    };
+    assert_eq!(started(&joined), [joined[0].room_created_at]);
+    assert_eq!(started(&all), started(&joined));
+}
+
+#[test]
+fn a_call_whose_join_was_lost_has_the_parties_of_its_job() {
+    let only_the_room: Vec<_> = cancelled_call()
+        .into_iter()
+        .filter(|event| matches!(event.event, Event::RoomStarted { .. }))
+        .collect();
+    let state = CallState::fold(&only_the_room).unwrap();
+    let job = CallJob {
+        caller: Some(Party::parse("+15551234", None)),
+        ..job_for(&state)
+    };
+    let record = close(&state, Some(&job));
+    assert_eq!((record.caller, record.outcome), (job.caller, Outcome::NoAgent));
 }

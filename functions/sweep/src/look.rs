@@ -47,14 +47,16 @@ pub(crate) async fn at(
     marked: bool,
 ) -> Result<Option<Look>, SweepError> {
     match room {
-        Some(room) => living(state, room, marked).await.map(Some),
+        Some(room) => living(state, room, marked).await,
         None => gone(state, call).await,
     }
 }
 
-async fn living(state: &State, room: &Room, marked: bool) -> Result<Look, SweepError> {
+async fn living(state: &State, room: &Room, marked: bool) -> Result<Option<Look>, SweepError> {
     let (store, call) = (state.store(), &room.call);
-    let created_at = room.created_at.ok_or(SweepError::Marker)?;
+    let Some(created_at) = room.created_at else {
+        return Ok(None);
+    };
     let mut look = Look {
         call: call.clone(),
         entry: IndexEntry {
@@ -81,7 +83,7 @@ async fn living(state: &State, room: &Room, marked: bool) -> Result<Look, SweepE
         let participants = state.livekit.participants(&room.name).await;
         look.participants = participants.map_err(SweepError::LiveKit)?;
     }
-    Ok(look)
+    Ok(Some(look))
 }
 
 async fn gone(state: &State, call: &CallId) -> Result<Option<Look>, SweepError> {
