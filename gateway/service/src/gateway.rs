@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use media::PortPool;
 use platform::clock::{Clock as _, SystemClock};
+use platform::config::LiveKitConfig;
+use platform::livekit::{LiveKit, LiveKitError};
 use sip::digest::Authenticator;
 use sip::{IncomingCall, Rejection, RsipStack, SipConfig, SipStack, StackStats};
 use thiserror::Error;
@@ -27,6 +29,8 @@ const CALLS_STOP_TIMEOUT: Duration = Duration::from_secs(5);
 pub enum StartError {
     #[error("sip.{0}")]
     Config(#[from] ConfigError),
+    #[error("livekit: {0}")]
+    LiveKit(#[from] LiveKitError),
     /// Redis is not there (yet). A later attempt may succeed.
     #[error("the bus is not reachable: is Redis running at redis.url?")]
     Bus(#[from] bus::BusError),
@@ -68,6 +72,12 @@ impl Gateway {
     /// [`StartError`]; its variants say whether a later attempt may succeed.
     pub async fn start(config: GatewayConfig) -> Result<Self, StartError> {
         config.check()?;
+        let livekit = LiveKit::new(&LiveKitConfig {
+            url: config.livekit_url.clone(),
+            api_key: config.api_key.clone(),
+            api_secret: config.api_secret.clone(),
+            webhook_keys: Vec::new(),
+        })?;
         let bus = bus::Client::connect(bus::Options {
             redis_url: config.redis_url.expose().to_owned(),
             services: vec![bus::ioinfo::SERVICE.to_owned()],
@@ -96,6 +106,7 @@ impl Gateway {
         );
         let context = Context {
             config,
+            livekit,
             bus: bus.clone(),
             ports: ports.clone(),
             authenticator: Authenticator::new(rand::random()),

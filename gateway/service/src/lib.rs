@@ -10,7 +10,8 @@
 //! # Contract
 //!
 //! - [`Gateway::start`] fails or serves; [`Gateway::failed`] resolves when the SIP stack has died under it.
-//! - A call's end releases all that it held: room left, RTP port closed, tasks ended, dialog removed.
+//! - A call's end releases all that it held: room left, RTP port closed, tasks ended, dialog removed; and makes sure that the server has
+//!   heard of it (`departure`).
 //! - The gateway holds no state beyond its calls: no routing, no credentials, no records. It never sees the agent's process: agents are
 //!   participants of a room.
 //! - Logs carry a step and ids, no number, name or room name.
@@ -19,6 +20,7 @@ mod attributes;
 mod bridge;
 mod call;
 mod config;
+mod departure;
 mod edge;
 mod gateway;
 mod room;

@@ -14,9 +14,12 @@ use livekit::prelude::{
 use livekit::webrtc::audio_source::native::NativeAudioSource;
 use livekit::webrtc::audio_source::{AudioSourceOptions, RtcAudioSource};
 use media::Digit;
+use platform::livekit::LiveKit;
 use thiserror::Error;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
+
+use crate::departure::Departure;
 
 /// Sound of the caller that the engine may hold, in milliseconds.
 const SOURCE_QUEUE_MS: u32 = 100;
@@ -66,14 +69,14 @@ pub(crate) enum RoomChange {
 impl RoomLeg {
     /// Joins and publishes a mono track of this rate, named as the participant, as livekit-sip does.
     pub(crate) async fn join(
-        url: &str,
+        livekit: &LiveKit,
         token: &str,
         identity: &str,
         sample_rate_hz: u32,
     ) -> Result<Self, JoinError> {
         let mut options = RoomOptions::default();
         options.auto_subscribe = false;
-        let connecting = Box::pin(Room::connect(url, token, options));
+        let connecting = Box::pin(Room::connect(livekit.url(), token, options));
         let (room, events) = match timeout(CONNECT_TIMEOUT, connecting).await {
             Ok(Ok(connected)) => connected,
             Ok(Err(_)) => return Err(JoinError::Connect),
@@ -90,7 +93,7 @@ impl RoomLeg {
         let participant = leg.room.local_participant();
         let publishing = Box::pin(participant.publish_track(LocalTrack::Audio(track), options));
         if !matches!(timeout(CONNECT_TIMEOUT, publishing).await, Ok(Ok(_))) {
-            leg.leave().await;
+            leg.leave().await.confirm(livekit).await;
             return Err(JoinError::Publish);
         }
         Ok(leg)
@@ -137,10 +140,18 @@ impl RoomLeg {
         Keypad(self.room.local_participant())
     }
 
-    pub(crate) async fn leave(self) {
+    /// Leaves; at most 3 s. [`Departure::confirm`] tells whether the server has heard of it.
+    pub(crate) async fn leave(self) -> Departure {
+        let us = self.room.local_participant();
+        let departure = Departure {
+            room: self.room.name(),
+            identity: us.identity().to_string(),
+            sid: us.sid().to_string(),
+        };
         if timeout(CLOSE_TIMEOUT, Box::pin(self.room.close())).await.is_err() {
             tracing::warn!("the room was not left in time");
         }
+        departure
     }
 }
 

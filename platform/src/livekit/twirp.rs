@@ -20,6 +20,8 @@ use crate::{
 /// The most bytes of an answer that are read.
 const MAX_ANSWER: usize = 16 * 1024 * 1024;
 const CONNECT_LIMIT: Duration = Duration::from_secs(3);
+/// That are kept for the next calls.
+const IDLE_CONNECTIONS: usize = 4;
 const MAX_ATTEMPTS: u32 = 4;
 
 /// One call of LiveKit's API.
@@ -74,6 +76,7 @@ impl Twirp {
         let base = api_base(url)?;
         let mut builder = Client::builder()
             .connect_timeout(CONNECT_LIMIT)
+            .pool_max_idle_per_host(IDLE_CONNECTIONS)
             .redirect(reqwest::redirect::Policy::none());
         if base.starts_with("http://") {
             // No TLS to come: do not read the machine's certificates, and do not fail where there are none.

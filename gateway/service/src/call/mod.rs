@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use livekit::DisconnectReason;
 use media::PortPool;
+use platform::livekit::LiveKit;
 use sip::digest::Authenticator;
 use sip::{CallControl, CallEvent, IncomingCall, Invite, Rejection, Renegotiation};
 use tokio::sync::mpsc;
@@ -18,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
+use crate::departure::Departure;
 use crate::room::{RoomChange, RoomLeg};
 use crate::{GatewayConfig, attributes};
 use machine::{EndReason, Input, Machine, Output, RoomLoss};
@@ -32,6 +34,7 @@ const ABANDONED_JOIN_TIMEOUT: Duration = Duration::from_secs(4);
 /// What all calls share.
 pub(crate) struct Context {
     pub(crate) config: GatewayConfig,
+    pub(crate) livekit: LiveKit,
     pub(crate) bus: bus::Client,
     pub(crate) ports: PortPool,
     pub(crate) authenticator: Authenticator,
@@ -74,16 +77,19 @@ struct Call {
 impl Call {
     async fn serve(mut self) {
         tracing::info!(step = "invite", "call offered");
-        let reason = match self.join().await {
-            Some(joined) => self.converse(joined).await,
-            None => EndReason::Refused,
+        let (reason, departure) = match self.join().await {
+            Entry::Joined(joined) => self.converse(*joined).await,
+            Entry::Over(departure) => (EndReason::Refused, departure),
         };
         let lasted_ms = millis(self.invited.elapsed());
         tracing::info!(step = "ended", reason = reason.as_str(), lasted_ms, "call ended");
+        if let Some(departure) = departure {
+            departure.confirm(&self.context.livekit).await;
+        }
     }
 
-    /// Everything up to the room, unless the caller or the gateway gives up before. `None`: the call is over.
-    async fn join(&mut self) -> Option<Joined> {
+    /// Everything up to the room, unless the caller or the gateway gives up before.
+    async fn join(&mut self) -> Entry {
         let context = Arc::clone(&self.context);
         let prepared = {
             let preparing = setup::prepare(&context, &self.invite, &self.control, &self.scl_id);
@@ -100,7 +106,7 @@ impl Call {
         let mut joining = std::pin::pin!(setup::join(&context, prepared, self.invited));
         let gone = tokio::select! {
             joined = &mut joining => return match joined {
-                Ok(joined) => Some(joined),
+                Ok(joined) => Entry::Joined(Box::new(joined)),
                 Err(refused) => refuse(&self.control, refused).await,
             },
             gone = given_up(&context, &mut self.events) => gone,
@@ -113,12 +119,12 @@ impl Call {
         // The join must not leave a participant behind.
         if let Ok(Ok(joined)) = timeout(ABANDONED_JOIN_TIMEOUT, joining).await {
             joined.room.label(farewell(reason, false)).await;
-            joined.room.leave().await;
+            return Entry::Over(Some(joined.room.leave().await));
         }
-        None
+        Entry::Over(None)
     }
 
-    async fn converse(&mut self, joined: Joined) -> EndReason {
+    async fn converse(&mut self, joined: Joined) -> (EndReason, Option<Departure>) {
         let Joined {
             room,
             media,
@@ -137,9 +143,16 @@ impl Call {
             active: false,
         };
         let reason = conversation.run(Machine::new(options)).await;
-        conversation.release(reason).await;
-        reason
+        let departure = conversation.release(reason).await;
+        (reason, departure)
     }
+}
+
+/// How far a call came.
+enum Entry {
+    Joined(Box<Joined>),
+    /// It is over; somebody may have been in the room.
+    Over(Option<Departure>),
 }
 
 /// For logs: 128 bits would be written as a text.
@@ -161,16 +174,16 @@ async fn given_up(context: &Context, events: &mut mpsc::Receiver<CallEvent>) -> 
     }
 }
 
-async fn abandon(control: &CallControl, gone: GaveUp) -> Option<Joined> {
+async fn abandon(control: &CallControl, gone: GaveUp) -> Entry {
     tracing::info!(step = "abandoned", "given up before the room was joined");
     if let GaveUp::Gateway = gone {
         // The caller may have given up as well.
         let _ = control.reject(Rejection::with_reason(503, "shutting down")).await;
     }
-    None
+    Entry::Over(None)
 }
 
-async fn refuse(control: &CallControl, refused: Refused) -> Option<Joined> {
+async fn refuse(control: &CallControl, refused: Refused) -> Entry {
     tracing::info!(
         step = "refused",
         code = refused.rejection.code,
@@ -179,7 +192,7 @@ async fn refuse(control: &CallControl, refused: Refused) -> Option<Joined> {
     );
     // The caller may have given up.
     let _ = control.reject(refused.rejection).await;
-    None
+    Entry::Over(None)
 }
 
 /// What the participant says of itself before it leaves. Without a word on how the call ended, its record would have to go by the
@@ -309,7 +322,7 @@ impl Conversation<'_> {
     }
 
     /// Frees all that the call held. The media stop first: nobody shall hear a call that is over.
-    async fn release(self, reason: EndReason) {
+    async fn release(self, reason: EndReason) -> Option<Departure> {
         self.cancel.cancel();
         let Self {
             room,
@@ -329,10 +342,11 @@ impl Conversation<'_> {
             tracing::info!(step = "media", ?stats, room = ?media.faults(), "what the call's sound saw");
         }
         drop(media);
-        room.leave().await;
+        let departure = room.leave().await;
         tasks.close();
         if timeout(TASKS_STOP_TIMEOUT, tasks.wait()).await.is_err() {
             tracing::warn!(left = tasks.len(), "tasks of the call did not end in time");
         }
+        in_room.then_some(departure)
     }
 }

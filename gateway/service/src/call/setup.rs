@@ -124,9 +124,8 @@ pub(super) async fn join(context: &Context, prepared: Prepared, invited: Instant
         media,
         token,
     } = prepared;
-    let url = &context.config.livekit_url;
     let room = RoomLeg::join(
-        url,
+        &context.livekit,
         &token,
         &dispatch.participant_identity,
         media.sample_rate_hz(),

@@ -50,6 +50,18 @@ async fn a_caller_that_cancels_leaves_nothing() {
     fixture.stop().await;
 }
 
+/// A loaded server may close its side before it has read that the caller left, and would keep the caller for 20 s.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leave_that_the_server_never_read_is_made_good() {
+    let (fixture, wire) = Fixture::wired(Timeouts::default()).await;
+    let (call, agent) = answered(&fixture).await;
+    wire.lose_what_websockets_say();
+    call.hang_up().await;
+    fixture.released().await;
+    agent.leave().await;
+    fixture.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_room_is_told_why_the_call_ended_before_the_caller_leaves() {
     let fixture = Fixture::start(Timeouts {

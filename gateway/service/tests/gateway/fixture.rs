@@ -14,6 +14,8 @@ use sip::admission::Limits;
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::{Instant, sleep};
 
+use crate::wire::Wire;
+
 /// The number that the rule sends to [`ROOM`].
 pub(crate) const NUMBER: &str = "+15550100";
 pub(crate) const FROM: &str = "+15551234";
@@ -24,6 +26,8 @@ pub(crate) const IDENTITY: &str = "sip_+15551234";
 pub(crate) const SOON: Duration = Duration::from_secs(10);
 /// How long after a call's end it may still hold anything.
 pub(crate) const RELEASE: Duration = Duration::from_secs(5);
+/// Of the log, in the message of a failure.
+const LAST_LINES: usize = 200;
 
 /// Real servers share two cores with us: one test at a time.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
@@ -49,19 +53,44 @@ impl Fixture {
         Self::limited(timeouts, Limits::default()).await
     }
 
-    /// The same, with limits of its own.
+    /// With trunk and rule, and a wire between gateway and livekit-server.
+    pub(crate) async fn wired(timeouts: Timeouts) -> (Self, Wire) {
+        let (turn, stack) = Self::stack().await;
+        let wire = Wire::to(&stack.ws_url()).await;
+        let fixture = Self::with(turn, stack, timeouts, Limits::default(), wire.ws_url()).await;
+        fixture.trunk(proto::SipInboundTrunkInfo::default()).await;
+        (fixture, wire)
+    }
+
+    /// Without trunk and rule, with limits of its own.
     pub(crate) async fn limited(timeouts: Timeouts, limits: Limits) -> Self {
+        let (turn, stack) = Self::stack().await;
+        let url = stack.ws_url();
+        Self::with(turn, stack, timeouts, limits, url).await
+    }
+
+    async fn stack() -> (MutexGuard<'static, ()>, LocalStack) {
         let turn = ONE_AT_A_TIME.lock().await;
         platform::install_providers();
         crate::logs::collect();
         let stack = LocalStack::start(LocalStackConfig::default())
             .await
             .expect("Redis and livekit-server");
+        (turn, stack)
+    }
+
+    async fn with(
+        turn: MutexGuard<'static, ()>,
+        stack: LocalStack,
+        timeouts: Timeouts,
+        limits: Limits,
+        livekit_url: String,
+    ) -> Self {
         let rtp = RtpPorts::reserve().expect("ports");
         let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
         let secret = platform::Secret::new(stack.keys().api_secret());
         let gateway = Gateway::start(GatewayConfig {
-            livekit_url: stack.ws_url(),
+            livekit_url,
             api_key: stack.keys().api_key().to_owned(),
             api_secret: secret.clone(),
             redis_url: stack.redis_url().into(),
@@ -176,14 +205,19 @@ impl Fixture {
         let deadline = Instant::now() + RELEASE;
         loop {
             let stats = self.gateway.stats();
-            let participants = self.api.list_participants(ROOM).await.unwrap_or_default();
+            let participants = self
+                .api
+                .list_participants(ROOM)
+                .await
+                .expect("livekit-server answers");
             let in_room = participants.iter().any(|p| p.identity == IDENTITY);
             if is_empty(stats) && !in_room {
                 return;
             }
             assert!(
                 Instant::now() < deadline,
-                "left after a call: {stats:?}, in the room: {in_room}"
+                "left after a call: {stats:?}, in the room: {in_room}\n{}",
+                crate::logs::last(LAST_LINES)
             );
             sleep(Duration::from_millis(50)).await;
         }

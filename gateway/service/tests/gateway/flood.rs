@@ -231,8 +231,8 @@ async fn a_flood_from_one_source_is_held_down_and_others_are_served_meanwhile() 
     flood.acknowledge().await;
     let after = Handles::count();
     println!("after: {after:?}");
-    // The server's connections and the API client's come and go.
-    assert!(after.files <= before.files + 3, "{before:?}, then {after:?}");
+    // The server's connections come and go, and the API client keeps four.
+    assert!(after.files <= before.files + 7, "{before:?}, then {after:?}");
     a_good_call(&fixture).await;
     fixture.released().await;
     fixture.stop().await;

@@ -47,6 +47,13 @@ pub(crate) fn last_number(message: &str, name: &str) -> u64 {
     digits[..end].parse().expect("a number")
 }
 
+/// The last lines, for the message of a test that fails.
+pub(crate) fn last(count: usize) -> String {
+    let lines = String::from_utf8_lossy(&LINES.lock().expect("lock")).into_owned();
+    let lines: Vec<&str> = lines.lines().filter(|line| !line.contains("\"TRACE\"")).collect();
+    lines[lines.len().saturating_sub(count)..].join("\n")
+}
+
 struct Lines;
 
 impl io::Write for Lines {

@@ -13,6 +13,7 @@ mod handles;
 mod logs;
 mod peer;
 mod speech;
+mod wire;
 
 mod answer;
 mod ends;
