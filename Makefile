@@ -1,7 +1,7 @@
 # The commands of daily work. `make` alone lists them.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test fmt audit audit-infra terraform-schema bench
+.PHONY: help setup demo test fmt audit audit-infra terraform-schema takeovers bench
 
 CARGO ?= cargo
 
@@ -31,6 +31,9 @@ audit-infra: ## the checks of `test` on infra/, and checkov, hadolint and compos
 
 terraform-schema: ## fetch again what the AWS provider accepts, into infra/terraform/schema/aws.json (npm, some 40 MB)
 	@scripts/terraform-schema
+
+takeovers: ## kill the worker in the middle of ten calls; the tests do it with two
+	@TRUNKLINE_TAKEOVERS=10 $(CARGO) test --locked --workspace --test system -- --nocapture takeover::a_call_whose_worker
 
 bench: ## Criterion benchmarks: webhook, audio path, turn machine
 	@$(CARGO) bench --locked --workspace

@@ -266,7 +266,8 @@ fn start_sweep(
 }
 
 fn start_worker(config: &Config, ports: &Ports, agents: worker::Agents, life: &Lifecycle) {
-    let name = format!("worker-{}", std::process::id());
+    // The same process id may well be another worker's on another machine.
+    let name = format!("worker-{}-{:08x}", std::process::id(), rand::random::<u32>());
     let setup = Setup::new(
         &name,
         &config.livekit.url,

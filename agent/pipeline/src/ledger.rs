@@ -6,7 +6,7 @@ use providers::{Message, Role};
 use tokio::sync::mpsc;
 
 use crate::RecordingPolicy;
-use crate::report::{ConversationEvent, ConversationReport, EndReason, Speaker, SpokenTurn};
+use crate::report::{ConversationEvent, ConversationReport, EndReason, Said, Speaker, SpokenTurn};
 use crate::stages::Stage;
 use crate::text::is_affirmative;
 
@@ -19,6 +19,8 @@ const MAX_FAILURES: usize = 1000;
 pub(crate) struct Ledger {
     events: mpsc::Sender<ConversationEvent>,
     lost_events: u64,
+    /// What was said before this conversation began.
+    earlier: Vec<Said>,
     turns: Vec<SpokenTurn>,
     failures: Vec<Stage>,
     recording: RecordingPolicy,
@@ -26,11 +28,18 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
-    pub(crate) fn new(events: mpsc::Sender<ConversationEvent>, recording: RecordingPolicy) -> Self {
+    pub(crate) fn new(
+        events: mpsc::Sender<ConversationEvent>,
+        recording: RecordingPolicy,
+        mut earlier: Vec<Said>,
+    ) -> Self {
+        let too_many = earlier.len().saturating_sub(MAX_MESSAGES);
+        earlier.drain(..too_many);
         let (turns, failures) = (Vec::new(), Vec::new());
         Self {
             events,
             lost_events: 0,
+            earlier,
             turns,
             failures,
             recording,
@@ -47,8 +56,7 @@ impl Ledger {
 
     /// Notes a turn. Returns true when the caller's words have opened the recording gate.
     pub(crate) fn turn(&mut self, turn: SpokenTurn, at: Duration) -> bool {
-        let is_first =
-            turn.speaker == Speaker::User && !self.turns.iter().any(|turn| turn.speaker == Speaker::User);
+        let is_first = turn.speaker == Speaker::User && !self.said().any(|(who, _)| who == Speaker::User);
         let consents =
             is_first && self.recording == RecordingPolicy::AfterConsent && is_affirmative(&turn.text);
         self.turns.push(turn.clone());
@@ -84,17 +92,17 @@ impl Ledger {
 
     /// The history for the model, which ends with `words`, the caller's.
     pub(crate) fn messages(&self, words: &str) -> Vec<Message> {
-        let earlier = self.turns.iter().map(|turn| {
-            let role = match turn.speaker {
+        let earlier = self.said().map(|(speaker, text)| {
+            let role = match speaker {
                 Speaker::User => Role::User,
                 Speaker::Agent => Role::Assistant,
             };
             Message {
                 role,
-                text: turn.text.clone(),
+                text: text.to_owned(),
             }
         });
-        let skipped = self.turns.len().saturating_sub(MAX_MESSAGES);
+        let skipped = (self.earlier.len() + self.turns.len()).saturating_sub(MAX_MESSAGES);
         let last = Message {
             role: Role::User,
             text: words.to_owned(),
@@ -104,6 +112,12 @@ impl Ledger {
             .chain([last])
             .filter(|message| !message.text.is_empty())
             .collect()
+    }
+
+    /// Everything, oldest first.
+    fn said(&self) -> impl Iterator<Item = (Speaker, &str)> {
+        let earlier = self.earlier.iter().map(|said| (said.speaker, said.text.as_str()));
+        earlier.chain(self.turns.iter().map(|turn| (turn.speaker, turn.text.as_str())))
     }
 
     pub(crate) fn close(mut self, reason: EndReason, at: Duration) -> ConversationReport {

@@ -44,7 +44,7 @@ pub use playout::{AudioOut, AudioOutError};
 pub use profile::{
     Profile, ProfileError, ProfileFault, ProviderChoice, ProviderChoices, RecordingPolicy, Timeouts,
 };
-pub use report::{ConversationEvent, ConversationReport, EndReason, Latency, Speaker, SpokenTurn};
+pub use report::{ConversationEvent, ConversationReport, EndReason, Latency, Said, Speaker, SpokenTurn};
 pub use stages::Stage;
 pub use tap::{Delays, Slot, Tap};
 

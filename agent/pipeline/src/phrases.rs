@@ -35,7 +35,7 @@ impl Phrases {
         Self::default()
     }
 
-    /// Synthesises the greeting, the apology and the goodbye of `profile` before the first call needs them, for far ends that play
+    /// Synthesises the greeting, the apology, the goodbye and the bridge of `profile` before the first call needs them, for far ends that play
     /// at `sample_rate_hz`. Those that are kept already cost nothing.
     ///
     /// # Errors
@@ -48,7 +48,7 @@ impl Phrases {
         sample_rate_hz: u32,
     ) -> Result<(), ProviderError> {
         let speech = Speech::new(profile, tts, self.clone(), sample_rate_hz);
-        let fixed = [&profile.fallback, &profile.goodbye];
+        let fixed = [&profile.fallback, &profile.goodbye, &profile.bridge];
         for phrase in profile.greeting.iter().chain(fixed) {
             speech.prepare(phrase).await?;
         }

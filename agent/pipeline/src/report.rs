@@ -30,6 +30,21 @@ pub enum Speaker {
     Agent,
 }
 
+/// What somebody said before the conversation was taken over. `Debug` shows no words.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Said {
+    /// Who.
+    pub speaker: Speaker,
+    /// The caller's words as recognised; the agent's words as heard by the caller.
+    pub text: String,
+}
+
+impl std::fmt::Debug for Said {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Said({:?}, {} chars)", self.speaker, self.text.chars().count())
+    }
+}
+
 /// One turn of either side. `Debug` shows no words. Times count from the beginning of the conversation.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SpokenTurn {

@@ -92,13 +92,31 @@ pub(crate) struct System {
     pub(crate) stack: LocalStack,
     pub(crate) sip: SocketAddr,
     pub(crate) http: SocketAddr,
-    pub(crate) dir: tempfile::TempDir,
+    pub(crate) dir: Kept,
     pub(crate) log: PathBuf,
     serve: Child,
     /// The worker and the functions, where each part has a process of its own.
-    others: Vec<Child>,
+    pub(crate) others: Vec<Child>,
     /// Held, so that no other run gets the same.
     _rtp: RtpPorts,
+}
+
+/// The folder of one system. It stays when the test fails, to be looked at.
+pub(crate) struct Kept(tempfile::TempDir);
+
+impl Kept {
+    pub(crate) fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.disable_cleanup(true);
+            measured!("what the system stored is in {}", self.0.path().display());
+        }
+    }
 }
 
 impl System {
@@ -109,7 +127,7 @@ impl System {
     }
 
     async fn launch(options: Options) -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = Kept(tempfile::tempdir().unwrap());
         let http = free_tcp_port();
         let receiver = if options.webhooks { http } else { free_tcp_port() };
         let stack = LocalStack::start(LocalStackConfig {
@@ -146,6 +164,12 @@ impl System {
         system.wait_until_ready(0).await;
         Box::pin(system.make_trunk(&options)).await;
         system
+    }
+
+    /// Starts one part in a process of its own.
+    pub(crate) fn spawn(&mut self, part: &str) {
+        self.others
+            .push(spawn_serve(self.dir.path(), &self.log, Some(part)));
     }
 
     /// Kills the process with SIGKILL, as a crash would.

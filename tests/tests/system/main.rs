@@ -34,3 +34,4 @@ mod phone;
 mod recording;
 mod secrets;
 mod sweep;
+mod takeover;

@@ -6,7 +6,7 @@ use providers::ChatRequest;
 use tokio::sync::mpsc;
 use turns::{Cause, End, Output, TurnId, UtteranceId};
 
-use super::{Conversation, Playing, Preparing, UserTurn};
+use super::{Conversation, Opening, Playing, Preparing, UserTurn};
 use crate::listen::transcribe;
 use crate::playout::Command;
 use crate::reply::{OnFailure, Reply, Script};
@@ -32,7 +32,7 @@ impl Conversation {
                     reply,
                     last_voice,
                 } => self.end_of_turn(turn, reply, last_voice),
-                Output::Prepare { utterance } => self.greet(utterance),
+                Output::Prepare { utterance } => self.open(utterance),
                 Output::SayRefused => {}
                 Output::Speak { utterance } => self.speak(utterance),
                 Output::Pause { utterance } => {
@@ -141,7 +141,7 @@ impl Conversation {
         self.reply_when_possible();
     }
 
-    fn greet(&mut self, utterance: UtteranceId) {
+    fn open(&mut self, utterance: UtteranceId) {
         self.preparing = Some(Preparing {
             utterance,
             answers: None,
@@ -151,8 +151,11 @@ impl Conversation {
             has_failed: false,
             pieces: None,
         });
-        let greeting = self.profile.greeting.clone().unwrap_or_default();
-        self.start_reply(Script::Phrase(greeting), self.on_failure());
+        let phrase = match &self.opening {
+            Some(Opening::Greeting(phrase) | Opening::Bridge(phrase)) => phrase.clone(),
+            None => String::new(),
+        };
+        self.start_reply(Script::Phrase(phrase), self.on_failure());
     }
 
     /// Starts the reply as soon as the turn has ended, its words are known, and what was heard of the utterance that
@@ -280,7 +283,7 @@ impl Conversation {
         let Some(pieces) = preparing.pieces else { return };
         self.playing = Some(Playing {
             utterance,
-            is_greeting: preparing.answers.is_none(),
+            is_opening: preparing.answers.is_none(),
             started_at: None,
             last_voice: preparing.last_voice,
             latency: preparing.latency,

@@ -3,7 +3,7 @@
 use providers::{ProviderError, Transcript};
 use turns::{Input, TurnId, Voice};
 
-use super::Conversation;
+use super::{Conversation, Opening};
 use crate::playout::{News, Played};
 use crate::report::{Speaker, SpokenTurn};
 use crate::stages::{Stage, StageEvent};
@@ -128,7 +128,8 @@ impl Conversation {
                     playing.started_at = Some(at);
                     playing.latency.e2e_latency =
                         playing.last_voice.map(|last_voice| at.saturating_sub(last_voice));
-                    let is_greeting = playing.is_greeting;
+                    let is_greeting =
+                        playing.is_opening && matches!(self.opening, Some(Opening::Greeting(_)));
                     self.ledger
                         .tell(ConversationEvent::AgentStarted { is_greeting, at });
                 }
@@ -183,10 +184,11 @@ impl Conversation {
                 self.ledger.turn(turn, at);
             }
             // Of a notice that broke off, or that an apology replaced, nobody can tell what the caller knows.
-            if playing.is_greeting && is_whole && self.ledger.greeted(at) {
+            let is_notice = playing.is_opening && matches!(self.opening, Some(Opening::Greeting(_)));
+            if is_notice && is_whole && self.ledger.greeted(at) {
                 self.open_tap();
             }
-            if playing.is_greeting {
+            if playing.is_opening {
                 self.prepare_phrases();
             }
         }

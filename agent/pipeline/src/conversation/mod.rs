@@ -21,7 +21,7 @@ use crate::stages::StageEvent;
 use crate::tap::Slots;
 use crate::{
     AudioOut, ConversationEvent, ConversationReport, EndReason, FRAME_SAMPLES, Phrases, Profile,
-    SAMPLE_RATE_HZ, SpeechDetector, Tap,
+    SAMPLE_RATE_HZ, Said, SpeechDetector, Tap,
 };
 
 /// When no frame has come for so long, silence is heard instead, so that a turn ends though the network does not say so.
@@ -35,6 +35,9 @@ const WAITING: usize = 64;
 pub struct Setup {
     /// What the agent is.
     pub profile: Arc<Profile>,
+    /// What was said so far, oldest first, when the conversation is taken over from a worker that died: it then begins with the
+    /// profile's bridge. `None`: it begins with the greeting, if the profile has one.
+    pub earlier: Option<Vec<Said>>,
     /// Speech to text.
     pub stt: Arc<dyn Stt>,
     /// The language model.
@@ -76,6 +79,8 @@ pub struct Conversation {
     llm: Arc<dyn Llm>,
     tts: Arc<dyn Tts>,
     phrases: Phrases,
+    /// Said first.
+    opening: Option<Opening>,
     detector: Box<dyn SpeechDetector>,
     heard: mpsc::Receiver<Vec<i16>>,
     cancel: CancellationToken,
@@ -106,6 +111,13 @@ pub struct Conversation {
     playout_cancel: CancellationToken,
 }
 
+/// How a conversation begins.
+enum Opening {
+    Greeting(String),
+    /// After a takeover.
+    Bridge(String),
+}
+
 /// The caller's turn that goes on, or is answered and may still go on.
 struct UserTurn {
     id: TurnId,
@@ -133,7 +145,7 @@ struct Preparing {
 /// The agent's utterance that is played, or paused, or stopping.
 struct Playing {
     utterance: UtteranceId,
-    is_greeting: bool,
+    is_opening: bool,
     started_at: Option<Duration>,
     last_voice: Option<Duration>,
     latency: Latency,
@@ -150,6 +162,11 @@ impl Conversation {
             .filter(|_| sample_rate_hz.is_multiple_of(1000) && (8000..=48_000).contains(&sample_rate_hz))
             .ok_or(SetupError::SampleRate(sample_rate_hz))?;
         let profile = setup.profile;
+        let opening = match &setup.earlier {
+            Some(_) => Some(Opening::Bridge(profile.bridge.clone())),
+            None => profile.greeting.clone().map(Opening::Greeting),
+        };
+        let earlier = setup.earlier.unwrap_or_default();
         let (commands, obeyed) = mpsc::channel(WAITING);
         let (told, news) = mpsc::channel(WAITING);
         let playout_cancel = setup.cancel.child_token();
@@ -165,7 +182,7 @@ impl Conversation {
             machine: TurnMachine::new(profile.turns)?,
             gate: VoiceGate::new(profile.turns.vad),
             hearing: Hearing::new(profile.prefix_padding),
-            ledger: Ledger::new(setup.events, profile.recording),
+            ledger: Ledger::new(setup.events, profile.recording, earlier),
             slots: setup.tap.map(Slots::new),
             to_tap,
             profile,
@@ -173,6 +190,7 @@ impl Conversation {
             llm: setup.llm,
             tts: setup.tts,
             phrases: setup.phrases,
+            opening,
             detector: setup.detector,
             heard: setup.heard,
             cancel: setup.cancel,
@@ -224,7 +242,7 @@ impl Conversation {
         if self.ledger.begin(Duration::ZERO) {
             self.open_tap();
         }
-        if self.profile.greeting.is_some() {
+        if self.opening.is_some() {
             self.input(Input::Say);
         } else {
             self.input(Input::Listen);

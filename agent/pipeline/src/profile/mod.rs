@@ -92,6 +92,8 @@ pub struct Profile {
     pub fallback: String,
     /// Said when providers have failed too often, before hanging up.
     pub goodbye: String,
+    /// Said instead of the greeting when a conversation goes on in another worker, the first one having died.
+    pub bridge: String,
     /// How long a provider may take.
     pub timeouts: Timeouts,
     /// Failed replies in a row after which the agent says goodbye. 1 to 20; default 3.
@@ -186,7 +188,11 @@ impl Profile {
             );
         }
         let language = fields.language("language", faults).unwrap_or_else(|| "en".into());
-        let (fallback, goodbye) = sentences(&language);
+        let Sentences {
+            fallback,
+            goodbye,
+            bridge,
+        } = sentences(&language);
         let (turns, prefix_padding) = turns::read(fields.map("turns", faults), faults);
         let profile = Self {
             prompt: prompt.unwrap_or_default(),
@@ -199,6 +205,7 @@ impl Profile {
             recording: recording(&mut fields, faults),
             fallback: fields.text("fallback", faults).unwrap_or_else(|| fallback.into()),
             goodbye: fields.text("goodbye", faults).unwrap_or_else(|| goodbye.into()),
+            bridge: fields.text("bridge", faults).unwrap_or_else(|| bridge.into()),
             timeouts: timeouts(fields.map("timeouts", faults), faults),
             max_unrecoverable_errors: fields
                 .whole("max_unrecoverable_errors", 1..=20, faults)
@@ -262,22 +269,27 @@ impl std::fmt::Debug for Profile {
     }
 }
 
-/// What is said in `language` when a provider fails, and when too many have.
-fn sentences(language: &str) -> (&'static str, &'static str) {
-    if language
-        .split('-')
-        .next()
-        .is_some_and(|primary| primary.eq_ignore_ascii_case("ru"))
-    {
-        (
-            "Извините, я вас не расслышал. Повторите, пожалуйста.",
-            "Извините, у нас неполадки. Перезвоните позже. До свидания.",
-        )
+/// What is said where the profile has no words of its own.
+struct Sentences {
+    fallback: &'static str,
+    goodbye: &'static str,
+    bridge: &'static str,
+}
+
+fn sentences(language: &str) -> Sentences {
+    let primary = language.split('-').next().unwrap_or_default();
+    if primary.eq_ignore_ascii_case("ru") {
+        Sentences {
+            fallback: "Извините, я вас не расслышал. Повторите, пожалуйста.",
+            goodbye: "Извините, у нас неполадки. Перезвоните позже. До свидания.",
+            bridge: "Извините, связь прервалась. Я снова с вами. Повторите, пожалуйста.",
+        }
     } else {
-        (
-            "Sorry, I did not get that. Could you say it again?",
-            "Sorry, we have technical problems. Please call again later. Goodbye.",
-        )
+        Sentences {
+            fallback: "Sorry, I did not get that. Could you say it again?",
+            goodbye: "Sorry, we have technical problems. Please call again later. Goodbye.",
+            bridge: "Sorry, I was cut off for a moment. I am back now. Could you say that again?",
+        }
     }
 }
 

@@ -37,6 +37,7 @@ dialogue: pizza.yaml
 recording: off
 fallback: Повторите?
 goodbye: Пока.
+bridge: Я снова тут.
 timeouts: {stt: 5s, llm: 800ms, tts: 2s}
 max_unrecoverable_errors: 5
 turns:
@@ -49,6 +50,7 @@ turns:
     let profile = Profile::parse(yaml.as_bytes()).unwrap();
     assert_eq!(profile.recording, RecordingPolicy::Off);
     assert_eq!(profile.fallback, "Повторите?");
+    assert_eq!(profile.bridge, "Я снова тут.");
     let stt = profile.providers.stt.unwrap();
     assert_eq!(
         (stt.name.as_str(), stt.model.as_deref()),

@@ -14,5 +14,6 @@ mod failures;
 mod fakes;
 mod interleavings;
 mod recording;
+mod takeover;
 mod turns;
 mod world;

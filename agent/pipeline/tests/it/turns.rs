@@ -198,8 +198,8 @@ async fn a_greeting_prepared_before_the_first_call_is_heard_at_once() {
         .unwrap();
     assert_eq!(
         tts.sentences.lock().unwrap().len(),
-        3,
-        "greeting, apology, goodbye, once each"
+        4,
+        "greeting, apology, goodbye, bridge, once each"
     );
     let mut call = Call::start(cast);
     assert_eq!(call.until_agent_speaks().await, 0);

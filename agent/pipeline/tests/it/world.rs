@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use pipeline::{
     AudioOut, AudioOutError, Conversation, ConversationEvent, ConversationReport, FRAME_SAMPLES, Phrases,
-    Profile, Setup, Slot, SpokenTurn, Tap,
+    Profile, Said, Setup, Slot, SpokenTurn, Tap,
 };
 use providers::ChatRequest;
 use tokio::sync::mpsc;
@@ -29,6 +29,7 @@ pub(crate) struct Cast {
     pub(crate) sample_rate_hz: u32,
     pub(crate) events: usize,
     pub(crate) phrases: Phrases,
+    pub(crate) earlier: Option<Vec<Said>>,
 }
 
 impl Default for Cast {
@@ -43,6 +44,7 @@ impl Default for Cast {
             sample_rate_hz: 16_000,
             events: 1024,
             phrases: Phrases::new(),
+            earlier: None,
         }
     }
 }
@@ -166,6 +168,7 @@ impl Call {
         );
         let conversation = Conversation::new(Setup {
             profile: Arc::new(Profile::parse(cast.profile.as_bytes()).expect("a good profile")),
+            earlier: cast.earlier,
             stt: Arc::new(stt),
             llm: Arc::new(llm),
             tts: Arc::new(tts),

@@ -5,10 +5,11 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use events::Step;
 use livekit::{
     DisconnectReason,
+    id::TrackSid,
     prelude::{RemoteAudioTrack, RoomEvent},
 };
 use pipeline::{
-    Conversation, ConversationEvent, ConversationReport, EarshotDetector, EndReason, RecordingPolicy,
+    Conversation, ConversationEvent, ConversationReport, EarshotDetector, EndReason, RecordingPolicy, Said,
 };
 use tokio::{
     sync::mpsc,
@@ -44,6 +45,8 @@ pub(super) struct Meeting<'a> {
     observer: Observer,
     heard: (mpsc::Sender<Vec<i16>>, Option<mpsc::Receiver<Vec<i16>>>),
     track: Option<RemoteAudioTrack>,
+    /// The track that is listened to.
+    listened: Option<TrackSid>,
     /// Cancelled by the first sound from the caller.
     flows: CancellationToken,
     /// Ends the conversation and the listening.
@@ -75,6 +78,7 @@ impl<'a> Meeting<'a> {
             observer: Observer::new(now),
             heard: (heard, Some(waiting)),
             track: None,
+            listened: None,
             flows: CancellationToken::new(),
             cancel: CancellationToken::new(),
             listeners: JoinSet::new(),
@@ -201,6 +205,12 @@ impl<'a> Meeting<'a> {
     fn listen(&mut self) {
         if let Some(track) = self.track.take() {
             let (heard, flows) = (self.heard.0.clone(), self.flows.clone());
+            // A track that was there at the join is told of twice. Two listeners would give the conversation every word twice.
+            if self.listened.as_ref() == Some(&track.sid()) {
+                return;
+            }
+            self.listened = Some(track.sid());
+            self.listeners.abort_all();
             self.listeners
                 .spawn(listen(track, heard, flows, self.cancel.clone()));
         }
@@ -210,16 +220,15 @@ impl<'a> Meeting<'a> {
     fn begin_to_talk(&mut self) -> Option<End> {
         let heard = self.heard.1.take()?;
         let mut profile = self.agent.profile.clone();
-        if self.call.generation > 1 {
-            // The caller has heard the greeting, and the recording goes on where its gate was open.
-            profile.greeting = None;
-            if self.call.journal.record().recording.is_some() {
-                profile.recording = RecordingPolicy::Always;
-            }
+        let earlier = self.earlier();
+        if earlier.is_some() && self.call.journal.record().recording.is_some() {
+            // The recording goes on where its gate was open.
+            profile.recording = RecordingPolicy::Always;
         }
         let tap = self.recorder(profile.recording);
         let setup = pipeline::Setup {
             profile: Arc::new(profile),
+            earlier,
             stt: self.agent.stt.clone(),
             llm: self.agent.llm.clone(),
             tts: self.agent.tts.clone(),
@@ -240,6 +249,19 @@ impl<'a> Meeting<'a> {
         self.talk.spawn(conversation.run());
         self.listen();
         None
+    }
+
+    /// What an earlier holder of the call left of the conversation; `None` when it had not begun.
+    fn earlier(&self) -> Option<Vec<Said>> {
+        let record = self.call.journal.record();
+        let is_taken_over = self.call.generation > 1;
+        let began = |entry: &events::TimelineEntry| {
+            matches!(
+                entry.step,
+                Step::GreetingStarted | Step::AgentTurn | Step::UserTurn
+            )
+        };
+        (is_taken_over && record.timeline.iter().any(began)).then(|| Observer::said(record))
     }
 
     fn recorder(&mut self, policy: RecordingPolicy) -> Option<Box<dyn pipeline::Tap>> {

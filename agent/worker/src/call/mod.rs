@@ -107,7 +107,7 @@ impl Call {
     }
 
     async fn join(&self) -> Result<AgentRoom, CallError> {
-        let identity = format!("agent-{}", self.job.call.as_str());
+        let identity = self.identity();
         let token = self
             .setup
             .livekit
@@ -120,6 +120,16 @@ impl Call {
                 Err(error) => tracing::warn!(error = cause(&error), attempt, "trying again"),
             }
             attempt += 1;
+        }
+    }
+
+    /// An heir has one of its own: a zombie's SDK that wakes resumes its connection before anybody can tell it not to, and livekit-server
+    /// would put the heir out for it (seen with 1.13.5).
+    fn identity(&self) -> String {
+        let call = self.job.call.as_str();
+        match self.generation {
+            0 | 1 => format!("agent-{call}"),
+            generation => format!("agent-{call}-{generation}"),
         }
     }
 

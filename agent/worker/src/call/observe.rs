@@ -9,7 +9,7 @@ use events::{
     livekit::{Attributes, attribute},
 };
 use livekit::{participant::ParticipantKind, prelude::RemoteParticipant};
-use pipeline::{ConversationEvent, ConversationReport, Latency, RecordingPolicy, SpokenTurn};
+use pipeline::{ConversationEvent, ConversationReport, Latency, RecordingPolicy, Said, SpokenTurn};
 
 use crate::progress::Journal;
 
@@ -111,6 +111,19 @@ impl Observer {
         if report.lost_events > 0 {
             tracing::warn!(lost = report.lost_events, "news of the conversation did not fit");
         }
+    }
+
+    /// The turns of the record as the conversation's next worker needs them.
+    pub(super) fn said(record: &CallRecord) -> Vec<Said> {
+        let said = |turn: &TurnRecord| Said {
+            speaker: match turn.speaker {
+                Speaker::Caller => pipeline::Speaker::User,
+                // Whatever a later version may add, it was not the caller.
+                Speaker::Agent | Speaker::Unknown(_) => pipeline::Speaker::Agent,
+            },
+            text: turn.text.as_str().to_owned(),
+        };
+        record.turns.iter().map(said).collect()
     }
 
     /// The recording is closed.
