@@ -189,6 +189,7 @@ impl Ports {
             livekit: self.livekit.clone(),
             queue: self.queue.clone(),
             store: self.store.clone(),
+            links: Arc::new(api::NoLinks),
             clock: self.clock.clone(),
         }
     }

@@ -1,4 +1,4 @@
-//! The HTTP API as a whole: calls, rooms, tokens and health behind one router, and the OpenAPI document that is made of it.
+//! The HTTP API as a whole: calls, rooms, tokens, recordings, ingress and health behind one router, and the OpenAPI document that is made of it.
 //!
 //! # Calling contract
 //!
@@ -23,16 +23,20 @@ use axum::{
 use calls::CallsState;
 use health::{HealthState, Tally};
 use http::header::CONTENT_TYPE;
+use ingress::IngressState;
 use platform::{
     clock::SharedClock,
-    config::{AccessConfig, CallsConfig, TokenConfig},
+    config::{AccessConfig, CallsConfig, IngressConfig, RecordingsConfig, TokenConfig},
     livekit::LiveKit,
     queue::Queue,
     store::Store,
 };
+use recordings::{Links, RecordingsState};
 use token::TokenState;
 use utoipa::openapi::{ComponentsBuilder, InfoBuilder, OpenApi, OpenApiBuilder};
 use utoipa_axum::router::OpenApiRouter;
+
+pub use recordings::{LinkError, Links as StoreLinks, NoLinks};
 
 /// Where the OpenAPI document is.
 pub const DOCUMENT_PATH: &str = "/openapi.json";
@@ -46,6 +50,8 @@ pub struct Parts {
     pub queue: Arc<dyn Queue>,
     /// Where records go.
     pub store: Arc<dyn Store>,
+    /// Makes links into the store.
+    pub links: Arc<dyn Links>,
     /// The wall clock.
     pub clock: SharedClock,
 }
@@ -59,6 +65,10 @@ pub struct Settings {
     pub token: TokenConfig,
     /// `calls`.
     pub calls: CallsConfig,
+    /// `recordings`.
+    pub recordings: RecordingsConfig,
+    /// `ingress`.
+    pub ingress: IngressConfig,
 }
 
 /// Makes the router and its document. Fetches nothing yet.
@@ -80,6 +90,17 @@ pub fn build(settings: Settings, parts: &Parts) -> Result<(Router, OpenApi), Jwk
         clock: parts.clock.clone(),
         config: settings.calls,
     };
+    let recordings = RecordingsState {
+        livekit: parts.livekit.clone(),
+        store: parts.store.clone(),
+        links: parts.links.clone(),
+        clock: parts.clock.clone(),
+        config: settings.recordings,
+    };
+    let ingress = IngressState {
+        livekit: parts.livekit.clone(),
+        config: settings.ingress,
+    };
     let token = TokenState {
         livekit: parts.livekit.clone(),
         config: settings.token,
@@ -87,6 +108,8 @@ pub fn build(settings: Settings, parts: &Parts) -> Result<(Router, OpenApi), Jwk
     let (router, document) = OpenApiRouter::with_openapi(blank())
         .merge(calls::router(&access, calls))
         .merge(health::router(&access, health))
+        .merge(ingress::router(&access, ingress))
+        .merge(recordings::router(&access, recordings))
         .merge(token::router(&access, token))
         .split_for_parts();
     let router = router
