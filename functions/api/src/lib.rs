@@ -25,18 +25,19 @@ use health::{HealthState, Tally};
 use http::header::CONTENT_TYPE;
 use ingress::IngressState;
 use platform::{
+    Secret,
     clock::SharedClock,
     config::{AccessConfig, CallsConfig, IngressConfig, RecordingsConfig, TokenConfig},
     livekit::LiveKit,
     queue::Queue,
     store::Store,
 };
-use recordings::{Links, RecordingsState};
+use recordings::{Links, RecordingsState, Signer};
 use token::TokenState;
 use utoipa::openapi::{ComponentsBuilder, InfoBuilder, OpenApi, OpenApiBuilder};
 use utoipa_axum::router::OpenApiRouter;
 
-pub use recordings::{LinkError, Links as StoreLinks, NoLinks};
+pub use recordings::{Links as StoreLinks, NoLinks};
 
 /// Where the OpenAPI document is.
 pub const DOCUMENT_PATH: &str = "/openapi.json";
@@ -52,6 +53,8 @@ pub struct Parts {
     pub store: Arc<dyn Store>,
     /// Makes links into the store.
     pub links: Arc<dyn Links>,
+    /// Signs links where the store has none: LiveKit's API secret, which all processes of a deployment share.
+    pub link_secret: Secret,
     /// The wall clock.
     pub clock: SharedClock,
 }
@@ -94,6 +97,7 @@ pub fn build(settings: Settings, parts: &Parts) -> Result<(Router, OpenApi), Jwk
         livekit: parts.livekit.clone(),
         store: parts.store.clone(),
         links: parts.links.clone(),
+        signer: Signer::new(&parts.link_secret),
         clock: parts.clock.clone(),
         config: settings.recordings,
     };
@@ -130,7 +134,7 @@ fn blank() -> OpenApi {
         .title("Trunkline")
         .version(env!("CARGO_PKG_VERSION"))
         .description(Some(
-            "Phone calls, rooms and tokens. Failures are problem details (RFC 9457) with `field` and `remedy`.",
+            "Phone calls, rooms, tokens, recordings and ingress. Failures are problem details (RFC 9457) with `field` and `remedy`.",
         ));
     let components = ComponentsBuilder::new().security_scheme(BEARER, bearer_scheme());
     OpenApiBuilder::new()

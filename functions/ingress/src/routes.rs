@@ -1,6 +1,6 @@
 //! The routes.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use access::{Body, Caller, Fail, Params, outside::OutsideUrl};
 use axum::{
@@ -8,7 +8,7 @@ use axum::{
     extract::{Path, State},
 };
 use http::StatusCode;
-use platform::livekit::proto;
+use platform::livekit::{LiveKitError, proto};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -18,6 +18,8 @@ use crate::{
 };
 
 const SCHEMES: [&str; 3] = ["https", "http", "srt"];
+/// A URL ingress starts at once, and LiveKit tries for as long as with an egress until it says that no process is there.
+const CREATE_DEADLINE: Duration = Duration::from_secs(28);
 
 /// An ingress to make.
 #[derive(Deserialize, ToSchema)]
@@ -93,8 +95,27 @@ pub(crate) async fn create(
         enable_transcoding: (wanted.input == Input::Whip).then(|| wanted.transcoding.unwrap_or(false)),
         ..proto::CreateIngressRequest::default()
     };
-    let made = state.livekit.create_ingress(&request).await?;
+    let made = state
+        .livekit
+        .within(CREATE_DEADLINE)
+        .create_ingress(&request)
+        .await;
+    let made = made.map_err(refused)?;
     Ok((StatusCode::CREATED, Json(IngressView::with_key(made))))
+}
+
+/// What LiveKit says of an ingress that a process has to begin, to change or to end.
+fn refused(error: LiveKitError) -> Fail {
+    match error {
+        LiveKitError::Unavailable { .. } => Fail::unavailable(
+            "no_ingress",
+            "no ingress process is free, or none runs",
+            "start livekit-ingress with the Redis address and database of the LiveKit server, or give it more CPU; then ask again",
+        )
+        .because(&error)
+        .retry_after(5),
+        other => other.into(),
+    }
 }
 
 /// Which ingresses.
@@ -189,6 +210,13 @@ pub(crate) async fn update(
     Body(wanted): Body<UpdateIngress>,
 ) -> Result<Json<IngressView>, Fail> {
     let info = own(&state, &caller, &id).await?;
+    if info.input_type() == proto::IngressInput::UrlInput {
+        return Err(Fail::invalid(
+            "ingress",
+            "it fetches a URL, and cannot be changed",
+            "delete it and make another one",
+        ));
+    }
     if let Some(room) = &wanted.room {
         caller.owns_room(room)?;
     }
@@ -209,8 +237,8 @@ pub(crate) async fn update(
         enabled: wanted.enabled,
         ..proto::UpdateIngressRequest::default()
     };
-    let updated = state.livekit.update_ingress(&request).await?;
-    Ok(Json(updated.into()))
+    let updated = state.livekit.update_ingress(&request).await;
+    Ok(Json(updated.map_err(refused)?.into()))
 }
 
 /// Remove an ingress and end what it sends.
@@ -228,7 +256,8 @@ pub(crate) async fn delete(
     Path(id): Path<String>,
 ) -> Result<StatusCode, Fail> {
     let info = own(&state, &caller, &id).await?;
-    state.livekit.delete_ingress(&info.ingress_id).await?;
+    let deleted = state.livekit.delete_ingress(&info.ingress_id).await;
+    deleted.map_err(refused)?;
     Ok(StatusCode::NO_CONTENT)
 }
 

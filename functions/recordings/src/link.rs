@@ -8,47 +8,42 @@ use axum::{
     Json,
     extract::{Path, State},
 };
-use events::{CallId, CallRecord, IndexEntry, Timestamp, keys};
+use events::{CallId, Timestamp, keys};
+use platform::{
+    Secret,
+    store::{Store, StoreError},
+};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::RecordingsState;
+use crate::{RecordingsState, call::Located};
 
 const VALID: Duration = Duration::from_mins(10);
 
 /// Makes links to objects of the store that open without a key, for a while.
 #[async_trait]
 pub trait Links: Send + Sync {
-    /// A URL that is good for `valid`.
+    /// A URL that is good for `valid`; `None` where the store has no links. It says nothing about whether the object exists.
     ///
     /// # Errors
-    /// As [`LinkError`] says.
-    async fn link(&self, key: &str, valid: Duration) -> Result<String, LinkError>;
+    /// As [`StoreError`] says.
+    async fn link(&self, key: &str, valid: Duration) -> Result<Option<Secret>, StoreError>;
 }
 
-/// Why there is no link.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LinkError {
-    /// This store has none, such as a folder on the machine.
-    Unsupported,
-    /// Not now.
-    Unavailable,
-}
-
-/// For stores that have no links.
+/// For stores that have no links, such as a folder: our own route stands in.
 pub struct NoLinks;
 
 #[async_trait]
 impl Links for NoLinks {
-    async fn link(&self, _: &str, _: Duration) -> Result<String, LinkError> {
-        Err(LinkError::Unsupported)
+    async fn link(&self, _: &str, _: Duration) -> Result<Option<Secret>, StoreError> {
+        Ok(None)
     }
 }
 
 /// A link to a recording.
 #[derive(Serialize, ToSchema)]
-pub struct Link {
-    /// Opens without a key. A secret as long as it is good.
+pub(crate) struct Link {
+    /// Opens without a key: a URL at the store, or a path and query at this API. A secret as long as it is good.
     url: String,
     /// RFC 3339.
     expires_at: String,
@@ -62,35 +57,39 @@ pub struct Link {
         (status = 401, description = "No key or token, or a wrong one"),
         (status = 403, description = "The scope is missing"),
         (status = 404, description = "No such call, no recording, or another caller's"),
-        (status = 409, description = "This store has no links"),
     ))]
 pub(crate) async fn recording(
     State(state): State<Arc<RecordingsState>>,
     caller: Caller,
     Path(id): Path<String>,
 ) -> Result<Json<Link>, Fail> {
-    let id = CallId::new(id).map_err(|_| Fail::not_found("no_call_id"))?;
-    let index = state.store.get(&keys::index(&id)).await?;
-    let entry: Option<IndexEntry> = index.and_then(|object| serde_json::from_slice(&object.bytes).ok());
-    let entry = entry.ok_or_else(|| Fail::not_found("unknown_call"))?;
-    caller.owns_room(entry.room.as_str())?;
-    let record = state.store.get(&keys::record(entry.created_at, &id)).await?;
-    let record = record.and_then(|object| CallRecord::decode(&object.bytes).ok());
+    let call = Located::of(&state, &caller, &id).await?;
+    let record = call.record(&state).await?;
     if record.is_none_or(|record| record.recording.is_none()) {
         return Err(Fail::not_found("no_recording"));
     }
-    let key = keys::recording(entry.created_at, &id);
-    let url = state.links.link(&key, VALID).await.map_err(|error| match error {
-        LinkError::Unsupported => Fail::conflict(
-            "no_links",
-            "this store has no links",
-            "take the file from the store's folder, or use an S3 store",
-        ),
-        LinkError::Unavailable => {
-            Fail::unavailable("store", "the store cannot be used at the moment", "send it again")
-                .retry_after(1)
-        }
-    })?;
-    let expires_at = Timestamp::from(state.clock.now()).plus(VALID).to_string();
+    let expires_at = Timestamp::from(state.clock.now()).plus(VALID);
+    let url = url(&state, &call, expires_at).await?;
+    let expires_at = expires_at.to_string();
     Ok(Json(Link { url, expires_at }))
+}
+
+/// The store's own link where it has some, else one to our own route. Nothing else makes links.
+async fn url(state: &RecordingsState, call: &Located, expires_at: Timestamp) -> Result<String, Fail> {
+    let key = keys::recording(call.created_at, &call.id);
+    if let Some(url) = state.links.link(&key, VALID).await? {
+        return Ok(url.expose().to_owned());
+    }
+    let expires = expires_at.unix_ms() / 1_000;
+    let signature = state.signer.sign(&call.id, expires);
+    Ok(format!(
+        "/v1/recordings/{}?expires={expires}&signature={signature}",
+        call.id
+    ))
+}
+
+/// Where the call that a link opens has its recording; `None` when there is no such call.
+pub(crate) async fn key_of(store: &dyn Store, call: &CallId) -> Result<Option<String>, StoreError> {
+    let entry = crate::call::index(store, call).await?;
+    Ok(entry.map(|entry| keys::recording(entry.created_at, call)))
 }

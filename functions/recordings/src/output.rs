@@ -2,14 +2,14 @@
 
 use access::{Fail, outside::OutsideUrl};
 use platform::{config::RecordingsConfig, livekit::proto};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 const MAX_URLS: usize = 4;
 const STREAM_SCHEMES: [&str; 2] = ["rtmp", "rtmps"];
 
 /// Where it goes: a file, segments, or streams; one of each at most.
-#[derive(Deserialize, ToSchema)]
+#[derive(Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Outputs {
     /// A file in `recordings.s3`.
@@ -22,7 +22,7 @@ pub(crate) struct Outputs {
 }
 
 /// A file.
-#[derive(Deserialize, ToSchema)]
+#[derive(Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct FileOutput {
     /// What it contains.
@@ -33,7 +33,7 @@ pub(crate) struct FileOutput {
 }
 
 /// What a file contains.
-#[derive(Deserialize, Clone, Copy, PartialEq, Eq, ToSchema)]
+#[derive(Deserialize, Serialize, Clone, Copy, PartialEq, Eq, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum FileKind {
     /// AAC, and video.
@@ -43,7 +43,7 @@ pub(crate) enum FileKind {
 }
 
 /// Segments.
-#[derive(Deserialize, ToSchema)]
+#[derive(Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct HlsOutput {
     /// The playlist's key in the bucket, without extension; segments have it as their prefix.

@@ -1,11 +1,11 @@
 //! What is shown of an egress: neither stream keys nor secrets.
 
 use platform::livekit::proto;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 /// An egress.
-#[derive(Serialize, ToSchema)]
+#[derive(Serialize, Deserialize, ToSchema)]
 pub(crate) struct EgressView {
     /// `EG_…`.
     egress: String,
@@ -16,7 +16,7 @@ pub(crate) struct EgressView {
     started_at_ns: i64,
     /// Nanoseconds since 1970; 0: not yet.
     ended_at_ns: i64,
-    /// Why it ended.
+    /// Why it ended, by LiveKit's words.
     details: String,
     /// 0: no error.
     error_code: i32,
@@ -25,7 +25,7 @@ pub(crate) struct EgressView {
 }
 
 /// A file that was written.
-#[derive(Serialize, ToSchema)]
+#[derive(Serialize, Deserialize, ToSchema)]
 pub(crate) struct FileView {
     /// Its key in the bucket. With `{time}` in the name it is right only once the egress has ended.
     path: String,
@@ -36,12 +36,18 @@ pub(crate) struct FileView {
 }
 
 /// A stream, without its key.
-#[derive(Serialize, ToSchema)]
+#[derive(Serialize, Deserialize, ToSchema)]
 pub(crate) struct StreamView {
     /// Scheme and host.
     host: String,
     /// `active`, `finished`, `failed`.
     status: String,
+}
+
+impl EgressView {
+    pub(crate) fn id(&self) -> &str {
+        &self.egress
+    }
 }
 
 impl From<proto::EgressInfo> for EgressView {

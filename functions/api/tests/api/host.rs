@@ -180,6 +180,7 @@ impl Host {
             ),
             store,
             links: Arc::new(api::NoLinks),
+            link_secret: Secret::new("0123456789abcdefghijklmnopqrstuvwxyz"),
             clock,
         };
         let (app, document) = build(settings(url), &parts).unwrap();
