@@ -27,6 +27,7 @@ mod jwks;
 mod jwt;
 mod keys;
 pub mod outside;
+mod page;
 mod rate;
 mod refusal;
 mod request;
@@ -41,6 +42,7 @@ pub use caller::{Caller, Rooms};
 pub use fail::{Fail, Outcome};
 pub use guard::{BEARER, bearer_scheme, guard};
 pub use jwks::{JwksError, MAX_JWKS_BYTES};
+pub use page::{MAX_LIMIT, page};
 pub use refusal::Refusal;
 pub use request::{BODY_TIMEOUT, Body, MAX_BODY_BYTES, Params, REQUEST_ID, RequestId, with_request_id};
 

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use access::{Body, Caller, Fail, Params, outside::OutsideUrl};
+use access::{Body, Caller, Fail, Params, outside::OutsideUrl, page};
 use axum::{
     Json,
     extract::{Path, State},
@@ -125,18 +125,26 @@ fn refused(error: LiveKitError) -> Fail {
 pub(crate) struct Which {
     /// Of this room.
     room: Option<String>,
+    /// 1 to 100, default 100.
+    limit: Option<usize>,
+    /// `next` of the page before.
+    cursor: Option<String>,
 }
 
-/// Ingresses.
+/// A page of ingresses, in the order of their ids.
 #[derive(Serialize, ToSchema)]
-pub(crate) struct Ingresses {
+pub(crate) struct IngressPage {
     ingresses: Vec<IngressView>,
+    /// For `cursor`; none on the last page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
 }
 
 /// The ingresses of the caller's rooms.
 #[utoipa::path(get, path = "/v1/ingress", tag = "ingress", params(Which), security(("bearer" = ["ingress:read"])),
     responses(
-        (status = 200, description = "They", body = Ingresses),
+        (status = 200, description = "A page", body = IngressPage),
+        (status = 400, description = "A parameter is wrong"),
         (status = 401, description = "No key or token, or a wrong one"),
         (status = 403, description = "The scope is missing"),
         (status = 404, description = "Another caller's room"),
@@ -145,7 +153,7 @@ pub(crate) async fn list(
     State(state): State<Arc<IngressState>>,
     caller: Caller,
     Params(which): Params<Which>,
-) -> Result<Json<Ingresses>, Fail> {
+) -> Result<Json<IngressPage>, Fail> {
     if let Some(room) = &which.room {
         caller.owns_room(room)?;
     }
@@ -153,11 +161,16 @@ pub(crate) async fn list(
         room_name: which.room.unwrap_or_default(),
         ..proto::ListIngressRequest::default()
     };
-    let found = state.livekit.list_ingress(&request).await?;
-    let own = found.into_iter().filter(|info| caller.rooms.own(&info.room_name));
-    Ok(Json(Ingresses {
-        ingresses: own.map(IngressView::from).collect(),
-    }))
+    let mut found = state.livekit.list_ingress(&request).await?;
+    found.retain(|info| caller.rooms.own(&info.room_name));
+    let (found, next) = page(
+        found,
+        |info| &info.ingress_id,
+        which.limit,
+        which.cursor.as_deref(),
+    )?;
+    let ingresses = found.into_iter().map(IngressView::from).collect();
+    Ok(Json(IngressPage { ingresses, next }))
 }
 
 /// One ingress.
@@ -193,6 +206,18 @@ pub(crate) struct UpdateIngress {
     enabled: Option<bool>,
 }
 
+impl UpdateIngress {
+    fn is_empty(&self) -> bool {
+        let texts = [
+            &self.name,
+            &self.room,
+            &self.participant_identity,
+            &self.participant_name,
+        ];
+        self.enabled.is_none() && texts.iter().all(|text| text.is_none())
+    }
+}
+
 /// Change an ingress for RTMP or WHIP. Whatever is changed, a live session of it is cut.
 #[utoipa::path(patch, path = "/v1/ingress/{ingress}", tag = "ingress", request_body = UpdateIngress,
     params(("ingress" = String, Path, description = "`IN_…`")), security(("bearer" = ["ingress:write"])),
@@ -216,6 +241,10 @@ pub(crate) async fn update(
             "it fetches a URL, and cannot be changed",
             "delete it and make another one",
         ));
+    }
+    if wanted.is_empty() {
+        // LiveKit would cut a live session all the same.
+        return Err(Fail::invalid("body", "there is nothing to change", "set a field"));
     }
     if let Some(room) = &wanted.room {
         caller.owns_room(room)?;

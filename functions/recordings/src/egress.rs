@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use access::{Caller, Fail, Params};
+use access::{Caller, Fail, Params, page};
 use axum::{
     Json,
     extract::{Path, State},
@@ -23,18 +23,26 @@ pub(crate) struct Which {
     room: Option<String>,
     /// Only those that start, run or end. Default false.
     active: Option<bool>,
+    /// 1 to 100, default 100.
+    limit: Option<usize>,
+    /// `next` of the page before.
+    cursor: Option<String>,
 }
 
-/// Egresses.
+/// A page of egresses, in the order of their ids.
 #[derive(Serialize, ToSchema)]
-pub(crate) struct Egresses {
+pub(crate) struct EgressPage {
     egresses: Vec<EgressView>,
+    /// For `cursor`; none on the last page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
 }
 
 /// The egresses of the caller's rooms of the last day, as LiveKit knows them.
 #[utoipa::path(get, path = "/v1/egress", tag = "recordings", params(Which), security(("bearer" = ["recordings:read"])),
     responses(
-        (status = 200, description = "They", body = Egresses),
+        (status = 200, description = "A page", body = EgressPage),
+        (status = 400, description = "A parameter is wrong"),
         (status = 401, description = "No key or token, or a wrong one"),
         (status = 403, description = "The scope is missing"),
         (status = 404, description = "Another caller's room"),
@@ -43,7 +51,7 @@ pub(crate) async fn list(
     State(state): State<Arc<RecordingsState>>,
     caller: Caller,
     Params(which): Params<Which>,
-) -> Result<Json<Egresses>, Fail> {
+) -> Result<Json<EgressPage>, Fail> {
     if let Some(room) = &which.room {
         caller.owns_room(room)?;
     }
@@ -52,11 +60,16 @@ pub(crate) async fn list(
         active: which.active.unwrap_or_default(),
         ..proto::ListEgressRequest::default()
     };
-    let found = state.livekit.list_egress(&request).await?;
-    let own = found.into_iter().filter(|info| caller.rooms.own(&info.room_name));
-    Ok(Json(Egresses {
-        egresses: own.map(EgressView::from).collect(),
-    }))
+    let mut found = state.livekit.list_egress(&request).await?;
+    found.retain(|info| caller.rooms.own(&info.room_name));
+    let (found, next) = page(
+        found,
+        |info| &info.egress_id,
+        which.limit,
+        which.cursor.as_deref(),
+    )?;
+    let egresses = found.into_iter().map(EgressView::from).collect();
+    Ok(Json(EgressPage { egresses, next }))
 }
 
 /// One egress.

@@ -40,6 +40,15 @@ async fn an_ingress_is_made_listed_changed_and_removed_and_shows_its_key_once() 
     }
     let (_, list) = host.ask("GET", "/v1/ingress?room=crm-1", KEY, None).await;
     assert_eq!(list["ingresses"].as_array().unwrap().len(), 3, "{list}");
+    let (_, page) = host.ask("GET", "/v1/ingress?limit=2", KEY, None).await;
+    assert_eq!(
+        (
+            page["ingresses"].as_array().unwrap().len(),
+            page["next"].is_string()
+        ),
+        (2, true),
+        "{page}"
+    );
     let path = format!("/v1/ingress/{}", made[0]);
     let (_, shown) = host.ask("GET", &path, KEY, None).await;
     assert_eq!(
@@ -54,6 +63,7 @@ async fn an_ingress_is_made_listed_changed_and_removed_and_shows_its_key_once() 
         (200, &json!("crm-2"), &json!(false)),
         "{changed}"
     );
+    assert_eq!(host.ask("PATCH", &path, KEY, Some(json!({}))).await.0, 400);
     for (method, path, body) in [
         ("GET", path.clone(), None),
         ("PATCH", path.clone(), Some(json!({"name": "x"}))),

@@ -201,6 +201,15 @@ async fn each_recorded_scenario_leaves_its_record_and_its_alert_and_no_secret() 
     assert_eq!(asked[5].room.as_ref().unwrap().stream_outputs[0].urls, [STREAM]);
     let (_, list) = host.ask("GET", "/v1/egress", KEY, None).await;
     assert_eq!(list["egresses"].as_array().unwrap().len(), SCENARIOS.len());
+    let (_, page) = host.ask("GET", "/v1/egress?limit=10", KEY, None).await;
+    let rest = format!("/v1/egress?cursor={}", page["next"].as_str().unwrap());
+    let (_, rest) = host.ask("GET", &rest, KEY, None).await;
+    let number = |page: &Value| page["egresses"].as_array().unwrap().len();
+    assert_eq!(
+        (number(&page), number(&rest), rest.get("next")),
+        (10, SCENARIOS.len() - 10, None)
+    );
+    assert_eq!(host.ask("GET", "/v1/egress?limit=0", KEY, None).await.0, 400);
     let (_, list) = host.ask("GET", "/v1/egress?active=true", KEY, None).await;
     assert_eq!(list["egresses"], json!([]));
     let (_, list) = host.ask("GET", "/v1/egress", OTHER, None).await;

@@ -14,20 +14,24 @@ const NO_BUCKET: &str = "EG_gMKzjWtuu7hV";
 const ROOM_DELETED: &str = "EG_SBCDD443eu7C";
 const KILLED: &str = "EG_AgvJpr6DaCWU";
 const RTMP_REFUSED: &str = "EG_VpHkZJZuLxHu";
+const INGRESS_FAILED: &str = "IN_uLn2uFdiG2VD";
 
 fn json_of(webhook: &Webhook) -> Value {
     serde_json::from_slice(&webhook.body).unwrap()
 }
 
-/// The webhooks of the room that this egress recorded.
-fn scenario(egress: &str) -> Vec<Webhook> {
+/// The webhooks of the room that this egress recorded, or that this ingress published into.
+fn scenario(id: &str) -> Vec<Webhook> {
     let all = recording("egress-ingress.jsonl", true);
-    let of_egress = |webhook: &&Webhook| json_of(webhook)["egressInfo"]["egressId"] == egress;
-    let room = json_of(all.iter().find(of_egress).unwrap())["egressInfo"]["roomId"].clone();
-    let of_room = |webhook: &Webhook| {
+    let room_of = |webhook: &Webhook| {
         let json = json_of(webhook);
-        json["room"]["sid"] == room || json["egressInfo"]["roomId"] == room
+        let (egress, ingress) = (&json["egressInfo"], &json["ingressInfo"]);
+        let is_of = egress["egressId"] == id || ingress["ingressId"] == id;
+        let room = egress["roomId"].as_str().or(ingress["state"]["roomId"].as_str());
+        room.filter(|_| is_of).map(str::to_owned)
     };
+    let room = all.iter().find_map(room_of).unwrap();
+    let of_room = |webhook: &Webhook| String::from_utf8_lossy(&webhook.body).contains(&room);
     all.into_iter().filter(of_room).collect()
 }
 
@@ -248,6 +252,8 @@ async fn killed_at_any_operation_and_repeated_an_egress_ends_as_if_nothing_had_h
         (NO_BUCKET, false),
         (NO_BUCKET, true),
         (ROOM_DELETED, false),
+        (RTMP_REFUSED, false),
+        (INGRESS_FAILED, false),
     ] {
         let webhooks = scenario(egress);
         let fresh = || {
