@@ -106,6 +106,28 @@ async fn a_start_that_is_repeated_with_its_key_starts_nothing() {
 }
 
 #[tokio::test]
+async fn a_start_whose_sender_went_away_before_the_answer_is_not_started_again() {
+    let host = Host::start().await;
+    host.room("crm-1").await;
+    let once = [("idempotency-key", "once")];
+    let wanted = file("crm-1", "ogg");
+    let first = host.send("POST", "/v1/egress", KEY, Some(wanted.clone()), &once);
+    // Nobody serves it for so long; it may be served yet.
+    let cut = tokio::time::timeout(Duration::from_secs(1), first).await;
+    assert!(cut.is_err(), "nobody can have answered: {cut:?}");
+    let peer = host.peer().await;
+    peer.will(Fate::Play(samples::states("egressInfo", "EG_s4uE8DXpQk6U")));
+    let (status, headers, body) = host.send("POST", "/v1/egress", KEY, Some(wanted), &once).await;
+    assert_eq!(status, 409, "{}", String::from_utf8_lossy(&body));
+    assert!(headers.contains_key("retry-after"));
+    assert!(
+        peer.asked().len() <= 1,
+        "LiveKit may still ask for the first: {:?}",
+        peer.asked()
+    );
+}
+
+#[tokio::test]
 async fn an_egress_without_cpu_is_refused_with_what_to_do() {
     let host = Host::start().await;
     let peer = host.peer().await;
