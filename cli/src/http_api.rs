@@ -14,6 +14,8 @@ pub(crate) fn with_api(router: Router, config: &Config, parts: &api::Parts) -> a
         access: access.clone(),
         token: config.token.clone(),
         calls: config.calls.clone(),
+        recordings: config.recordings.clone(),
+        ingress: config.ingress.clone(),
     };
     let (added, _) = api::build(settings, parts).context("setting up the HTTP API (key `access.jwt`)")?;
     tracing::info!(

@@ -184,11 +184,13 @@ impl Ports {
 }
 
 impl Ports {
-    fn for_api(&self) -> api::Parts {
+    fn for_api(&self, config: &Config) -> api::Parts {
         api::Parts {
             livekit: self.livekit.clone(),
             queue: self.queue.clone(),
             store: self.store.clone(),
+            links: Arc::new(api::NoLinks),
+            link_secret: config.livekit.api_secret.clone(),
             clock: self.clock.clone(),
         }
     }
@@ -208,7 +210,7 @@ fn functions(
         .local_addr()
         .context("asking for the address of the functions")?;
     let router = webhook::router(webhook_state(config, ports, agents)?);
-    let router = with_api(router, config, &ports.for_api())?;
+    let router = with_api(router, config, &ports.for_api(config))?;
     let host = Host::new(listener, router, Limits::default());
     life.tasks.spawn(host.run(life.clone()));
     Ok(address)

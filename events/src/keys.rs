@@ -4,7 +4,7 @@
 //! listed by day. What knows only the call's id finds the day in [`index`], and what looks for calls that are not closed yet lists the
 //! markers below [`OPEN`], however many calls there have been.
 
-use crate::{CallId, EventId, Timestamp};
+use crate::{CallId, EgressId, EventId, Timestamp};
 
 /// `calls/<day>/`, the prefix of all calls whose room was created on the day of `created_at`.
 pub fn day(created_at: Timestamp) -> String {
@@ -61,6 +61,16 @@ pub fn outbound(created_at: Timestamp, call: &CallId, leg: &str) -> String {
     format!("{}outbound/{leg}.json", self::call(created_at, call))
 }
 
+/// `…/egress/`, the prefix of the records of the call's egresses.
+pub fn egresses(created_at: Timestamp, call: &CallId) -> String {
+    format!("{}egress/", self::call(created_at, call))
+}
+
+/// `…/egress/<EgressId>.json`: an [`crate::EgressRecord`], once the egress has ended.
+pub fn egress(created_at: Timestamp, call: &CallId, egress: &EgressId) -> String {
+    format!("{}{egress}.json", egresses(created_at, call))
+}
+
 /// `…/record.json`: the [`crate::CallRecord`], put once, by whoever closes the call.
 pub fn record(created_at: Timestamp, call: &CallId) -> String {
     format!("{}record.json", self::call(created_at, call))
@@ -88,6 +98,21 @@ pub fn open_call(key: &str) -> Option<CallId> {
     key.strip_prefix(OPEN)?.parse().ok()
 }
 
+/// `open-egress/`, the prefix of the markers of all egresses that are not done with.
+pub const OPEN_EGRESS: &str = "open-egress/";
+
+/// `open-egress/<EgressId>`: marks an egress that has not ended, or that waits for its stand-in, by an [`crate::OpenEgress`].
+///
+/// Put at its first event; removed by whoever has written its record, once nothing of that is missing any more.
+pub fn open_egress(egress: &EgressId) -> String {
+    format!("{OPEN_EGRESS}{egress}")
+}
+
+/// The egress of a marker's key; `None` for what is none.
+pub fn open_egress_id(key: &str) -> Option<EgressId> {
+    key.strip_prefix(OPEN_EGRESS)?.parse().ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -108,7 +133,15 @@ mod tests {
         );
         assert_eq!(index(&id), "index/RM_5dNYzUpD9LnC");
         assert_eq!(open(&id), "open/RM_5dNYzUpD9LnC");
-        assert_eq!(open_call(&open(&id)), Some(id));
+        assert_eq!(open_call(&open(&id)).as_ref(), Some(&id));
         assert_eq!(open_call("open/notes.txt"), None);
+        let egress = EgressId::new("EG_s4uE8DXpQk6U").unwrap();
+        assert_eq!(
+            self::egress(created_at, &id, &egress),
+            "calls/2026-11-20/RM_5dNYzUpD9LnC/egress/EG_s4uE8DXpQk6U.json"
+        );
+        assert_eq!(open_egress(&egress), "open-egress/EG_s4uE8DXpQk6U");
+        assert_eq!(open_egress_id(&open_egress(&egress)), Some(egress));
+        assert_eq!(open_egress_id("open-egress/notes.txt"), None);
     }
 }

@@ -10,13 +10,14 @@
 //! - Secrets in a webhook (a room's TURN password, stream keys, stream URLs) have no field here: they are dropped while parsing.
 //! - Phone numbers, SIP users, identities, room names, attributes, metadata and words are masked in `Debug`. None of them has a
 //!   `Display`: to print one takes an explicit `as_str`.
-//! - [`CallJob`] and [`CallRecord`] carry a version. Older versions are read for as long as one may be in a queue or a store.
+//! - [`CallJob`], [`CallRecord`] and [`EgressRecord`] carry a version. Older versions are read for as long as one may be in a queue or a store.
 
 #![warn(missing_docs)]
 
 pub mod agents;
 mod call_event;
 mod claim;
+mod egress;
 mod fold;
 mod id;
 mod job;
@@ -33,6 +34,7 @@ mod versioned;
 
 pub use call_event::CallEvent;
 pub use claim::{Claim, Standing};
+pub use egress::{EgressEnd, EgressRecord, OpenEgress};
 pub use fold::{CallState, ClosePolicy, EndCause, Leg, Parties, Regions, signalling};
 pub use id::{
     CallId, EgressId, EventId, IdError, IngressId, ParticipantIdentity, ParticipantSid, ProfileName,

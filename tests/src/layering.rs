@@ -18,10 +18,21 @@ const ROOMS: &[(&str, &[&str], Purity)] = &[
     ("token", &["access", "events", "platform"], Purity::Edge),
     ("health", &["access", "events", "platform"], Purity::Edge),
     ("calls", &["access", "events", "platform"], Purity::Edge),
+    ("recordings", &["access", "events", "platform"], Purity::Edge),
+    ("ingress", &["access", "platform"], Purity::Edge),
     // The one that knows the other functions: it puts them behind one router.
     (
         "api",
-        &["access", "calls", "events", "health", "platform", "token"],
+        &[
+            "access",
+            "calls",
+            "events",
+            "health",
+            "ingress",
+            "platform",
+            "recordings",
+            "token",
+        ],
         Purity::Edge,
     ),
     ("libwebrtc", &["audio"], Purity::Edge),

@@ -10,6 +10,7 @@ use super::names::{
 };
 use crate::{
     CallId, EgressId, EventId, IngressId, ParticipantIdentity, ParticipantSid, RoomName, Timestamp, TrackSid,
+    mask_digits,
 };
 
 /// The topic of data packets by which the HTTP API sends DTMF: one digit each, from the server itself, to the phone's participant.
@@ -300,22 +301,32 @@ pub struct Egress {
     /// When this state was reached. A re-notification has a new event id: tell them apart by egress, status and this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub updated_at: Option<Timestamp>,
-    /// The files that it has written; final in the event that it ended.
+    /// The files that it has written, and the playlists of its segments; final in the event that it ended.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<EgressFile>,
 }
 
-/// A file that an egress wrote.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// A file that an egress wrote. `Debug` masks the digits of its name, which may be that of a room and so hold a number.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EgressFile {
     /// The path, or the key in the bucket, cut to 1,024 characters.
     pub filename: String,
-    /// Its size in bytes.
+    /// Its size in bytes, that of all segments for a playlist; 0 until it has been stored.
     #[serde(default)]
     pub size_bytes: u64,
     /// How long it plays, in milliseconds.
     #[serde(default)]
     pub duration_ms: u64,
+}
+
+impl fmt::Debug for EgressFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EgressFile")
+            .field("filename", &mask_digits(&self.filename))
+            .field("size_bytes", &self.size_bytes)
+            .field("duration_ms", &self.duration_ms)
+            .finish()
+    }
 }
 
 /// An ingress. Its stream key, its URL and its error text (which may quote the URL) are dropped.

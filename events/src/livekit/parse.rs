@@ -206,8 +206,20 @@ fn egress(value: Value) -> Result<Egress, ParseError> {
         status: wire.status.or(EgressStatus::Starting),
         error_code: wire.error_code,
         updated_at: wire.updated_at.time(NANOSECONDS),
-        files: files.iter().map(egress_file).collect(),
+        files: files
+            .iter()
+            .map(egress_file)
+            .chain(wire.segment_results.iter().map(egress_segments))
+            .collect(),
     })
+}
+
+fn egress_segments(wire: &wire::EgressSegments) -> EgressFile {
+    EgressFile {
+        filename: cut(&wire.playlist_name, 1024),
+        size_bytes: wire.size.count(),
+        duration_ms: wire.duration.count() / 1_000_000,
+    }
 }
 
 fn egress_file(wire: &wire::EgressFile) -> EgressFile {

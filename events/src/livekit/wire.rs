@@ -81,6 +81,19 @@ pub(super) struct Egress {
     pub(super) file_results: Vec<EgressFile>,
     /// What older servers send in place of `fileResults`.
     pub(super) file: Option<EgressFile>,
+    #[serde(deserialize_with = "or_default")]
+    pub(super) segment_results: Vec<EgressSegments>,
+}
+
+/// Segments count as one file: their playlist, with the size of them all.
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct EgressSegments {
+    #[serde(deserialize_with = "or_default")]
+    pub(super) playlist_name: String,
+    pub(super) size: Int64,
+    /// Nanoseconds.
+    pub(super) duration: Int64,
 }
 
 #[derive(Deserialize, Default)]

@@ -1,6 +1,6 @@
 //! What was once written stays readable.
 
-use events::{CallEvent, CallJob, CallRecord, DecodeError, Outcome, ProfileName, Step};
+use events::{CallEvent, CallJob, CallRecord, DecodeError, EgressRecord, Outcome, ProfileName, Step};
 use serde_json::Value;
 
 use crate::samples::files;
@@ -43,6 +43,9 @@ fn records_and_events_of_every_version_decode() {
 
     let text = format("call_event.v1.json");
     assert_eq!(json(CallEvent::decode(&text).unwrap().encode()), json(text));
+
+    let text = format("egress_record.v1.json");
+    assert_eq!(json(EgressRecord::decode(&text).unwrap().encode()), json(text));
 }
 
 #[test]

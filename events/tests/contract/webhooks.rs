@@ -122,6 +122,33 @@ fn the_final_files_of_an_egress_are_read() {
     assert_eq!(egress.updated_at.unwrap().unix_ms(), 1_795_201_702_663);
 }
 
+#[test]
+fn the_playlist_of_an_egress_counts_as_its_file() {
+    let of_hls =
+        recorded("egress-ingress.jsonl")
+            .into_iter()
+            .find_map(|recorded| match parse(&recorded.body).event {
+                Event::EgressEnded { egress } if egress.id.as_str() == "EG_3FTSdZQFnRxx" => Some(egress),
+                _ => None,
+            });
+    let files = of_hls.unwrap().files;
+    let files: Vec<_> = files
+        .iter()
+        .map(|f| (f.filename.as_str(), f.size_bytes))
+        .collect();
+    assert_eq!(files, [("multi/x.mp4", 83_747), ("multi/seg.m3u8", 144_196)]);
+}
+
+#[test]
+fn what_is_shown_of_a_file_masks_the_number_that_its_room_was_named_after() {
+    let file = events::livekit::EgressFile {
+        filename: "calls/call-_+15557654321_x.ogg".to_owned(),
+        size_bytes: 1,
+        duration_ms: 1,
+    };
+    assert!(!format!("{file:?}").contains("15557654321"));
+}
+
 fn unrecorded(name: &str) -> WebhookEvent {
     parse(
         &files("unrecorded")

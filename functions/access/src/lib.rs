@@ -6,6 +6,7 @@
 //!   (`security(("bearer" = ["calls:read"]))`), so that document and check cannot differ; a route without a scope answers 403 to all.
 //! - Handlers take [`Caller`] and ask it whether a resource is theirs ([`Caller::owns_room`]); what is not theirs does not exist (404).
 //! - What is dialled goes through [`targets::Policy`], and is counted by [`caps::Caps`] before it is dialled.
+//! - What must not be done twice asks [`idempotency::once`] before it is done.
 //! - URLs that other services are made to fetch or push to go through [`outside::OutsideUrl`].
 //! - Bodies come in by [`Body`], queries by [`Params`]: both are bounded in bytes and time and refuse unknown fields.
 //! - Refusals are [`Fail`], problem details by RFC 9457. The guard logs each 401, 403, 404 and 429 as one line with the caller's
@@ -21,10 +22,12 @@ mod caller;
 pub mod caps;
 mod fail;
 mod guard;
+pub mod idempotency;
 mod jwks;
 mod jwt;
 mod keys;
 pub mod outside;
+mod page;
 mod rate;
 mod refusal;
 mod request;
@@ -39,6 +42,7 @@ pub use caller::{Caller, Rooms};
 pub use fail::{Fail, Outcome};
 pub use guard::{BEARER, bearer_scheme, guard};
 pub use jwks::{JwksError, MAX_JWKS_BYTES};
+pub use page::{MAX_LIMIT, page};
 pub use refusal::Refusal;
 pub use request::{BODY_TIMEOUT, Body, MAX_BODY_BYTES, Params, REQUEST_ID, RequestId, with_request_id};
 

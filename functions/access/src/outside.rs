@@ -60,7 +60,9 @@ impl OutsideUrl {
     /// As [`OutsideError`] says.
     pub async fn parse(text: &str, schemes: &[&str], private_hosts: &[String]) -> Result<Self, OutsideError> {
         let invalid = || OutsideError::Invalid(schemes.join(", "));
-        if text.len() > MAX_BYTES {
+        // What parsers read differently: to some a backslash ends the host, and white space is dropped.
+        let is_ambiguous = |c: char| c == '\\' || c.is_whitespace() || c.is_control();
+        if text.len() > MAX_BYTES || text.contains(is_ambiguous) {
             return Err(invalid());
         }
         let url = Url::parse(text).map_err(|_| invalid())?;
@@ -68,7 +70,7 @@ impl OutsideUrl {
             return Err(invalid());
         }
         // Only for the web's own schemes does the parser read 2130706433 and 0x7f.1 as the addresses that they are.
-        let (_, rest) = text.trim().split_once(':').ok_or_else(invalid)?;
+        let (_, rest) = text.split_once(':').ok_or_else(invalid)?;
         let web = Url::parse(&format!("http:{rest}")).map_err(|_| invalid())?;
         let host = web.host().ok_or_else(invalid)?;
         let name = host.to_string();
@@ -246,6 +248,10 @@ mod tests {
             "/a/b",
             "javascript:alert(1)",
             "rtmp:",
+            r"rtmp://93.184.216.34\@127.0.0.1/live/key",
+            "http://93.184.216.34/a b",
+            " http://93.184.216.34/",
+            "http://93.184.\n216.34/",
             &long,
         ] {
             assert!(

@@ -1,4 +1,4 @@
-//! The HTTP API as a whole: calls, rooms, tokens and health behind one router, and the OpenAPI document that is made of it.
+//! The HTTP API as a whole: calls, rooms, tokens, recordings, ingress and health behind one router, and the OpenAPI document that is made of it.
 //!
 //! # Calling contract
 //!
@@ -23,16 +23,21 @@ use axum::{
 use calls::CallsState;
 use health::{HealthState, Tally};
 use http::header::CONTENT_TYPE;
+use ingress::IngressState;
 use platform::{
+    Secret,
     clock::SharedClock,
-    config::{AccessConfig, CallsConfig, TokenConfig},
+    config::{AccessConfig, CallsConfig, IngressConfig, RecordingsConfig, TokenConfig},
     livekit::LiveKit,
     queue::Queue,
     store::Store,
 };
+use recordings::{Links, RecordingsState, Signer};
 use token::TokenState;
 use utoipa::openapi::{ComponentsBuilder, InfoBuilder, OpenApi, OpenApiBuilder};
 use utoipa_axum::router::OpenApiRouter;
+
+pub use recordings::{Links as StoreLinks, NoLinks};
 
 /// Where the OpenAPI document is.
 pub const DOCUMENT_PATH: &str = "/openapi.json";
@@ -46,6 +51,10 @@ pub struct Parts {
     pub queue: Arc<dyn Queue>,
     /// Where records go.
     pub store: Arc<dyn Store>,
+    /// Makes links into the store.
+    pub links: Arc<dyn Links>,
+    /// Signs links where the store has none: LiveKit's API secret, which all processes of a deployment share.
+    pub link_secret: Secret,
     /// The wall clock.
     pub clock: SharedClock,
 }
@@ -59,6 +68,10 @@ pub struct Settings {
     pub token: TokenConfig,
     /// `calls`.
     pub calls: CallsConfig,
+    /// `recordings`.
+    pub recordings: RecordingsConfig,
+    /// `ingress`.
+    pub ingress: IngressConfig,
 }
 
 /// Makes the router and its document. Fetches nothing yet.
@@ -80,6 +93,18 @@ pub fn build(settings: Settings, parts: &Parts) -> Result<(Router, OpenApi), Jwk
         clock: parts.clock.clone(),
         config: settings.calls,
     };
+    let recordings = RecordingsState {
+        livekit: parts.livekit.clone(),
+        store: parts.store.clone(),
+        links: parts.links.clone(),
+        signer: Signer::new(&parts.link_secret),
+        clock: parts.clock.clone(),
+        config: settings.recordings,
+    };
+    let ingress = IngressState {
+        livekit: parts.livekit.clone(),
+        config: settings.ingress,
+    };
     let token = TokenState {
         livekit: parts.livekit.clone(),
         config: settings.token,
@@ -87,6 +112,8 @@ pub fn build(settings: Settings, parts: &Parts) -> Result<(Router, OpenApi), Jwk
     let (router, document) = OpenApiRouter::with_openapi(blank())
         .merge(calls::router(&access, calls))
         .merge(health::router(&access, health))
+        .merge(ingress::router(&access, ingress))
+        .merge(recordings::router(&access, recordings))
         .merge(token::router(&access, token))
         .split_for_parts();
     let router = router
@@ -107,7 +134,7 @@ fn blank() -> OpenApi {
         .title("Trunkline")
         .version(env!("CARGO_PKG_VERSION"))
         .description(Some(
-            "Phone calls, rooms and tokens. Failures are problem details (RFC 9457) with `field` and `remedy`.",
+            "Phone calls, rooms, tokens, recordings and ingress. Failures are problem details (RFC 9457) with `field` and `remedy`.",
         ));
     let components = ComponentsBuilder::new().security_scheme(BEARER, bearer_scheme());
     OpenApiBuilder::new()

@@ -15,7 +15,6 @@
 
 mod control;
 mod dial;
-mod idempotency;
 mod list;
 mod locate;
 mod outcome;
@@ -36,7 +35,6 @@ use async_trait::async_trait;
 use platform::{clock::SharedClock, config::CallsConfig, livekit::LiveKit, store::Store};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-pub use idempotency::IDEMPOTENCY_KEY;
 pub use outcome::CallOutcome;
 pub use start::{CallStarted, StartCall};
 

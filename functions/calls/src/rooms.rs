@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use access::{Body, Caller, Fail, Params};
+use access::{Body, Caller, Fail, Params, page};
 use axum::{
     Json,
     extract::{Path, State},
@@ -17,7 +17,6 @@ use crate::Shared;
 const EMPTY_TIMEOUT_S: u32 = 300;
 const DEPARTURE_TIMEOUT_S: u32 = 20;
 const MAX_METADATA_BYTES: usize = 16 * 1024;
-const MAX_LIMIT: usize = 100;
 
 /// A room.
 #[derive(Serialize, ToSchema)]
@@ -90,21 +89,9 @@ pub(crate) async fn list(
     caller: Caller,
     Params(which): Params<Which>,
 ) -> Result<Json<RoomPage>, Fail> {
-    let limit = which.limit.unwrap_or(MAX_LIMIT);
-    if !(1..=MAX_LIMIT).contains(&limit) {
-        return Err(Fail::invalid(
-            "limit",
-            "it is out of bounds",
-            "set it to 1 to 100",
-        ));
-    }
     let mut rooms = shared.state.livekit.list_rooms(&[]).await?;
-    let is_behind = |name: &str| which.cursor.as_deref().is_none_or(|cursor| name > cursor);
-    rooms.retain(|room| caller.rooms.own(&room.name) && is_behind(&room.name));
-    rooms.sort_by(|a, b| a.name.cmp(&b.name));
-    let more = rooms.len() > limit;
-    rooms.truncate(limit);
-    let next = rooms.last().filter(|_| more).map(|room| room.name.clone());
+    rooms.retain(|room| caller.rooms.own(&room.name));
+    let (rooms, next) = page(rooms, |room| &room.name, which.limit, which.cursor.as_deref())?;
     let rooms = rooms.into_iter().map(RoomView::from).collect();
     Ok(Json(RoomPage { rooms, next }))
 }

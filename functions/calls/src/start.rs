@@ -2,7 +2,11 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use access::{Body, Caller, Fail, caps::Counted};
+use access::{
+    Body, Caller, Fail,
+    caps::Counted,
+    idempotency::{self, Asked, Once, Turn},
+};
 use axum::{
     Json,
     extract::State,
@@ -14,12 +18,7 @@ use platform::livekit::{LiveKitError, proto};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{
-    CallOutcome, Shared,
-    dial::Dial,
-    idempotency::{self, Once, Turn},
-    view::Outbound,
-};
+use crate::{CallOutcome, Shared, dial::Dial, view::Outbound};
 
 /// Hosts and clouds cut a request off after 30 s; what is dialled must have come out by then.
 const DIAL_DEADLINE: Duration = Duration::from_secs(27);
@@ -110,14 +109,19 @@ pub(crate) async fn start(
     let state = &shared.state;
     let dial = Dial::new(&shared, &caller, wanted)?;
     let now = Timestamp::from(state.clock.now());
-    let turn = idempotency::begin(&*state.store, &caller, &headers, &dial.request, &dial.room, now).await?;
+    let asked = Asked {
+        what: "calls",
+        body: &dial.request,
+        room: dial.room.as_str(),
+    };
+    let turn = idempotency::once(&*state.store, &caller, &headers, asked, now).await?;
     let once = match turn {
         Turn::First(once) => once,
         Turn::Done(answer) => {
             let mut response = answered(&answer);
             response
                 .headers_mut()
-                .insert("idempotency-replayed", HeaderValue::from_static("true"));
+                .insert(idempotency::REPLAYED, HeaderValue::from_static("true"));
             return Ok(response);
         }
     };

@@ -5,7 +5,7 @@
 //!
 //! - [`sweep`] is one run. Its host calls it at its start and every minute; `platform::install_providers` has run before.
 //! - A run ends within [`RUN_LIMIT`] beyond [`State::patience`], looks at [`MAX_CALLS`] calls at most and repairs [`MAX_SUSPECTS`] at
-//!   most. Where there are more, the clock turns which ones come first.
+//!   most, and at as many egresses. Where there are more, the clock turns which ones come first.
 //! - Dropped or killed anywhere, it is completed by the next run. Several at once do no harm: every effect is idempotent by its key, and
 //!   a call that somebody had claimed is closed under a claim only.
 //!
@@ -20,6 +20,16 @@
 //! | gone | a claim that nobody renews | the claim is taken, and the call closed as the next worker would close it |
 //! | there | nobody has heard of it | what the lost webhooks would have brought about: marker, index, job, events |
 //! | there | a claim that nobody renews, or a job that nobody claims, for half a minute | an alert; LiveKit is made to look whether the room lives |
+//!
+//! Egresses have markers too, `open-egress/<EgressId>`, and are compared with LiveKit's list of them:
+//!
+//! | LiveKit | store | what is done |
+//! |---|---|---|
+//! | going on | neither marker nor record | the marker is put |
+//! | any | the record, which lacks nothing | the marker is removed |
+//! | any | the record, which lacks a file; the call is closed | the agent's own recording stands in, if there is one |
+//! | ended | no record | what `egress_ended` would have brought about |
+//! | going on, but not in the room; or forgotten | no record | the record of a lost egress, and an alert |
 //!
 //! The webhooks that were lost are made up and handed to `webhook::deliver`, so that a late one finds everything done and doubles
 //! nothing. Their ids begin with `EV_sweep_`.
@@ -38,6 +48,7 @@
 //! would make that for ever. When LiveKit or the store does not answer, it does nothing about the calls concerned and says so.
 
 mod acts;
+mod egress;
 mod look;
 mod plan;
 mod report;
@@ -56,6 +67,7 @@ use platform::store::{Page, Store, StoreError};
 use tokio::time::{Instant, sleep, timeout};
 use webhook::WebhookState;
 
+pub use egress::{EgressLook, plan_egress};
 pub use look::{Look, Stored};
 pub use plan::{Act, Repair, Wrong, confirm, plan};
 pub use report::{Done, Finding, Report};
@@ -107,6 +119,8 @@ pub(crate) enum SweepError {
     Deliver(#[from] webhook::DeliverError),
     #[error("the call's marker cannot be read; remove open/<call>")]
     Marker,
+    #[error("the egress' marker cannot be read; remove open-egress/<egress>")]
+    EgressMarker,
     #[error("the run took too long")]
     Timeout,
 }
@@ -127,10 +141,37 @@ pub async fn sweep(state: &State) -> Report {
 }
 
 async fn run(state: &State, report: &mut Report) -> Result<(), SweepError> {
-    // In this order: see "No clock is trusted".
-    let marked = marked(state.store()).await?;
+    let suspects = suspects(state, report).await?;
+    let egresses = egress::suspects(state, report).await?;
+    if suspects.is_empty() && egresses.is_empty() {
+        return Ok(());
+    }
+    sleep(state.patience).await;
     let rooms = rooms(state).await?;
-    let calls = turned(marked.union(&rooms.keys().cloned().collect()), state.now());
+    let repairs = suspects
+        .iter()
+        .map(|before| repair(state, before, rooms.get(&before.call)).boxed());
+    for (call, repaired) in some_at_a_time(repairs.collect()).await {
+        match repaired {
+            Ok(finding) => report.findings.extend(finding),
+            Err(error) => report.failed(Some(call), &error),
+        }
+    }
+    // Behind the calls: what one of them has just been closed with may stand in for a file.
+    egress::repair(state, &egresses, report).await;
+    Ok(())
+}
+
+/// The calls with which something is wrong, those first that can be mended.
+async fn suspects(state: &State, report: &mut Report) -> Result<Vec<Look>, SweepError> {
+    // In this order: see "No clock is trusted".
+    let marked = marked(state.store(), keys::OPEN, keys::open_call).await?;
+    let rooms = rooms(state).await?;
+    let calls = turned(
+        marked.union(&rooms.keys().cloned().collect()),
+        MAX_CALLS,
+        state.now(),
+    );
     report.calls = calls.len();
     let soon = state.now().plus(state.patience);
     let looks = calls.iter().map(|call| {
@@ -151,21 +192,7 @@ async fn run(state: &State, report: &mut Report) -> Result<(), SweepError> {
     }
     suspects.sort_by_key(|(mends, _)| !mends);
     suspects.truncate(MAX_SUSPECTS);
-    if suspects.is_empty() {
-        return Ok(());
-    }
-    sleep(state.patience).await;
-    let rooms = self::rooms(state).await?;
-    let repairs = suspects
-        .iter()
-        .map(|(_, before)| repair(state, before, rooms.get(&before.call)).boxed());
-    for (call, repaired) in some_at_a_time(repairs.collect()).await {
-        match repaired {
-            Ok(finding) => report.findings.extend(finding),
-            Err(error) => report.failed(Some(call), &error),
-        }
-    }
-    Ok(())
+    Ok(suspects.into_iter().map(|(_, look)| look).collect())
 }
 
 /// Does the work of all, [`AT_A_TIME`] of them at a time; the results in the order of the work.
@@ -192,24 +219,23 @@ async fn repair<'a>(
     (&before.call, repaired.await)
 }
 
-/// The calls that have a marker.
-async fn marked(store: &dyn Store) -> Result<BTreeSet<CallId>, StoreError> {
-    let mut calls = BTreeSet::new();
+/// What has a marker below `prefix`.
+async fn marked<T: Ord>(
+    store: &dyn Store,
+    prefix: &str,
+    of: fn(&str) -> Option<T>,
+) -> Result<BTreeSet<T>, StoreError> {
+    let mut marked = BTreeSet::new();
     let mut page = Page::default();
     for _ in 0..MAX_PAGES {
-        let listing = store.list(keys::OPEN, page.clone()).await?;
-        calls.extend(
-            listing
-                .entries
-                .iter()
-                .filter_map(|entry| keys::open_call(&entry.key)),
-        );
+        let listing = store.list(prefix, page.clone()).await?;
+        marked.extend(listing.entries.iter().filter_map(|entry| of(&entry.key)));
         match listing.next {
             Some(next) => page.after = Some(next),
             None => break,
         }
     }
-    Ok(calls)
+    Ok(marked)
 }
 
 async fn rooms(state: &State) -> Result<BTreeMap<CallId, livekit::Room>, SweepError> {
@@ -217,17 +243,17 @@ async fn rooms(state: &State) -> Result<BTreeMap<CallId, livekit::Room>, SweepEr
     Ok(rooms.into_iter().map(|room| (room.call.clone(), room)).collect())
 }
 
-/// At most [`MAX_CALLS`] of them, beginning elsewhere each minute.
-fn turned<'a>(calls: impl Iterator<Item = &'a CallId>, now: Timestamp) -> Vec<CallId> {
-    let mut calls: Vec<CallId> = calls.cloned().collect();
+/// At most so many of them, beginning elsewhere each minute.
+fn turned<'a, T: Clone + 'a>(all: impl Iterator<Item = &'a T>, most: usize, now: Timestamp) -> Vec<T> {
+    let mut all: Vec<T> = all.cloned().collect();
     let minutes = usize::try_from(now.unix_ms() / 60_000).unwrap_or(0);
     let start = minutes
         .wrapping_mul(MAX_SUSPECTS)
-        .checked_rem(calls.len())
+        .checked_rem(all.len())
         .unwrap_or(0);
-    calls.rotate_left(start);
-    calls.truncate(MAX_CALLS);
-    calls
+    all.rotate_left(start);
+    all.truncate(most);
+    all
 }
 
 #[cfg(test)]
@@ -249,7 +275,7 @@ mod tests {
         let mut seen = BTreeSet::new();
         let mut first = BTreeSet::new();
         for n in 0..13 {
-            let turn = turned(calls.iter(), minute(n));
+            let turn = turned(calls.iter(), MAX_CALLS, minute(n));
             assert_eq!(turn.len(), MAX_CALLS);
             first.extend(turn[..MAX_SUSPECTS].iter().cloned());
             seen.extend(turn);
@@ -260,7 +286,7 @@ mod tests {
             calls.len(),
             "each is among the first that are repaired"
         );
-        assert_eq!(turned(calls[..10].iter(), minute(0)).len(), 10);
-        assert!(turned([].iter(), minute(0)).is_empty());
+        assert_eq!(turned(calls[..10].iter(), MAX_CALLS, minute(0)).len(), 10);
+        assert!(turned::<CallId>([].iter(), MAX_CALLS, minute(0)).is_empty());
     }
 }

@@ -34,6 +34,16 @@ pub enum Wrong {
     Waiting,
     /// The room is there, old, and nobody's: perhaps only in LiveKit's list.
     Old,
+    /// The egress goes on, and nobody has heard of it.
+    EgressUnheard,
+    /// The egress is over and lacks nothing, and its marker is still there.
+    EgressMarkerLeft,
+    /// LiveKit says that the egress has ended, and it has no record: `egress_ended` was lost.
+    EgressWebhookLost,
+    /// LiveKit says that the egress goes on, but it is not in the room; or LiveKit has forgotten it. Its process is gone.
+    EgressDead,
+    /// A file is missing, the call is closed, and nothing stands in for the file yet.
+    EgressUnfilled,
 }
 
 impl Wrong {
@@ -48,6 +58,11 @@ impl Wrong {
             Self::Stranded => "stranded",
             Self::Waiting => "waiting",
             Self::Old => "old",
+            Self::EgressUnheard => "egress_unheard",
+            Self::EgressMarkerLeft => "egress_marker_left",
+            Self::EgressWebhookLost => "egress_webhook_lost",
+            Self::EgressDead => "egress_dead",
+            Self::EgressUnfilled => "egress_unfilled",
         }
     }
 }

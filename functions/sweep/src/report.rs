@@ -2,7 +2,7 @@
 
 use std::{error::Error, iter::successors, time::Duration};
 
-use events::{CallId, Outcome, agents::NoMatch, mask_digits};
+use events::{CallId, EgressEnd, Outcome, agents::NoMatch, mask_digits};
 
 use crate::{SweepError, Wrong};
 
@@ -46,6 +46,10 @@ pub enum Done {
     NoMatch(NoMatch),
     /// The record was written.
     Closed(Outcome),
+    /// The record of an egress was kept.
+    EgressClosed(EgressEnd),
+    /// The agent's own recording stands in for what an egress did not store.
+    Filled,
     /// Nothing that could be done from here: a person is wanted.
     Reported,
 }
@@ -60,6 +64,8 @@ impl Done {
             Self::Enqueued => "job_enqueued",
             Self::NoMatch(_) => "no_match",
             Self::Closed(_) => "closed",
+            Self::EgressClosed(_) => "egress_closed",
+            Self::Filled => "filled",
             Self::Reported => "reported",
         }
     }
@@ -72,11 +78,16 @@ impl Finding {
         let reason = match &done {
             Done::NoMatch(reason) => reason.as_str(),
             Done::Closed(outcome) => outcome.kind(),
+            Done::EgressClosed(end) => end.as_str(),
             _ => "",
         };
         let call_id = call.as_str();
         match wrong {
-            Wrong::MarkerLeft | Wrong::MarkerMissing | Wrong::Old => {
+            Wrong::MarkerLeft
+            | Wrong::MarkerMissing
+            | Wrong::Old
+            | Wrong::EgressUnheard
+            | Wrong::EgressMarkerLeft => {
                 tracing::debug!(call_id, sweep, outcome, reason, "sweep");
             }
             Wrong::Stranded => {
@@ -89,7 +100,12 @@ impl Finding {
                 );
             }
             Wrong::Waiting => tracing::warn!(call_id, sweep, outcome, reason, "no worker takes a call"),
-            Wrong::WebhookLost | Wrong::Unclosed | Wrong::Orphaned => {
+            Wrong::EgressUnfilled => tracing::info!(call_id, sweep, outcome, reason, "repaired"),
+            Wrong::WebhookLost
+            | Wrong::Unclosed
+            | Wrong::Orphaned
+            | Wrong::EgressWebhookLost
+            | Wrong::EgressDead => {
                 tracing::warn!(call_id, sweep, outcome, reason, "repaired");
             }
         }
@@ -122,6 +138,7 @@ impl Report {
                 calls = self.calls,
                 enqueued = count(|done| *done == Done::Enqueued),
                 closed = count(|done| matches!(done, Done::Closed(_))),
+                egresses = count(|done| matches!(done, Done::EgressClosed(_) | Done::Filled)),
                 reported = count(|done| *done == Done::Reported),
                 markers = count(|done| matches!(done, Done::Marked | Done::Unmarked)),
                 failures = self.failures,

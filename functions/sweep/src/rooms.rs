@@ -4,10 +4,10 @@ use std::error::Error;
 
 use async_trait::async_trait;
 use events::{
-    RoomName, Timestamp,
-    livekit::{Attributes, Participant, ParticipantKind, Room},
+    EgressId, RoomName, Timestamp,
+    livekit::{Attributes, Egress, EgressFile, EgressStatus, Participant, ParticipantKind, Room},
 };
-use platform::livekit::{LiveKit, proto};
+use platform::livekit::{LiveKit, LiveKitError, proto};
 
 /// Why LiveKit did not tell.
 pub type RoomsError = Box<dyn Error + Send + Sync>;
@@ -27,6 +27,18 @@ pub trait Rooms: Send + Sync {
     /// When LiveKit does not answer.
     async fn participants(&self, room: &RoomName) -> Result<Vec<Participant>, RoomsError>;
 
+    /// The egress; `None` when LiveKit does not know it (any more: it forgets a day after the end).
+    ///
+    /// # Errors
+    /// When LiveKit does not answer.
+    async fn egress(&self, egress: &EgressId) -> Result<Option<Egress>, RoomsError>;
+
+    /// The egresses that start, run or end.
+    ///
+    /// # Errors
+    /// When LiveKit does not answer.
+    async fn active_egresses(&self) -> Result<Vec<Egress>, RoomsError>;
+
     /// Asks for `room` as one does who wants to create it. That changes nothing about one that lives. One that a dead server left in
     /// LiveKit's list, where it would stay for ever, is taken up by another server, found empty and closed.
     ///
@@ -45,6 +57,28 @@ impl Rooms for LiveKit {
     async fn participants(&self, room: &RoomName) -> Result<Vec<Participant>, RoomsError> {
         let participants = self.list_participants(room.as_str()).await?;
         Ok(participants.into_iter().filter_map(participant).collect())
+    }
+
+    async fn egress(&self, egress: &EgressId) -> Result<Option<Egress>, RoomsError> {
+        let request = proto::ListEgressRequest {
+            egress_id: egress.as_str().to_owned(),
+            ..proto::ListEgressRequest::default()
+        };
+        let found = self.list_egress(&request).await?;
+        Ok(found.into_iter().find_map(self::egress))
+    }
+
+    async fn active_egresses(&self) -> Result<Vec<Egress>, RoomsError> {
+        let request = proto::ListEgressRequest {
+            active: true,
+            ..proto::ListEgressRequest::default()
+        };
+        match self.list_egress(&request).await {
+            Ok(found) => Ok(found.into_iter().filter_map(self::egress).collect()),
+            // A server without Redis has none.
+            Err(LiveKitError::Refused { .. }) => Ok(Vec::new()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     async fn revive(&self, room: &RoomName) -> Result<(), RoomsError> {
@@ -69,6 +103,31 @@ fn room(room: proto::Room) -> Option<Room> {
         name: room.name.parse().ok()?,
         created_at: Some(created_at),
         metadata: room.metadata.into(),
+    })
+}
+
+fn egress(info: proto::EgressInfo) -> Option<Egress> {
+    let status = proto::EgressStatus::try_from(info.status);
+    let files = info.file_results.into_iter();
+    let files = files.map(|file| (file.filename, file.size, file.duration));
+    let segments = info.segment_results.into_iter();
+    let segments = segments.map(|segments| (segments.playlist_name, segments.size, segments.duration));
+    let file = |(filename, size, duration): (String, i64, i64)| EgressFile {
+        filename: filename.chars().take(1024).collect(),
+        size_bytes: u64::try_from(size).unwrap_or(0),
+        duration_ms: u64::try_from(duration).unwrap_or(0) / 1_000_000,
+    };
+    Some(Egress {
+        id: info.egress_id.parse().ok()?,
+        call: info.room_id.parse().ok(),
+        room: info.room_name.parse().ok(),
+        status: status.map_or_else(
+            |_| EgressStatus::Unknown(info.status.to_string()),
+            |status| EgressStatus::from(status.as_str_name()),
+        ),
+        error_code: info.error_code,
+        updated_at: Timestamp::from_unix_ms(info.updated_at / 1_000_000).filter(|at| *at > Timestamp::EPOCH),
+        files: files.chain(segments).map(file).collect(),
     })
 }
 

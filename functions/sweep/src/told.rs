@@ -56,6 +56,6 @@ pub(crate) fn gets_a_job(webhook: &WebhookEvent, policy: &Policy) -> bool {
     effects.iter().any(|effect| matches!(effect, Effect::Enqueue(_)))
 }
 
-fn id(of: &str) -> Option<EventId> {
+pub(crate) fn id(of: &str) -> Option<EventId> {
     EventId::new(format!("EV_sweep_{}", of.get(..MAX_SID_BYTES).unwrap_or(of))).ok()
 }

@@ -17,7 +17,7 @@ use platform::{
 };
 use serde::de::DeserializeOwned;
 
-use crate::{Effect, WebhookState, plan};
+use crate::{Effect, WebhookState, egress, plan};
 
 /// Setting metadata only informs: the webhook's queue in livekit-server must not wait for it.
 const METADATA_TIMEOUT: Duration = Duration::from_secs(1);
@@ -164,6 +164,19 @@ async fn perform(
             Ok(None)
         }
         Effect::CloseUnclaimed => close_unclaimed(event, state).await.map(Some),
+        Effect::WatchEgress(id, open) => {
+            egress::watch_egress(&*state.store, &id, &open).await?;
+            Ok(None)
+        }
+        Effect::CloseEgress(record) => {
+            let kept = egress::close_egress(&*state.store, created_at, *record).await?;
+            egress::tell_of_egress(&kept);
+            Ok(None)
+        }
+        Effect::TellOfIngress(id) => {
+            tracing::warn!(call_id = %call, ingress_id = id.as_str(), "an ingress has failed");
+            Ok(None)
+        }
         Effect::MarkDone => {
             put_once(
                 &*state.store,

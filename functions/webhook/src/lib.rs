@@ -25,7 +25,15 @@
 //!
 //! Before the index, `open/<CallId>` is put: it marks the call as one that is not closed, until whoever writes its record removes it.
 
+//!
+//! # Egresses
+//!
+//! An egress has a record of its own, `egress/<EgressId>.json` beside the call's, and until then a marker, `open-egress/<EgressId>`. Names
+//! are taken from `egress_ended` only, since those before it are not final, and `room_finished` may come first. Where a file did not reach
+//! its place, the agent's own recording of the call stands in, once the call is closed.
+
 mod effects;
+mod egress;
 mod plan;
 mod refusal;
 mod route;
@@ -34,6 +42,7 @@ mod token;
 use std::sync::Arc;
 
 pub use effects::{DeliverError, Outcome, Rooms, deliver};
+pub use egress::{close_egress, tell_of_egress, watch_egress};
 use events::{ClosePolicy, agents::Agents};
 pub use plan::{Effect, plan};
 use platform::{clock::SharedClock, queue::Queue, store::Store};

@@ -1,9 +1,10 @@
 //! What an event brings about. Pure: the same event and policy always give the same effects.
 
 use events::{
-    CallEvent, CallJob, IndexEntry, Parties, ProfileRef, Step, TimelineEntry,
+    CallEvent, CallJob, EgressId, EgressRecord, IndexEntry, IngressId, OpenEgress, Parties, ProfileRef, Step,
+    TimelineEntry,
     agents::{Candidate, NoMatch},
-    livekit::{Event, Metadata, Participant, ParticipantKind, Room},
+    livekit::{Egress, Event, IngressStatus, Metadata, Participant, ParticipantKind, Room},
 };
 use serde_json::{Map, Value, json};
 
@@ -22,6 +23,12 @@ pub enum Effect {
     SetMetadata(Metadata),
     /// Put `record.json` if there is none and nobody ever claimed the call, and remove its marker.
     CloseUnclaimed,
+    /// Put the marker of the egress, `open-egress/<EgressId>`, unless it has its record.
+    WatchEgress(EgressId, Box<OpenEgress>),
+    /// Keep the record of the egress, remove its marker when the record lacks nothing, and tell of one that failed.
+    CloseEgress(Box<EgressRecord>),
+    /// Tell of an ingress that failed.
+    TellOfIngress(IngressId),
     /// Put the event's own object: from here on a repeat is a replay. Always the last.
     MarkDone,
 }
@@ -32,6 +39,8 @@ pub enum Effect {
 /// - `room_started`: a job if an entry of `agents:` fits the room by itself.
 /// - `participant_joined` of kind SIP or STANDARD: a job if an entry fits, else the reason why none does. Other kinds never.
 /// - `room_finished`: the record of a call that nobody claimed.
+/// - `egress_started`, `egress_updated`: the egress' marker. `egress_ended`: its record.
+/// - `ingress_ended` with an error: a line in the log.
 pub fn plan(event: &CallEvent, policy: &Policy) -> Vec<Effect> {
     let mut effects = Vec::new();
     if event.event.room().is_some_and(|room| room.created_at.is_some()) {
@@ -46,6 +55,20 @@ pub fn plan(event: &CallEvent, policy: &Policy) -> Vec<Effect> {
             effects.extend(participant_joined(event, room, participant, policy));
         }
         Event::RoomFinished { .. } => effects.push(Effect::CloseUnclaimed),
+        Event::EgressStarted { egress } | Event::EgressUpdated { egress } => {
+            effects.push(Effect::WatchEgress(
+                egress.id.clone(),
+                Box::new(open(event, egress)),
+            ));
+        }
+        Event::EgressEnded { egress } => {
+            let (call, room) = (event.call.clone(), event.room.clone());
+            let record = EgressRecord::ended(egress, call, room, event.at);
+            effects.push(Effect::CloseEgress(Box::new(record)));
+        }
+        Event::IngressEnded { ingress } if ingress.status == IngressStatus::Error => {
+            effects.push(Effect::TellOfIngress(ingress.id.clone()));
+        }
         _ => {}
     }
     effects.push(Effect::MarkDone);
@@ -97,6 +120,16 @@ fn participant_joined(
         Err(reason) => effects.push(Effect::KeepNoMatch(reason)),
     }
     effects
+}
+
+fn open(event: &CallEvent, egress: &Egress) -> OpenEgress {
+    OpenEgress {
+        call: event.call.clone(),
+        room: event.room.clone(),
+        created_at: event.room_created_at,
+        since: event.received_at,
+        files: egress.files.clone(),
+    }
 }
 
 fn job(event: &CallEvent, profile: &ProfileRef) -> CallJob {

@@ -17,6 +17,7 @@ static START_ROOM_COMPOSITE: Method = method("StartRoomCompositeEgress", Repeat:
 static START_PARTICIPANT: Method = method("StartParticipantEgress", Repeat::IfUnsent);
 static START_TRACK: Method = method("StartTrackEgress", Repeat::IfUnsent);
 static UPDATE_STREAM: Method = method("UpdateStream", Repeat::IfUnsent);
+static UPDATE_LAYOUT: Method = method("UpdateLayout", Repeat::Safe);
 static STOP: Method = method("StopEgress", Repeat::IfUnsent);
 static LIST: Method = method("ListEgress", Repeat::Safe);
 
@@ -57,6 +58,22 @@ impl LiveKit {
         request: &proto::UpdateStreamRequest,
     ) -> Result<proto::EgressInfo, LiveKitError> {
         self.call(&UPDATE_STREAM, &Grant::RoomRecord, request).await
+    }
+
+    /// Sets the layout of an egress of a whole room with its video.
+    ///
+    /// # Errors
+    /// [`LiveKitError::NotFound`] when it is not known, or not in its room; otherwise as [`LiveKitError`] says.
+    pub async fn update_layout(
+        &self,
+        egress_id: &str,
+        layout: &str,
+    ) -> Result<proto::EgressInfo, LiveKitError> {
+        let request = proto::UpdateLayoutRequest {
+            egress_id: egress_id.to_owned(),
+            layout: layout.to_owned(),
+        };
+        self.call(&UPDATE_LAYOUT, &Grant::RoomRecord, &request).await
     }
 
     /// Ends an egress.

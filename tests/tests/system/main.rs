@@ -23,6 +23,7 @@ macro_rules! measured {
     }};
 }
 
+mod api;
 mod canaries;
 mod conversation;
 mod crash;

@@ -1,11 +1,16 @@
-//! The API over a folder, with keys of several callers and an identity provider on loopback. LiveKit is not there: what is refused
-//! must be refused before it is asked.
+//! The API over a folder, with keys of several callers and an identity provider on loopback. What stands for LiveKit knows an egress
+//! and an ingress of somebody else's, and can do nothing: what is refused must be refused before it is asked for more.
 
 use std::sync::Arc;
 
 use api::{Parts, Settings, build};
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
-use axum::{Router, body::Body, routing::get};
+use axum::{
+    Router,
+    body::Body,
+    response::IntoResponse,
+    routing::{any, get},
+};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as B64};
 use events::{CallId, IndexEntry, RoomName, Timestamp, keys};
 use http::Request;
@@ -14,13 +19,14 @@ use platform::{
     Secret,
     clock::ManualClock,
     config::{
-        AccessConfig, AccessKey, CallsConfig, Grant, IdentityProvider, KeyHash, LiveKitConfig, Scope,
-        Targets, TokenConfig,
+        AccessConfig, AccessKey, CallsConfig, Grant, IdentityProvider, IngressConfig, KeyHash, LiveKitConfig,
+        RecordingsConfig, Scope, Targets, TokenConfig,
     },
-    livekit::LiveKit,
+    livekit::{LiveKit, proto},
     queue::SqliteQueue,
     store::{FolderStore, Store},
 };
+use prost::Message;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tokio_util::task::AbortOnDropHandle;
@@ -30,6 +36,8 @@ use utoipa::openapi::OpenApi;
 /// Somebody else's call, and its room.
 pub(crate) const THEIR_CALL: &str = "RM_theirs";
 pub(crate) const THEIR_ROOM: &str = "theirs-1";
+pub(crate) const THEIR_EGRESS: &str = "EG_theirs";
+pub(crate) const THEIR_INGRESS: &str = "IN_theirs";
 /// 2026-01-01T00:00:00Z, where the clock stands.
 const NOW: i64 = 1_767_225_600;
 
@@ -84,6 +92,49 @@ fn settings(jwks_url: String) -> Settings {
             trunks: vec!["ST_1".into()],
             ..CallsConfig::default()
         },
+        recordings: RecordingsConfig::default(),
+        ingress: IngressConfig::default(),
+    }
+}
+
+/// What stands for LiveKit's API.
+async fn livekit(
+    axum::extract::Path((_, method)): axum::extract::Path<(String, String)>,
+) -> axum::response::Response {
+    let egress = proto::EgressInfo {
+        egress_id: THEIR_EGRESS.into(),
+        room_name: THEIR_ROOM.into(),
+        ..proto::EgressInfo::default()
+    };
+    let ingress = proto::IngressInfo {
+        ingress_id: THEIR_INGRESS.into(),
+        room_name: THEIR_ROOM.into(),
+        stream_key: "canary".into(),
+        ..proto::IngressInfo::default()
+    };
+    match method.as_str() {
+        "ListEgress" => {
+            let items = vec![egress];
+            proto::ListEgressResponse {
+                items,
+                ..Default::default()
+            }
+            .encode_to_vec()
+            .into_response()
+        }
+        "ListIngress" => {
+            let items = vec![ingress];
+            proto::ListIngressResponse {
+                items,
+                ..Default::default()
+            }
+            .encode_to_vec()
+            .into_response()
+        }
+        _ => {
+            let error = json!({"code": "unavailable", "msg": "not here"}).to_string();
+            (http::StatusCode::SERVICE_UNAVAILABLE, error).into_response()
+        }
     }
 }
 
@@ -95,8 +146,11 @@ impl Host {
             json!({"kty": "OKP", "crv": "Ed25519", "kid": "k", "x": B64.encode(pair.public_key().as_ref())});
         let answer = json!({"keys": [jwk]}).to_string();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}/jwks", listener.local_addr().unwrap());
-        let router = Router::new().route("/jwks", get(move || async move { answer }));
+        let address = listener.local_addr().unwrap();
+        let url = format!("http://{address}/jwks");
+        let router = Router::new()
+            .route("/jwks", get(move || async move { answer }))
+            .route("/twirp/{service}/{method}", any(livekit));
         #[expect(clippy::disallowed_methods, reason = "owned by the handle, which aborts it")]
         let provider = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
         let folder = tempfile::tempdir().unwrap();
@@ -112,7 +166,7 @@ impl Host {
             .await
             .unwrap();
         let livekit = LiveKitConfig {
-            url: "ws://127.0.0.1:9".into(),
+            url: format!("ws://{address}"),
             api_key: "devkey".into(),
             api_secret: Secret::new("0123456789abcdefghijklmnopqrstuvwxyz"),
             webhook_keys: Vec::new(),
@@ -125,6 +179,8 @@ impl Host {
                     .unwrap(),
             ),
             store,
+            links: Arc::new(api::NoLinks),
+            link_secret: Secret::new("0123456789abcdefghijklmnopqrstuvwxyz"),
             clock,
         };
         let (app, document) = build(settings(url), &parts).unwrap();

@@ -2,13 +2,13 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use events::{CallRecord, Outcome, Party, keys};
+use events::{CallRecord, Outcome, Party, keys, livekit::EgressStatus};
 use platform::store::Store;
 use sweep::{Done, sweep};
 
 use crate::{
     fuse::Fuse,
-    world::{World, at, call, claim, phone, room},
+    world::{World, at, call, claim, egress, phone, room},
 };
 
 #[derive(Debug, Clone, Copy)]
@@ -19,15 +19,21 @@ enum Scenario {
     WorkerDied,
     WorkersGaveUp,
     MarkerLeft,
+    EgressDied,
+    EgressEndLost,
+    EgressUnfilled,
 }
 
-const ALL: [Scenario; 6] = [
+const ALL: [Scenario; 9] = [
     Scenario::AllWebhooksLost,
     Scenario::JoinLost,
     Scenario::EndLost,
     Scenario::WorkerDied,
     Scenario::WorkersGaveUp,
     Scenario::MarkerLeft,
+    Scenario::EgressDied,
+    Scenario::EgressEndLost,
+    Scenario::EgressUnfilled,
 ];
 
 impl Scenario {
@@ -43,6 +49,21 @@ impl Scenario {
                 world.joined().await;
                 let gave_up = matches!(self, Self::WorkersGaveUp);
                 world.was_served(&claim(9_000, gave_up), !gave_up).await;
+            }
+            Self::EgressDied | Self::EgressEndLost => {
+                world.joined().await;
+                world.egress_started().await;
+                world.livekit.has(vec![(room(), vec![phone()])]);
+                let (status, size) = match self {
+                    Self::EgressDied => (EgressStatus::Active, 0),
+                    _ => (EgressStatus::Complete, 900),
+                };
+                *world.livekit.egresses.lock() = vec![egress(status, size)];
+            }
+            Self::EgressUnfilled => {
+                world.joined().await;
+                world.egress_ended(EgressStatus::Failed, 0).await;
+                world.finished().await;
             }
             Self::MarkerLeft => {
                 let record = CallRecord::new(call(), room().name, Outcome::Completed, at(0), at(9_000));

@@ -8,6 +8,7 @@
 )]
 
 mod crashes;
+mod egresses;
 mod faults;
 mod fuse;
 mod logs;

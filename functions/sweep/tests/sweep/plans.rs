@@ -87,6 +87,11 @@ fn judge(cases: Vec<Case>) {
                 Wrong::Stranded | Wrong::Waiting | Wrong::Old => act == Act::Revive,
                 Wrong::MarkerMissing => act == Act::Tell(Vec::new()),
                 Wrong::WebhookLost | Wrong::Unclosed => matches!(act, Act::Tell(_)),
+                Wrong::EgressUnheard
+                | Wrong::EgressMarkerLeft
+                | Wrong::EgressWebhookLost
+                | Wrong::EgressDead
+                | Wrong::EgressUnfilled => false,
             };
             assert!(fits, "{case}: {act:?}");
         }

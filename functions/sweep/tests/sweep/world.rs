@@ -9,11 +9,14 @@ use std::{
 
 use async_trait::async_trait;
 use events::{
-    CallId, CallJob, CallRecord, Claim, Outcome, Party, ProfileHash, Progress, Recording, RecordingPolicy,
-    RoomName, Speaker, Timestamp, TurnLatency, TurnRecord,
+    CallId, CallJob, CallRecord, Claim, EgressId, EgressRecord, Outcome, Party, ProfileHash, Progress,
+    Recording, RecordingPolicy, RoomName, Speaker, Timestamp, TurnLatency, TurnRecord,
     agents::{AgentRule, Agents},
     keys,
-    livekit::{Attributes, DisconnectReason, Event, Participant, ParticipantKind, Room, WebhookEvent},
+    livekit::{
+        Attributes, DisconnectReason, Egress, EgressFile, EgressStatus, Event, Participant, ParticipantKind,
+        Room, WebhookEvent,
+    },
 };
 use parking_lot::Mutex;
 use platform::{
@@ -66,6 +69,33 @@ pub(crate) fn phone() -> Participant {
     }
 }
 
+/// An egress of the call; its file has a size once it has been stored.
+pub(crate) fn egress(status: EgressStatus, size_bytes: u64) -> Egress {
+    Egress {
+        id: "EG_x".parse().unwrap(),
+        call: Some(call()),
+        room: Some(room().name),
+        status,
+        error_code: 0,
+        updated_at: Some(at(8_000)),
+        files: vec![EgressFile {
+            filename: "a.ogg".to_owned(),
+            size_bytes,
+            duration_ms: 5_000,
+        }],
+    }
+}
+
+/// The egress as those in the room see it.
+pub(crate) fn recorder() -> Participant {
+    Participant {
+        sid: "PA_eg".parse().unwrap(),
+        identity: "EG_x".parse().unwrap(),
+        kind: ParticipantKind::Egress,
+        ..phone()
+    }
+}
+
 pub(crate) fn policy() -> Policy {
     let rule: AgentRule =
         serde_json::from_value(json!({"profile": "reception", "numbers": ["+15550100100"]})).unwrap();
@@ -83,6 +113,7 @@ pub(crate) type Listed = Vec<(Room, Vec<Participant>)>;
 pub(crate) struct LiveKit {
     /// What is listed, one list after the other; the last one stays.
     pub(crate) lists: Mutex<Vec<Listed>>,
+    pub(crate) egresses: Mutex<Vec<Egress>>,
     pub(crate) down: Mutex<bool>,
     pub(crate) revived: Mutex<Vec<String>>,
 }
@@ -118,6 +149,18 @@ impl Rooms for LiveKit {
     async fn participants(&self, room: &RoomName) -> Result<Vec<Participant>, RoomsError> {
         let of = self.now().into_iter().find(|(listed, _)| listed.name == *room);
         self.answer(of.map(|(_, participants)| participants).unwrap_or_default())
+    }
+
+    async fn egress(&self, egress: &EgressId) -> Result<Option<Egress>, RoomsError> {
+        let egresses = self.egresses.lock();
+        self.answer(egresses.iter().find(|known| known.id == *egress).cloned())
+    }
+
+    async fn active_egresses(&self) -> Result<Vec<Egress>, RoomsError> {
+        use EgressStatus::{Active, Ending, Starting};
+        let egresses = self.egresses.lock().clone().into_iter();
+        let goes_on = |egress: &Egress| matches!(egress.status, Starting | Active | Ending);
+        self.answer(egresses.filter(goes_on).collect())
     }
 
     async fn revive(&self, room: &RoomName) -> Result<(), RoomsError> {
@@ -217,6 +260,27 @@ impl World {
             reason: None,
         };
         self.webhook("EV_4", event).await
+    }
+
+    pub(crate) async fn egress_started(&self) -> &'static str {
+        let egress = egress(EgressStatus::Starting, 0);
+        self.webhook("EV_5", Event::EgressStarted { egress }).await
+    }
+
+    pub(crate) async fn egress_ended(&self, status: EgressStatus, size_bytes: u64) -> &'static str {
+        let egress = egress(status, size_bytes);
+        self.webhook("EV_6", Event::EgressEnded { egress }).await
+    }
+
+    pub(crate) async fn egress_record(&self) -> Option<EgressRecord> {
+        let key = keys::egress(at(0), &call(), &"EG_x".parse().unwrap());
+        let object = self.store.get(&key).await.unwrap()?;
+        Some(EgressRecord::decode(object.bytes).unwrap())
+    }
+
+    /// Whether the egress is marked as not done with.
+    pub(crate) async fn is_egress_open(&self) -> bool {
+        self.has(&keys::open_egress(&"EG_x".parse().unwrap())).await
     }
 
     /// A worker had the call, with `claim`, and left this of it.

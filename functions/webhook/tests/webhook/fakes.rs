@@ -108,20 +108,28 @@ impl Store for Access {
             if objects.contains_key(key) {
                 return None;
             }
+            let etag = etag_of(&bytes);
             objects.insert(key.to_owned(), bytes);
-            Some(ETag::new("1"))
+            Some(etag)
         })
     }
 
-    async fn put_if_match(&self, _: &str, _: &ETag, _: Bytes) -> Result<Option<ETag>, StoreError> {
-        unimplemented!("this function replaces nothing")
+    async fn put_if_match(&self, key: &str, etag: &ETag, bytes: Bytes) -> Result<Option<ETag>, StoreError> {
+        self.store(|objects| {
+            let found = objects.get(key)?;
+            (etag_of(found) == *etag).then(|| {
+                let new = etag_of(&bytes);
+                objects.insert(key.to_owned(), bytes);
+                new
+            })
+        })
     }
 
     async fn get(&self, key: &str) -> Result<Option<Object>, StoreError> {
         self.store(|objects| {
             objects.get(key).map(|bytes| Object {
                 bytes: bytes.clone(),
-                etag: ETag::new("1"),
+                etag: etag_of(bytes),
             })
         })
     }
@@ -156,6 +164,11 @@ impl Store for Access {
     fn location(&self, _: &str) -> Result<String, StoreError> {
         unimplemented!("this function shows nothing")
     }
+}
+
+/// Equal etags mean equal bytes.
+fn etag_of(bytes: &Bytes) -> ETag {
+    ETag::new(String::from_utf8_lossy(bytes))
 }
 
 #[async_trait]

@@ -33,7 +33,7 @@ impl<'a> MakeWriter<'a> for Lines {
 }
 
 /// All that is logged at TRACE and above while `webhooks` are sent.
-async fn logged(function: &Function, webhooks: Vec<Webhook>) -> Vec<Value> {
+pub(crate) async fn logged(function: &Function, webhooks: Vec<Webhook>) -> Vec<Value> {
     // What another test's thread finds nobody to be interested in is switched off for all: somebody is interested in everything.
     static EVERYTHING: Once = Once::new();
     EVERYTHING.call_once(|| {

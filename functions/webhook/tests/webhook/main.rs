@@ -9,6 +9,7 @@
 
 mod calls;
 mod crashes;
+mod egresses;
 mod fakes;
 mod hosts;
 mod logs;

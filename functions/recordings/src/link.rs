@@ -1,0 +1,95 @@
+//! Links to the recordings of agents.
+
+use std::{sync::Arc, time::Duration};
+
+use access::{Caller, Fail};
+use async_trait::async_trait;
+use axum::{
+    Json,
+    extract::{Path, State},
+};
+use events::{CallId, Timestamp, keys};
+use platform::{
+    Secret,
+    store::{Store, StoreError},
+};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::{RecordingsState, call::Located};
+
+const VALID: Duration = Duration::from_mins(10);
+
+/// Makes links to objects of the store that open without a key, for a while.
+#[async_trait]
+pub trait Links: Send + Sync {
+    /// A URL that is good for `valid`; `None` where the store has no links. It says nothing about whether the object exists.
+    ///
+    /// # Errors
+    /// As [`StoreError`] says.
+    async fn link(&self, key: &str, valid: Duration) -> Result<Option<Secret>, StoreError>;
+}
+
+/// For stores that have no links, such as a folder: our own route stands in.
+pub struct NoLinks;
+
+#[async_trait]
+impl Links for NoLinks {
+    async fn link(&self, _: &str, _: Duration) -> Result<Option<Secret>, StoreError> {
+        Ok(None)
+    }
+}
+
+/// A link to a recording.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Link {
+    /// Opens without a key: a URL at the store, or a path and query at this API. A secret as long as it is good.
+    url: String,
+    /// RFC 3339.
+    expires_at: String,
+}
+
+/// A link to the agent's recording of a call, good for ten minutes.
+#[utoipa::path(get, path = "/v1/calls/{call}/recording", tag = "recordings",
+    params(("call" = String, Path, description = "`RM_…`")), security(("bearer" = ["recordings:read"])),
+    responses(
+        (status = 200, description = "The link", body = Link),
+        (status = 401, description = "No key or token, or a wrong one"),
+        (status = 403, description = "The scope is missing"),
+        (status = 404, description = "No such call, no recording, or another caller's"),
+    ))]
+pub(crate) async fn recording(
+    State(state): State<Arc<RecordingsState>>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<Json<Link>, Fail> {
+    let call = Located::of(&state, &caller, &id).await?;
+    let record = call.record(&state).await?;
+    if record.is_none_or(|record| record.recording.is_none()) {
+        return Err(Fail::not_found("no_recording"));
+    }
+    let expires_at = Timestamp::from(state.clock.now()).plus(VALID);
+    let url = url(&state, &call, expires_at).await?;
+    let expires_at = expires_at.to_string();
+    Ok(Json(Link { url, expires_at }))
+}
+
+/// The store's own link where it has some, else one to our own route. Nothing else makes links.
+async fn url(state: &RecordingsState, call: &Located, expires_at: Timestamp) -> Result<String, Fail> {
+    let key = keys::recording(call.created_at, &call.id);
+    if let Some(url) = state.links.link(&key, VALID).await? {
+        return Ok(url.expose().to_owned());
+    }
+    let expires = expires_at.unix_ms() / 1_000;
+    let signature = state.signer.sign(&call.id, expires);
+    Ok(format!(
+        "/v1/recordings/{}?expires={expires}&signature={signature}",
+        call.id
+    ))
+}
+
+/// Where the call that a link opens has its recording; `None` when there is no such call.
+pub(crate) async fn key_of(store: &dyn Store, call: &CallId) -> Result<Option<String>, StoreError> {
+    let entry = crate::call::index(store, call).await?;
+    Ok(entry.map(|entry| keys::recording(entry.created_at, call)))
+}
