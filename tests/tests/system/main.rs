@@ -23,6 +23,7 @@ macro_rules! measured {
     }};
 }
 
+mod browser;
 mod canaries;
 mod conversation;
 mod crash;
