@@ -23,6 +23,7 @@ macro_rules! measured {
     }};
 }
 
+mod api;
 mod browser;
 mod canaries;
 mod conversation;
@@ -30,6 +31,7 @@ mod crash;
 mod endings;
 mod harness;
 mod hostile;
+mod http;
 mod load;
 mod phone;
 mod recording;
