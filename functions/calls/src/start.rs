@@ -33,7 +33,7 @@ pub struct StartCall {
     /// Whom to call: a number in E.164, or `sip:user@host` with a listed host.
     #[schema(max_length = 256, example = "+14155552671")]
     pub to: String,
-    /// The number to show; one of the trunk's. Default: the trunk's first.
+    /// The number to show; one of the trunk's. Default: one of those. Required when a SIP URI is called, which goes over no trunk.
     #[schema(pattern = "^[A-Za-z0-9+._-]{0,64}$")]
     pub from: Option<String>,
     /// LiveKit's id of the outbound trunk, one of `calls.trunks`. Default: the only one there.

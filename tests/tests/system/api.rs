@@ -55,6 +55,7 @@ fn asked_for(call: &str, track: &TrackSid) -> String {
          calls.values = [\"{call}\"]\nidentities.values = [\"browser\"]\ntracks.values = [\"{track}\"]\n\
          digits.values = [\"12#\", \"*\"]\n\
          [checks]\nnot_a_server_error.expected-statuses = [\"2xx\", \"3xx\", \"4xx\", \"503\"]\n\
+         negative_data_rejection.expected-statuses = [\"4xx\", \"503\"]\n\
          [parameters]\n\
          \"path.call\" = {{ dictionary = \"calls\", probability = 0.8 }}\n\
          \"path.room\" = {{ dictionary = \"rooms\", probability = 0.8 }}\n\

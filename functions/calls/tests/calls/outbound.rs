@@ -168,6 +168,8 @@ async fn policy_refuses_before_a_room_is_made_or_anything_is_dialled() {
         (json!({"to": "sip:a@evil.example.com"}), 403, "to"),
         (json!({"to": "sip:911@pbx.example.com"}), 403, "to"),
         (json!({"to": "x"}), 400, "to"),
+        // LiveKit would say of it what it says of a broken trunk.
+        (json!({"to": "sip:ann@pbx.example.com"}), 400, "from"),
         (json!({"trunk": "ST_other"}), 403, "trunk"),
         (json!({"room": "other-1"}), 403, "room"),
         (json!({"max_duration_s": 601}), 400, "max_duration_s"),
@@ -210,6 +212,24 @@ async fn caps_hold_for_calls_at_once() {
         "{statuses:?}"
     );
     assert_eq!(host.gateway().dialled().len(), 3);
+    host.stack.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_sip_address_on_a_listed_host_is_called_with_the_number_that_is_named() {
+    let host = Host::start().await;
+    let body = json!({"to": "sip:ann@pbx.example.com", "from": "+15550200"});
+    let (status, started) = host.call(body).await;
+    assert_eq!(
+        (status, &started["outcome"]),
+        (201, &json!("answered")),
+        "{started}"
+    );
+    let dialled = host.gateway().dialled();
+    assert_eq!(
+        [&dialled[0].call_to, &dialled[0].number, &dialled[0].address],
+        ["ann", "+15550200", "pbx.example.com"]
+    );
     host.stack.stop().await.unwrap();
 }
 
