@@ -1,7 +1,7 @@
 # The commands of daily work. `make` alone lists them.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test fmt audit audit-infra terraform-schema takeovers bench
+.PHONY: help setup demo test fuzz-api fmt audit audit-infra terraform-schema takeovers bench
 
 CARGO ?= cargo
 
@@ -9,7 +9,7 @@ help: ## list the targets
 	@printf 'Trunkline: phone calls answered by voice agents\n\n'
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
 
-setup: ## install what is missing: Debian packages, livekit-server, the Rust toolchain
+setup: ## install what is missing: Debian packages, livekit-server, test tools, the Rust toolchain
 	@scripts/setup
 
 demo: setup ## a SIP call to an agent, before your eyes; KEEP=1 leaves it running for your softphone; ARGS="--codec pcmu"
@@ -18,6 +18,9 @@ demo: setup ## a SIP call to an agent, before your eyes; KEEP=1 leaves it runnin
 
 test: ## formatting, lints, layering, unit and system tests, with a table of stages
 	@scripts/test
+
+fuzz-api: setup ## schemathesis against the running HTTP API, SECONDS=600 of it; `test` has a short run
+	@FUZZ_API_SECONDS=$(or $(SECONDS),600) $(CARGO) test --locked --workspace --test system schemathesis -- --nocapture
 
 fmt: ## format the code
 	@$(CARGO) fmt --all

@@ -10,6 +10,7 @@ use axum::{
 use http::{HeaderMap, Method, StatusCode};
 use platform::config::Scope;
 use utoipa::openapi::{
+    Response as OpenApiResponse,
     path::{Operation, Paths},
     security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
 };
@@ -31,18 +32,46 @@ pub fn bearer_scheme() -> SecurityScheme {
     SecurityScheme::Http(bearer)
 }
 
-/// Lets only those to the route who have the scope that its OpenAPI description names.
+/// Lets only those to the route who have the scope that its OpenAPI description names, and describes what may be answered before the
+/// handler is asked.
 pub fn guard<S: Clone + Send + Sync + 'static>(
     access: &Access,
-    (schemas, paths, router): UtoipaMethodRouter<S>,
+    (schemas, mut paths, router): UtoipaMethodRouter<S>,
 ) -> UtoipaMethodRouter<S> {
     let gate = Gate {
         access: access.clone(),
         path: paths.paths.keys().next().cloned().unwrap_or_default(),
         rules: rules(&paths),
     };
+    for item in paths.paths.values_mut() {
+        let methods = [
+            &mut item.get,
+            &mut item.post,
+            &mut item.put,
+            &mut item.patch,
+            &mut item.delete,
+        ];
+        methods.into_iter().flatten().for_each(describe);
+    }
     let router = router.route_layer(from_fn_with_state(Arc::new(gate), check));
     (schemas, paths, router)
+}
+
+/// What the guard and [`Body`](crate::Body) answer on every route.
+fn describe(operation: &mut Operation) {
+    let of_body = [
+        ("408", "The body did not arrive in time"),
+        ("413", "The body is too large"),
+        ("415", "The body is not said to be JSON"),
+    ];
+    let of_body = of_body.into_iter().filter(|_| operation.request_body.is_some());
+    let answers = of_body.chain([("429", "Too many requests")]);
+    for (status, description) in answers {
+        let answers = &mut operation.responses.responses;
+        answers
+            .entry(status.to_owned())
+            .or_insert_with(|| OpenApiResponse::new(description).into());
+    }
 }
 
 struct Gate {

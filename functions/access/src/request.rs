@@ -66,7 +66,7 @@ pub async fn with_request_id(mut request: Request, next: Next) -> Response {
     response
 }
 
-/// A JSON body. An empty one counts as `{}`.
+/// A JSON body. An empty one counts as `{}`, and so does `null`.
 pub struct Body<T>(pub T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
@@ -74,7 +74,8 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Fail> {
         let bytes = read(request).await?;
-        let bytes: &[u8] = if bytes.is_empty() { b"{}" } else { &bytes };
+        let is_none = bytes.is_empty() || bytes.trim_ascii() == b"null";
+        let bytes: &[u8] = if is_none { b"{}" } else { &bytes };
         serde_json::from_slice(bytes)
             .map(Self)
             .map_err(|error| unreadable(&error))

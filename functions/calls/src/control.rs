@@ -65,6 +65,7 @@ pub(crate) struct Mute {
     params(("call" = String, Path, description = "`RM_…`")), security(("bearer" = ["calls:write"])),
     responses(
         (status = 204, description = "Done"),
+        (status = 400, description = "A field is wrong"),
         (status = 401, description = "No key or token, or a wrong one"),
         (status = 403, description = "The scope is missing"),
         (status = 404, description = "No such call or participant, or another caller's"),
@@ -106,6 +107,7 @@ pub(crate) async fn mute(
 #[serde(deny_unknown_fields)]
 pub(crate) struct Transfer {
     /// A number in E.164, or `sip:user@host` with a listed host.
+    #[schema(max_length = 256, example = "+14155552671")]
     to: String,
     /// Default: the only phone in the call.
     participant_identity: Option<String>,
@@ -113,6 +115,7 @@ pub(crate) struct Transfer {
     #[serde(default)]
     play_dialtone: bool,
     /// In seconds, at most `calls.ringing_timeout` and 20, which is the default.
+    #[schema(minimum = 5, maximum = 20)]
     ringing_timeout_s: Option<u32>,
 }
 
@@ -184,6 +187,7 @@ pub(crate) async fn transfer(
 #[serde(deny_unknown_fields)]
 pub(crate) struct Dtmf {
     /// 1 to 32 of `0-9 * # A-D`.
+    #[schema(pattern = "^[0-9*#A-Da-d]{1,32}$", example = "12#")]
     digits: String,
     /// Default: the only phone in the call.
     participant_identity: Option<String>,

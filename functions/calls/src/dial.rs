@@ -77,6 +77,13 @@ impl Dial {
                 participant.sip_trunk_id.clone()
             }
             Target::Sip { user, host } => {
+                if participant.sip_number.is_empty() {
+                    return Err(Fail::invalid(
+                        "from",
+                        "it is missing, and there is no trunk to take it from",
+                        "set the number or name to show to the address called",
+                    ));
+                }
                 participant.sip_call_to.clone_from(user);
                 participant.trunk = Some(proto::SipOutboundConfig {
                     hostname: host.clone(),

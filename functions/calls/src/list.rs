@@ -28,8 +28,10 @@ const MAX_PAGES: usize = 20;
 #[into_params(parameter_in = Query)]
 pub(crate) struct Which {
     /// The day on which the room was made, in UTC: `YYYY-MM-DD`. Default: today.
+    #[param(pattern = "^[0-9]{4}-[0-9]{2}-[0-9]{2}$")]
     day: Option<String>,
     /// 1 to 100, default 20. A page may have fewer: what is another caller's is left out.
+    #[param(minimum = 1, maximum = 100)]
     limit: Option<usize>,
     /// `next` of the page before.
     cursor: Option<String>,

@@ -123,8 +123,10 @@ async fn there(shared: &Shared, room: &str, identity: &str) -> Result<proto::Par
 #[serde(deny_unknown_fields)]
 pub(crate) struct UpdateParticipant {
     /// At most 256 bytes.
+    #[schema(max_length = 256)]
     name: Option<String>,
     /// At most 16 KiB.
+    #[schema(max_length = 16_384)]
     metadata: Option<String>,
     /// At most 32; an empty value removes one. Names that begin with `sip.`, `lk.` or `trunkline.` are refused.
     #[serde(default)]
@@ -225,6 +227,7 @@ pub(crate) struct MuteTrack {
     security(("bearer" = ["rooms:write"])),
     responses(
         (status = 204, description = "Done"),
+        (status = 400, description = "A field is wrong"),
         (status = 401, description = "No key or token, or a wrong one"),
         (status = 403, description = "The scope is missing"),
         (status = 404, description = "No such track, or another caller's"),

@@ -62,6 +62,7 @@ impl From<proto::Room> for RoomView {
 #[into_params(parameter_in = Query)]
 pub(crate) struct Which {
     /// 1 to 100, default 100.
+    #[param(minimum = 1, maximum = 100)]
     limit: Option<usize>,
     /// `next` of the page before.
     cursor: Option<String>,
@@ -100,20 +101,25 @@ pub(crate) async fn list(
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct CreateRoom {
-    /// One of the caller's. Default: a new one.
+    /// One of the caller's, at most 256 bytes. Default: a new one.
+    #[schema(max_length = 256)]
     name: Option<String>,
     /// How long it stays when nobody joins: at most 86,400, default 300.
+    #[schema(maximum = 86_400)]
     empty_timeout_s: Option<u32>,
     /// How long it stays when everybody has left: at most 3,600, default 20.
+    #[schema(maximum = 3_600)]
     departure_timeout_s: Option<u32>,
     /// At most 1,000; default: no limit.
+    #[schema(maximum = 1_000)]
     max_participants: Option<u32>,
     /// At most 16 KiB.
+    #[schema(max_length = 16_384)]
     metadata: Option<String>,
 }
 
 /// Make a room, or get the one that has the name already.
-#[utoipa::path(post, path = "/v1/rooms", tag = "rooms", request_body = CreateRoom, security(("bearer" = ["rooms:write"])),
+#[utoipa::path(post, path = "/v1/rooms", tag = "rooms", request_body = Option<CreateRoom>, security(("bearer" = ["rooms:write"])),
     responses(
         (status = 201, description = "The room", body = RoomView),
         (status = 400, description = "A field is wrong"),
@@ -180,6 +186,7 @@ pub(crate) async fn read(
 #[serde(deny_unknown_fields)]
 pub(crate) struct UpdateRoom {
     /// At most 16 KiB.
+    #[schema(max_length = 16_384)]
     metadata: String,
 }
 

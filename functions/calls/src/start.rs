@@ -30,25 +30,33 @@ const DEPARTURE_TIMEOUT_S: u32 = 20;
 #[serde(deny_unknown_fields)]
 pub struct StartCall {
     /// Whom to call: a number in E.164, or `sip:user@host` with a listed host.
+    #[schema(max_length = 256, example = "+14155552671")]
     pub to: String,
-    /// The number to show; one of the trunk's. Default: the trunk's first.
+    /// The number to show; one of the trunk's. Default: one of those. Required when a SIP URI is called, which goes over no trunk.
+    #[schema(pattern = "^[A-Za-z0-9+._-]{0,64}$")]
     pub from: Option<String>,
     /// LiveKit's id of the outbound trunk, one of `calls.trunks`. Default: the only one there.
     pub trunk: Option<String>,
     /// The room, one of the caller's. Default: a new one.
+    #[schema(max_length = 256)]
     pub room: Option<String>,
     /// The room's metadata, at most 16 KiB.
+    #[schema(max_length = 16_384)]
     pub metadata: Option<String>,
     /// The phone's identity in the room. Default: drawn.
+    #[schema(max_length = 256)]
     pub participant_identity: Option<String>,
     /// The name that the phone shows to others in the room.
+    #[schema(max_length = 256)]
     pub participant_name: Option<String>,
     /// The name that is shown on the phone called.
+    #[schema(max_length = 128)]
     pub display_name: Option<String>,
     /// SIP headers, `X-…` only, at most 16.
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
     /// Digits that are sent after the answer; `w` is a pause of half a second.
+    #[schema(pattern = "^[0-9*#A-Da-dw]{0,32}$")]
     pub dtmf: Option<String>,
     /// Whether those in the room hear it ring.
     #[serde(default)]
@@ -57,8 +65,10 @@ pub struct StartCall {
     #[serde(default)]
     pub wait_until_answered: bool,
     /// In seconds, at most `calls.ringing_timeout`, which is the default; with `wait_until_answered` at most 20.
+    #[schema(minimum = 5, maximum = 80)]
     pub ringing_timeout_s: Option<u32>,
     /// In seconds, at most `calls.max_duration`, which is the default.
+    #[schema(minimum = 10, maximum = 86_400)]
     pub max_duration_s: Option<u32>,
 }
 
@@ -96,7 +106,7 @@ pub struct CallStarted {
         (status = 401, description = "No key or token, or a wrong one"),
         (status = 403, description = "Refused by policy: target, trunk, room or cap"),
         (status = 409, description = "The first request with this key is under way"),
-        (status = 503, description = "No gateway takes part"),
+        (status = 503, description = "No gateway takes part, or LiveKit does not know the trunk"),
         (status = 504, description = "The outcome is not known; the call was ended"),
     )
 )]
@@ -182,11 +192,13 @@ async fn place(
         end(shared, &dial, &leg.counted).await;
         if matches!(
             error,
-            LiveKitError::Unavailable { .. } | LiveKitError::Unreachable { .. }
+            LiveKitError::NotFound { .. }
+                | LiveKitError::Unavailable { .. }
+                | LiveKitError::Unreachable { .. }
         ) {
             once.undone(store).await;
         }
-        return Err(error.into());
+        return Err(not_dialled(error));
     }
     let answer = CallStarted {
         call,
@@ -230,6 +242,19 @@ async fn ring(shared: &Shared, dial: &Dial, leg: &mut Outbound) -> Result<(), Li
         }
     }
     Ok(())
+}
+
+/// The caller names no trunk that is not listed: what LiveKit does not find is the operator's matter.
+fn not_dialled(error: LiveKitError) -> Fail {
+    match error {
+        LiveKitError::NotFound { .. } => Fail::unavailable(
+            "trunk_unknown_to_livekit",
+            "LiveKit does not know the trunk",
+            "compare calls.trunks with LiveKit's outbound trunks",
+        )
+        .because(&error),
+        error => error.into(),
+    }
 }
 
 fn encoded(leg: &Outbound) -> axum::body::Bytes {

@@ -15,7 +15,7 @@ use crate::{TokenAnswer, TokenRequest, TokenState, policy};
     post,
     path = "/v1/token",
     tag = "token",
-    request_body = TokenRequest,
+    request_body = Option<TokenRequest>,
     security(("bearer" = ["token:create"])),
     responses(
         (status = 201, description = "The token", body = TokenAnswer),

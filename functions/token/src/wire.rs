@@ -11,15 +11,19 @@ use utoipa::ToSchema;
 pub struct TokenRequest {
     /// The room to join. Default: a new one of the caller's.
     #[serde(alias = "roomName")]
+    #[schema(max_length = 256)]
     pub room_name: Option<String>,
     /// The name that others see.
     #[serde(alias = "participantName")]
+    #[schema(max_length = 256)]
     pub participant_name: Option<String>,
     /// Unique in the room: a second one of the same identity sends the first away. Default: drawn.
     #[serde(alias = "participantIdentity")]
+    #[schema(max_length = 256)]
     pub participant_identity: Option<String>,
     /// At most 16 KiB.
     #[serde(alias = "participantMetadata")]
+    #[schema(max_length = 16_384)]
     pub participant_metadata: Option<String>,
     /// At most 32.
     #[serde(alias = "participantAttributes")]
@@ -37,14 +41,18 @@ pub struct RoomConfig {
     pub name: Option<String>,
     /// In seconds, at most 3,600.
     #[serde(alias = "emptyTimeout")]
+    #[schema(maximum = 3_600)]
     pub empty_timeout: Option<u32>,
     /// In seconds, at most 600.
     #[serde(alias = "departureTimeout")]
+    #[schema(maximum = 600)]
     pub departure_timeout: Option<u32>,
     /// 2 to 100.
     #[serde(alias = "maxParticipants")]
+    #[schema(minimum = 2, maximum = 100)]
     pub max_participants: Option<u32>,
     /// At most 16 KiB.
+    #[schema(max_length = 16_384)]
     pub metadata: Option<String>,
     /// The agents of LiveKit's agent framework that are sent to the room.
     pub agents: Option<Vec<AgentDispatch>>,

@@ -23,7 +23,7 @@ const SILENT_WITHIN_IF_LATE: Duration = Duration::from_millis(3 * 300);
 /// A machine that was later than this is busy.
 const LATE: Duration = Duration::from_millis(20);
 
-fn turns(record: &Value) -> Vec<(&str, &str, bool)> {
+pub(crate) fn turns(record: &Value) -> Vec<(&str, &str, bool)> {
     let turns = record["turns"].as_array().unwrap();
     turns
         .iter()
@@ -45,9 +45,16 @@ async fn ask(call: &Call, ear: &mut Ear<'_>, question: &str) -> Vec<i16> {
     call.received().samples[from.sample..to.sample].to_vec()
 }
 
-fn grammar(sentences: &[&str]) -> PocketSphinx {
+/// Its grammar has other sentences of the same length, so that hearing the right one means something.
+pub(crate) fn recogniser(sentences: &[&str]) -> PocketSphinx {
+    let others = [
+        "We are open from Monday to Friday from nine in the morning until six in the evening",
+        "You find us at number five Park Street opposite the train station",
+        "Of course Is Monday or Wednesday better for you",
+    ];
     let phrases: Vec<Phrase> = sentences
         .iter()
+        .chain(&others)
         .map(|text| Phrase {
             key: "test".to_owned(),
             words: providers::dialogue::words(text),
@@ -56,7 +63,7 @@ fn grammar(sentences: &[&str]) -> PocketSphinx {
     PocketSphinx::load(&phrases, Slots::default()).unwrap()
 }
 
-fn plain(text: &str) -> String {
+pub(crate) fn plain(text: &str) -> String {
     providers::dialogue::words(text).join(" ")
 }
 
@@ -73,14 +80,7 @@ async fn on_a_g722_call_a_recogniser_hears_the_agents_words_in_two_turns() {
     call.hang_up().await;
     call.wait_ended(SOON).await.unwrap();
 
-    // The grammar has other sentences of the same length, so that hearing the right one means something.
-    let recogniser = grammar(&[
-        phone::ANSWER,
-        phone::OTHER_ANSWER,
-        "We are open from Monday to Friday from nine in the morning until six in the evening",
-        "You find us at number five Park Street opposite the train station",
-        "Of course Is Monday or Wednesday better for you",
-    ]);
+    let recogniser = recogniser(&[phone::ANSWER, phone::OTHER_ANSWER]);
     for (heard, expected) in [(first, phone::ANSWER), (second, phone::OTHER_ANSWER)] {
         let transcript = recogniser.transcribe(&heard, "en").await.unwrap();
         measured!("the recogniser heard: {}", transcript.text);

@@ -69,7 +69,7 @@ pub(crate) struct Options {
     /// Whether livekit-server's webhooks reach the functions.
     pub(crate) webhooks: bool,
     /// More sections of the configuration.
-    pub(crate) more: &'static str,
+    pub(crate) sections: String,
 }
 
 impl Default for Options {
@@ -85,7 +85,7 @@ impl Default for Options {
             apart: false,
             sip: "",
             webhooks: true,
-            more: "",
+            sections: String::new(),
         }
     }
 }
@@ -404,7 +404,7 @@ fn config(stack: &LocalStack, http: SocketAddr, rtp: &RtpPorts, options: &Option
         "livekit:\n  url: {}\n  api_key: {}\n  api_secret: {}\nredis:\n  url: {}\nhttp:\n  listen: {http}\n\
          sip:\n  listen: 127.0.0.1:0\n  rtp_ports: {rtp}\n{}profiles: profiles\nagents: {}\n\
          queue: sqlite:queue.sqlite\nstore: file:store\nworker:\n  slots: {}\n\
-         providers:\n  openai:\n    api_key: {OPENAI_KEY}\n    base_url: http://{}/v1\n{}log:\n  level: trace\n",
+         providers:\n  openai:\n    api_key: {OPENAI_KEY}\n    base_url: http://{}/v1\nlog:\n  level: trace\n{}",
         stack.ws_url(),
         keys.api_key(),
         keys.api_secret(),
@@ -413,7 +413,7 @@ fn config(stack: &LocalStack, http: SocketAddr, rtp: &RtpPorts, options: &Option
         options.agents,
         options.slots,
         options.openai,
-        options.more,
+        options.sections,
     )
 }
 

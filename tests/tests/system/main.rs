@@ -24,12 +24,15 @@ macro_rules! measured {
 }
 
 mod api;
+mod browser;
 mod canaries;
 mod conversation;
 mod crash;
 mod endings;
 mod harness;
 mod hostile;
+mod http;
+mod links;
 mod load;
 mod phone;
 mod recording;

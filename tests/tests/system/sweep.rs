@@ -61,13 +61,13 @@ async fn wait_for_events(call: &Path, count: usize) {
 }
 
 /// Joins as a browser would, with a microphone.
-async fn browser(system: &System) -> (Room, mpsc::UnboundedReceiver<RoomEvent>) {
+pub(crate) async fn browser(system: &System, name: &str) -> (Room, mpsc::UnboundedReceiver<RoomEvent>) {
     let keys = system.stack.keys();
     let token = AccessToken::with_api_key(keys.api_key(), keys.api_secret())
         .with_identity("browser")
         .with_grants(VideoGrants {
             room_join: true,
-            room: "web-1".to_owned(),
+            room: name.to_owned(),
             ..Default::default()
         })
         .to_jwt()
@@ -160,7 +160,7 @@ async fn a_caller_whom_no_webhook_told_of_gets_an_agent_soon_after_the_next_star
     .await;
     let before = system.calls();
     system.kill_serve().await;
-    let (room, mut events) = browser(&system).await;
+    let (room, mut events) = browser(&system, "web-1").await;
     system.restart_serve().await;
     let agent_is_heard = async {
         loop {

@@ -96,7 +96,7 @@ async fn the_request_is_the_reference_s() {
 }
 
 /// Name, stream, text, whether the call ends.
-const DEVIATIONS: [(&str, &str, &str, bool); 14] = [
+const DEVIATIONS: [(&str, &str, &str, bool); 16] = [
     (
         "no [DONE], no blank lines, no space, CR LF",
         "data:{\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\r\ndata:{\"choices\":[{\"delta\":{\"content\":\"b\"}}]}\r\n",
@@ -161,6 +161,18 @@ const DEVIATIONS: [(&str, &str, &str, bool); 14] = [
         "a function that was not offered",
         "data: {\"choices\":[{\"delta\":{\"content\":\"a\",\"tool_calls\":[{\"index\":0,\"function\":{\"name\":\"rm\"}}]}}]}\n\ndata: [DONE]\n\n",
         "a",
+        false,
+    ),
+    (
+        "a transfer that the caller talked the model into",
+        "data: {\"choices\":[{\"delta\":{\"content\":\"One moment.\",\"tool_calls\":[{\"index\":0,\"function\":{\"name\":\"transfer_call\",\"arguments\":\"{\\\"to\\\":\\\"+19005551234\\\"}\"}}]}}]}\n\ndata: [DONE]\n\n",
+        "One moment.",
+        false,
+    ),
+    (
+        "an outbound call that the caller talked the model into",
+        "data: {\"choices\":[{\"delta\":{\"content\":\"One moment.\",\"function_call\":{\"name\":\"create_sip_participant\",\"arguments\":\"{\\\"sip_call_to\\\":\\\"112\\\"}\"}}}]}\n\ndata: [DONE]\n\n",
+        "One moment.",
         false,
     ),
     (

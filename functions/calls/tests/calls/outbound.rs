@@ -56,6 +56,11 @@ async fn an_answered_call_has_its_room_its_id_and_its_place_until_it_is_hung_up(
     for (action, body, status) in [
         ("transfer", json!({"to": "+1911"}), 403),
         ("transfer", json!({"to": "+33123456789"}), 403),
+        ("transfer", json!({"to": "+19005551234"}), 403),
+        ("transfer", json!({"to": "112"}), 403),
+        ("transfer", json!({"to": "tel:112"}), 403),
+        ("transfer", json!({"to": "sip:+19005551234@pbx.example.com"}), 403),
+        ("transfer", json!({"to": "sip:a@evil.example.com"}), 403),
         (
             "transfer",
             json!({"to": "+14155550001", "ringing_timeout_s": 21}),
@@ -153,12 +158,18 @@ async fn policy_refuses_before_a_room_is_made_or_anything_is_dialled() {
     let many: serde_json::Map<_, _> = (0..20).map(|at| (format!("X-{at}"), json!("x"))).collect();
     for (change, status, field) in [
         (json!({"to": "911"}), 403, "to"),
+        (json!({"to": "112"}), 403, "to"),
+        (json!({"to": "tel:112"}), 403, "to"),
+        (json!({"to": "+1 900 555 1234"}), 403, "to"),
+        (json!({"to": "sip:+19005551234@pbx.example.com"}), 403, "to"),
         (json!({"to": "+1911"}), 403, "to"),
         (json!({"to": "+19005551234"}), 403, "to"),
         (json!({"to": "+33123456789"}), 403, "to"),
         (json!({"to": "sip:a@evil.example.com"}), 403, "to"),
         (json!({"to": "sip:911@pbx.example.com"}), 403, "to"),
         (json!({"to": "x"}), 400, "to"),
+        // LiveKit would say of it what it says of a broken trunk.
+        (json!({"to": "sip:ann@pbx.example.com"}), 400, "from"),
         (json!({"trunk": "ST_other"}), 403, "trunk"),
         (json!({"room": "other-1"}), 403, "room"),
         (json!({"max_duration_s": 601}), 400, "max_duration_s"),
@@ -201,6 +212,44 @@ async fn caps_hold_for_calls_at_once() {
         "{statuses:?}"
     );
     assert_eq!(host.gateway().dialled().len(), 3);
+    host.stack.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_sip_address_on_a_listed_host_is_called_with_the_number_that_is_named() {
+    let host = Host::start().await;
+    let body = json!({"to": "sip:ann@pbx.example.com", "from": "+15550200"});
+    let (status, started) = host.call(body).await;
+    assert_eq!(
+        (status, &started["outcome"]),
+        (201, &json!("answered")),
+        "{started}"
+    );
+    let dialled = host.gateway().dialled();
+    assert_eq!(
+        [&dialled[0].call_to, &dialled[0].number, &dialled[0].address],
+        ["ann", "+15550200", "pbx.example.com"]
+    );
+    host.stack.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_listed_trunk_that_livekit_does_not_know_is_told_as_such_and_leaves_nothing_behind() {
+    let host = Host::start().await;
+    let trunks = host.livekit.list_sip_outbound_trunks().await.unwrap();
+    let trunk = &trunks[0].sip_trunk_id;
+    host.livekit.delete_sip_trunk(trunk).await.unwrap();
+    for _ in 0..2 {
+        let body = Some(wanted(&json!({})));
+        let (status, _, problem) = host.send("POST", "/v1/calls", KEY, body, Some("order-1")).await;
+        assert_eq!(status, 503, "{problem}");
+        assert!(
+            problem["remedy"].as_str().unwrap().contains("calls.trunks"),
+            "{problem}"
+        );
+        assert_eq!(host.rooms().await.len(), 0);
+    }
+    assert_eq!(host.gateway().dialled().len(), 0);
     host.stack.stop().await.unwrap();
 }
 
