@@ -13,8 +13,11 @@ use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::Refusal;
 
-/// By how many seconds the clocks of LiveKit and this machine may differ.
-pub const LEEWAY_S: i64 = 60;
+/// By how many seconds the clocks of LiveKit and this machine may differ. A call must not be lost for a clock, and a webhook that is sent
+/// again does nothing.
+pub const LEEWAY_S: i64 = 120;
+/// By how many seconds LiveKit's clock may be ahead before it is told.
+const NOTABLE_S: i64 = 10;
 
 /// LiveKit's tokens have some 350 bytes.
 const MAX_TOKEN_BYTES: usize = 8 * 1024;
@@ -32,7 +35,7 @@ impl Keys {
     }
 
     /// Checks the token in the `Authorization` header (the token alone, without `Bearer`) at the moment `now_s`, in seconds
-    /// since 1970, and returns the hash that the body has to have.
+    /// since 1970, and returns the hash that the body has to have. When LiveKit's clock is more than 10 s ahead, a warning says so.
     ///
     /// # Errors
     /// When there is no token, it is not HS256, its key is not known, its signature is wrong, or `now_s` lies outside of `nbf` and `exp` by more
@@ -86,6 +89,13 @@ impl Claims {
         }
         if now_s < self.nbf.saturating_sub(LEEWAY_S) {
             return Err(Refusal::NotYetValid);
+        }
+        let ahead_s = self.nbf.saturating_sub(now_s);
+        if ahead_s > NOTABLE_S {
+            tracing::warn!(
+                ahead_s,
+                "livekit-server's clock is ahead of this machine's; set both by NTP"
+            );
         }
         STANDARD
             .decode(self.sha256)

@@ -14,6 +14,9 @@ use thiserror::Error;
 /// livekit-sip's. The server renews the tokens of connected clients, so it matters at the join alone.
 const LIFETIME: Duration = Duration::from_hours(24);
 
+/// livekit-server refuses a token that is not valid for another minute, and this machine's clock may be ahead of its.
+const BACKDATED: Duration = Duration::from_mins(2);
+
 /// Why there is no token. Both are final for the call.
 #[derive(Debug, Error)]
 pub(crate) enum TokenError {
@@ -70,7 +73,7 @@ pub(crate) fn mint(
     let claims = Claims {
         iss: api_key,
         sub: &dispatch.participant_identity,
-        nbf: now.as_secs(),
+        nbf: now.saturating_sub(BACKDATED).as_secs(),
         exp: (now + LIFETIME).as_secs(),
         name: &dispatch.participant_name,
         metadata: &dispatch.participant_metadata,

@@ -358,7 +358,10 @@ async fn each_call_carries_only_the_grant_that_it_needs_for_two_minutes() {
             .to_owned();
         let claims = claims_of(&token);
         let lives = claims["exp"].as_i64().unwrap() - claims["nbf"].as_i64().unwrap();
-        assert!(lives <= 120, "{lives}");
+        assert!(
+            lives <= 240,
+            "two minutes, and two for clocks that differ: {lives}"
+        );
     }
 }
 
@@ -381,7 +384,8 @@ fn tokens_to_join_say_who_comes_and_live_ten_minutes() {
     assert_eq!(claims["attributes"], json!({"sip.callID": "SCL_1"}));
     assert_eq!(
         claims["exp"].as_i64().unwrap() - claims["nbf"].as_i64().unwrap(),
-        600
+        720,
+        "ten minutes, and two for clocks that differ"
     );
 
     let claims = claims_of(client.agent_token("room", "agent").unwrap().expose());

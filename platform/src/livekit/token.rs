@@ -1,6 +1,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
-use livekit_api::access_token::{AccessToken, SIPGrants, VideoGrants};
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use livekit_api::access_token::{AccessToken, SIPGrants, TokenVerifier, VideoGrants};
 
 use super::{LiveKit, LiveKitError, proto};
 use crate::Secret;
@@ -10,6 +11,9 @@ use crate::Secret;
 pub const JOIN_TTL: Duration = Duration::from_mins(10);
 /// How long a token for an operator is valid.
 const ADMIN_TTL: Duration = Duration::from_hours(1);
+/// From how long before now on a token is valid. livekit-server refuses one that is not valid for another minute, and this machine's clock
+/// may be ahead of its.
+const BACKDATED: Duration = Duration::from_mins(2);
 /// How long a token of one API call is valid.
 const CALL_TTL: Duration = Duration::from_mins(2);
 
@@ -166,7 +170,7 @@ impl Signer {
     pub(super) fn call(&self, grant: &Grant<'_>) -> Result<Secret, LiveKitError> {
         let token = self.blank().with_ttl(CALL_TTL);
         let video = VideoGrants::default();
-        sign(match grant {
+        self.sign(match grant {
             Grant::RoomCreate => token.with_grants(VideoGrants {
                 room_create: true,
                 ..video
@@ -223,7 +227,7 @@ impl Signer {
             admin: true,
             call: true,
         };
-        sign(
+        self.sign(
             self.blank()
                 .with_ttl(ADMIN_TTL)
                 .with_grants(video)
@@ -263,16 +267,26 @@ impl Signer {
         if let Some(config) = request.room_config {
             token = token.with_room_config(config);
         }
-        sign(token)
+        self.sign(token)
     }
 
     fn blank(&self) -> AccessToken {
         AccessToken::with_api_key(&self.api_key, self.api_secret.expose())
     }
-}
 
-fn sign(token: AccessToken) -> Result<Secret, LiveKitError> {
-    token.to_jwt().map(Secret::new).map_err(|e| LiveKitError::Token {
-        reason: e.to_string(),
-    })
+    /// The SDK makes and checks the claims; only the moment from which they are valid is moved.
+    fn sign(&self, token: AccessToken) -> Result<Secret, LiveKitError> {
+        let failed = |reason: String| LiveKitError::Token { reason };
+        let token = token.to_jwt().map_err(|error| failed(error.to_string()))?;
+        let verifier = TokenVerifier::with_api_key(&self.api_key, self.api_secret.expose());
+        let mut claims = verifier
+            .verify(&token)
+            .map_err(|error| failed(error.to_string()))?;
+        let backdated = usize::try_from(BACKDATED.as_secs()).unwrap_or_default();
+        claims.nbf = claims.nbf.saturating_sub(backdated);
+        let key = EncodingKey::from_secret(self.api_secret.expose().as_bytes());
+        jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &key)
+            .map(Secret::new)
+            .map_err(|error| failed(error.to_string()))
+    }
 }

@@ -32,7 +32,10 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use crate::canaries::{self, OPENAI_KEY};
+use crate::{
+    canaries::{self, OPENAI_KEY},
+    wire::Wire,
+};
 
 /// The number that the trunk owns and that callers dial.
 pub(crate) const DIALLED: &str = "+15550100100";
@@ -68,6 +71,10 @@ pub(crate) struct Options {
     pub(crate) sip: &'static str,
     /// Whether livekit-server's webhooks reach the functions.
     pub(crate) webhooks: bool,
+    /// By how many seconds the program's clock is ahead of livekit-server's.
+    pub(crate) clock_ahead_s: i32,
+    /// Whether the program reaches livekit-server by a [`Wire`].
+    pub(crate) wired: bool,
     /// More sections of the configuration.
     pub(crate) sections: String,
 }
@@ -85,6 +92,8 @@ impl Default for Options {
             apart: false,
             sip: "",
             webhooks: true,
+            clock_ahead_s: 0,
+            wired: false,
             sections: String::new(),
         }
     }
@@ -98,6 +107,8 @@ pub(crate) struct System {
     pub(crate) dir: Kept,
     pub(crate) log: PathBuf,
     serve: Child,
+    clock_ahead_s: i32,
+    pub(crate) wire: Option<Wire>,
     /// The worker and the functions, where each part has a process of its own.
     pub(crate) others: Vec<Child>,
     /// Held, so that no other run gets the same.
@@ -141,7 +152,14 @@ impl System {
         .unwrap();
         write_profile(dir.path(), &options);
         let rtp = RtpPorts::reserve().unwrap();
-        let yaml = config(&stack, http, &rtp, &options);
+        let wire = match options.wired {
+            true => Some(Wire::to(&stack.ws_url()).await),
+            false => None,
+        };
+        let url = wire
+            .as_ref()
+            .map_or_else(|| stack.ws_url(), |wire| format!("ws://{}", wire.local));
+        let yaml = config(&stack, &url, http, &rtp, &options);
         std::fs::write(dir.path().join("trunkline.yaml"), yaml).unwrap();
         let log = log_path();
         let parts: &[&str] = if options.apart {
@@ -151,9 +169,14 @@ impl System {
         };
         let others = parts
             .iter()
-            .map(|part| spawn_serve(dir.path(), &log, Some(part)))
+            .map(|part| spawn_serve(dir.path(), &log, Some(part), options.clock_ahead_s))
             .collect();
-        let serve = spawn_serve(dir.path(), &log, options.apart.then_some("gateway"));
+        let serve = spawn_serve(
+            dir.path(),
+            &log,
+            options.apart.then_some("gateway"),
+            options.clock_ahead_s,
+        );
         let mut system = Self {
             stack,
             sip: ([127, 0, 0, 1], 0).into(),
@@ -161,6 +184,8 @@ impl System {
             dir,
             log,
             serve,
+            clock_ahead_s: options.clock_ahead_s,
+            wire,
             others,
             _rtp: rtp,
         };
@@ -171,8 +196,12 @@ impl System {
 
     /// Starts one part in a process of its own.
     pub(crate) fn spawn(&mut self, part: &str) {
-        self.others
-            .push(spawn_serve(self.dir.path(), &self.log, Some(part)));
+        self.others.push(spawn_serve(
+            self.dir.path(),
+            &self.log,
+            Some(part),
+            self.clock_ahead_s,
+        ));
     }
 
     /// Kills the process with SIGKILL, as a crash would.
@@ -184,7 +213,7 @@ impl System {
     /// Starts the process again on the same data.
     pub(crate) async fn restart_serve(&mut self) {
         let old = std::fs::read_to_string(&self.log).unwrap().lines().count();
-        self.serve = spawn_serve(self.dir.path(), &self.log, None);
+        self.serve = spawn_serve(self.dir.path(), &self.log, None, self.clock_ahead_s);
         self.wait_until_ready(old).await;
     }
 
@@ -398,14 +427,14 @@ async fn make_rule(sip: &SIPClient, trunk: String) -> Result<proto::SipDispatchR
     .await
 }
 
-fn config(stack: &LocalStack, http: SocketAddr, rtp: &RtpPorts, options: &Options) -> String {
+fn config(stack: &LocalStack, url: &str, http: SocketAddr, rtp: &RtpPorts, options: &Options) -> String {
     let keys = stack.keys();
     format!(
         "livekit:\n  url: {}\n  api_key: {}\n  api_secret: {}\nredis:\n  url: {}\nhttp:\n  listen: {http}\n\
          sip:\n  listen: 127.0.0.1:0\n  rtp_ports: {rtp}\n{}profiles: profiles\nagents: {}\n\
          queue: sqlite:queue.sqlite\nstore: file:store\nworker:\n  slots: {}\n\
          providers:\n  openai:\n    api_key: {OPENAI_KEY}\n    base_url: http://{}/v1\nlog:\n  level: trace\n{}",
-        stack.ws_url(),
+        url,
         keys.api_key(),
         keys.api_secret(),
         stack.redis_url(),
@@ -439,12 +468,33 @@ fn write_profile(dir: &Path, options: &Options) {
     .unwrap();
 }
 
-fn spawn_serve(dir: &Path, log: &Path, only: Option<&str>) -> Child {
+/// libfaketime moves the clock; Go programs do not look at theirs through the C library, so it must be ours.
+fn faked_clock(ahead_s: i32) -> Vec<(&'static str, String)> {
+    if ahead_s == 0 {
+        return Vec::new();
+    }
+    let library = format!(
+        "/usr/lib/{}-linux-gnu/faketime/libfaketimeMT.so.1",
+        std::env::consts::ARCH
+    );
+    assert!(
+        Path::new(&library).exists(),
+        "{library} is missing (Debian package libfaketime)"
+    );
+    vec![
+        ("LD_PRELOAD", library),
+        ("FAKETIME", format!("{ahead_s:+}s")),
+        ("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned()),
+    ]
+}
+
+fn spawn_serve(dir: &Path, log: &Path, only: Option<&str>, clock_ahead_s: i32) -> Child {
     let out = File::options().create(true).append(true).open(log).unwrap();
     Command::new(trunkline())
         .args(["serve", "--config"])
         .arg(dir.join("trunkline.yaml"))
         .args(only.iter().flat_map(|part| ["--only", part]))
+        .envs(faked_clock(clock_ahead_s))
         .stdin(Stdio::null())
         .stdout(out.try_clone().unwrap())
         .stderr(out)

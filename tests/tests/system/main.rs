@@ -39,3 +39,5 @@ mod recording;
 mod secrets;
 mod sweep;
 mod takeover;
+mod trouble;
+mod wire;

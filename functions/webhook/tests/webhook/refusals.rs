@@ -52,9 +52,9 @@ fn bad_tokens() -> Vec<Case> {
         authorization: None,
         ..with_claims(|_| {})
     };
-    let expired = with_claims(|claims| claims["exp"] = json!(NOW_S - 61));
+    let expired = with_claims(|claims| claims["exp"] = json!(NOW_S - 121));
     let eternal = with_claims(|claims| claims["exp"] = Value::Null);
-    let early = with_claims(|claims| claims["nbf"] = json!(NOW_S + 61));
+    let early = with_claims(|claims| claims["nbf"] = json!(NOW_S + 121));
     vec![
         (
             "wrong secret",
@@ -146,9 +146,9 @@ async fn problems_have_the_media_type_of_rfc_9457() {
 }
 
 #[tokio::test]
-async fn clocks_may_differ_by_a_minute() {
+async fn clocks_may_differ_by_two_minutes() {
     let function = Function::new(&[]);
-    for change in [("exp", NOW_S - 60), ("nbf", NOW_S + 60)] {
+    for change in [("exp", NOW_S - 120), ("nbf", NOW_S + 120)] {
         let webhook = with_claims(|claims| claims[change.0] = json!(change.1));
         assert_eq!(function.send(webhook).await.0, 200, "{change:?}");
     }

@@ -96,14 +96,18 @@ async fn the_room_is_told_why_the_call_ended_before_the_caller_leaves() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_agent_that_leaves_ends_the_call_within_a_second() {
+async fn an_agent_that_leaves_ends_the_call_at_once() {
     let fixture = Fixture::start(Timeouts::default()).await;
     let (call, agent) = answered(&fixture).await;
     let left = Instant::now();
-    agent.leave().await;
-    let reason = bye(&call, SOON).await;
-    println!("BYE {:?} after the agent began to leave", left.elapsed());
-    assert!(left.elapsed() < Duration::from_secs(1), "{:?}", left.elapsed());
+    // Leaving takes the SDK a second at times; the phone does not wait for it.
+    let ((), (reason, after)) = tokio::join!(agent.leave(), async {
+        let reason = bye(&call, SOON).await;
+        (reason, left.elapsed())
+    });
+    println!("BYE {after:?} after the agent began to leave");
+    // Far from the grace of an agent that vanished.
+    assert!(after < Timeouts::default().agent_gone / 5, "{after:?}");
     assert!(reason.contains("agent_left"), "{reason}");
     fixture.released().await;
     fixture.stop().await;
