@@ -15,6 +15,9 @@ use lists::{EMERGENCY, PREMIUM, PREMIUM_NATIONAL};
 /// No number in E.164 with its country code is shorter; what is shorter is a service number behind a country code.
 const MIN_DIGITS: usize = 7;
 
+/// No extension of a PBX is longer; what is longer leads out of it.
+const MAX_EXTENSION_DIGITS: usize = 6;
+
 /// Somebody that may be dialled. `Debug` shows the kind only.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Target {
@@ -126,7 +129,7 @@ impl Policy {
             return Err(TargetError::Invalid);
         }
         match scheme(text) {
-            Some(("sip", rest)) => self.sip(rest),
+            Some(("sip", rest)) => self.sip(rest, caller),
             Some(("tel", rest)) => self.number(rest, caller),
             Some(_) => Err(TargetError::Invalid),
             None => self.number(text, caller),
@@ -151,17 +154,19 @@ impl Policy {
         if !special {
             refuse_premium(&dialled)?;
         }
-        if !listed && !self.0.numbers.iter().any(|prefix| prefix.covers(&dialled)) {
-            return Err(TargetError::NotListed);
+        if !listed {
+            self.listed(&dialled)?;
         }
-        let own = caller.numbers.is_empty() || caller.numbers.iter().any(|prefix| prefix.covers(&dialled));
-        if !own {
-            return Err(TargetError::NotListedForCaller);
-        }
+        own(&dialled, caller)?;
         Ok(Target::Number(dialled))
     }
 
-    fn sip(&self, rest: &str) -> Result<Target, TargetError> {
+    fn listed(&self, number: &str) -> Result<(), TargetError> {
+        let is_listed = self.0.numbers.iter().any(|prefix| prefix.covers(number));
+        is_listed.then_some(()).ok_or(TargetError::NotListed)
+    }
+
+    fn sip(&self, rest: &str, caller: &Caller) -> Result<Target, TargetError> {
         // No parameters, no headers, no escapes: each of them can carry another number than the one that is checked.
         let (user, host) = rest.split_once('@').ok_or(TargetError::Invalid)?;
         let plain = |b: u8| b.is_ascii_alphanumeric() || b"+-._".contains(&b);
@@ -178,13 +183,25 @@ impl Policy {
         }
         let dialled = without_separators(user);
         let digits = dialled.strip_prefix('+').unwrap_or(&dialled);
-        let is_number = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
-        if is_number && !self.is_special(&dialled) {
+        let is_number = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit() || b == b'+');
+        if is_number && digits.contains('+') {
+            return Err(TargetError::Invalid);
+        }
+        let special = self.is_special(&dialled);
+        if is_number && !special {
             refuse_emergency(&dialled)?;
             refuse_premium(&dialled)?;
         }
         if !self.0.sip_hosts.contains(&host) {
             return Err(TargetError::NotListed);
+        }
+        // The host may be a way out to every telephone there is.
+        let leads_out = dialled.starts_with('+') || digits.len() > MAX_EXTENSION_DIGITS;
+        if is_number && leads_out {
+            if !special {
+                self.listed(&dialled)?;
+            }
+            own(&dialled, caller)?;
         }
         Ok(Target::Sip {
             user: user.to_owned(),
@@ -202,6 +219,11 @@ impl Policy {
             }
         })
     }
+}
+
+fn own(number: &str, caller: &Caller) -> Result<(), TargetError> {
+    let is_own = caller.numbers.is_empty() || caller.numbers.iter().any(|prefix| prefix.covers(number));
+    is_own.then_some(()).ok_or(TargetError::NotListedForCaller)
 }
 
 fn scheme(text: &str) -> Option<(&'static str, &str)> {

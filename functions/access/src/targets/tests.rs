@@ -32,6 +32,10 @@ fn listed_numbers_and_hosts_are_dialled_as_they_are_meant() {
         ("sip:alice@pbx.example.com", "sip:alice@pbx.example.com"),
         ("SIP:2001@PBX.example.com", "sip:2001@pbx.example.com"),
         ("sip:2001@10.0.0.9:5070", "sip:2001@10.0.0.9:5070"),
+        (
+            "sip:+14155552671@pbx.example.com",
+            "sip:+14155552671@pbx.example.com",
+        ),
     ] {
         assert_eq!(
             verdict(text).map(|target| target.uri()).as_deref(),
@@ -106,6 +110,11 @@ fn what_is_not_listed_is_refused() {
         "sip:alice@pbx.example.com.evil.com",
         "sip:2001@10.0.0.9",
         "sip:alice@pbx.example.com:5061",
+        // Numbers, whatever leads to them.
+        "sip:+33123456789@pbx.example.com",
+        "sip:+33.12-34.56789@pbx.example.com",
+        "sip:0033123456789@pbx.example.com",
+        "sip:4155552671@pbx.example.com",
     ] {
         assert_eq!(verdict(text), Err(TargetError::NotListed), "{text}");
     }
@@ -136,6 +145,8 @@ fn what_could_carry_another_number_is_no_target() {
         "sip:alice;phone-context=+1@pbx.example.com",
         "+1415555\r\nVia: x",
         "tel:+14155552671;ext=911",
+        "sip:9+14155552671@pbx.example.com",
+        "sip:++14155552671@pbx.example.com",
         &long,
     ] {
         assert_eq!(verdict(text), Err(TargetError::Invalid), "{text:?}");
@@ -150,6 +161,11 @@ fn a_callers_own_list_narrows_the_list() {
         policy(&[]).check("+12125552671", &own),
         Err(TargetError::NotListedForCaller)
     );
+    assert!(policy(&[]).check("sip:2001@pbx.example.com", &own).is_ok());
+    assert_eq!(
+        policy(&[]).check("sip:+12125552671@pbx.example.com", &own),
+        Err(TargetError::NotListedForCaller)
+    );
     assert_eq!(
         policy(&[]).check("+33123456789", &caller(&["+33"])),
         Err(TargetError::NotListed)
@@ -158,7 +174,12 @@ fn a_callers_own_list_narrows_the_list() {
 
 #[test]
 fn special_numbers_are_allowed_one_by_one() {
-    let policy = policy(&["112", "+1900555"]);
+    let policy = policy(&["112", "+1900555", "0301234567"]);
+    assert!(
+        policy
+            .check("sip:0301234567@pbx.example.com", &caller(&[]))
+            .is_ok()
+    );
     assert!(policy.check("112", &caller(&[])).is_ok());
     assert!(policy.check("+19005551234", &caller(&[])).is_ok());
     assert_eq!(policy.check("911", &caller(&[])), Err(TargetError::Emergency));
