@@ -29,7 +29,8 @@
 //! | any | the record, which lacks nothing | the marker is removed |
 //! | any | the record, which lacks a file; the call is closed | the agent's own recording stands in, if there is one |
 //! | ended | no record | what `egress_ended` would have brought about |
-//! | going on, but not in the room; or forgotten | no record | the record of a lost egress, and an alert |
+//! | going on, but not in the room | no record | the marker says since when |
+//! | going on, but not in the room for two minutes (when it ends, 15); or forgotten | no record | the record of a lost egress, and an alert |
 //!
 //! The webhooks that were lost are made up and handed to `webhook::deliver`, so that a late one finds everything done and doubles
 //! nothing. Their ids begin with `EV_sweep_`.

@@ -128,6 +128,7 @@ fn open(event: &CallEvent, egress: &Egress) -> OpenEgress {
         room: event.room.clone(),
         created_at: event.room_created_at,
         since: event.received_at,
+        missed_at: None,
         files: egress.files.clone(),
     }
 }

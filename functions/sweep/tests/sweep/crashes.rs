@@ -59,6 +59,11 @@ impl Scenario {
                     _ => (EgressStatus::Complete, 900),
                 };
                 *world.livekit.egresses.lock() = vec![egress(status, size)];
+                if matches!(self, Self::EgressDied) {
+                    // It has been missed for long enough.
+                    world.sweep().await;
+                    world.clock.advance(Duration::from_mins(2));
+                }
             }
             Self::EgressUnfilled => {
                 world.joined().await;
