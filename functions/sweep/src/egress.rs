@@ -1,6 +1,6 @@
 //! Egresses: those whose end nobody was told of, and those whose missing files want a stand-in.
 //!
-//! An egress that is not done with has a marker, `open-egress/<EgressId>`. It is compared with LiveKit's own list, and with who is in the
+//! An egress that is not done with has a marker, `open/egress/<EgressId>`. It is compared with LiveKit's own list, and with who is in the
 //! room: a process that is killed with its service stays active in the list for ever, but its participant goes.
 
 use std::{collections::BTreeSet, time::Duration};

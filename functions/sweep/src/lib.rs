@@ -21,7 +21,7 @@
 //! | there | nobody has heard of it | what the lost webhooks would have brought about: marker, index, job, events |
 //! | there | a claim that nobody renews, or a job that nobody claims, for half a minute | an alert; LiveKit is made to look whether the room lives |
 //!
-//! Egresses have markers too, `open-egress/<EgressId>`, and are compared with LiveKit's list of them:
+//! Egresses have markers too, `open/egress/<EgressId>`, and are compared with LiveKit's list of them:
 //!
 //! | LiveKit | store | what is done |
 //! |---|---|---|
@@ -120,7 +120,7 @@ pub(crate) enum SweepError {
     Deliver(#[from] webhook::DeliverError),
     #[error("the call's marker cannot be read; remove open/<call>")]
     Marker,
-    #[error("the egress' marker cannot be read; remove open-egress/<egress>")]
+    #[error("the egress' marker cannot be read; remove open/egress/<egress>")]
     EgressMarker,
     #[error("the run took too long")]
     Timeout,

@@ -23,7 +23,7 @@ pub enum Effect {
     SetMetadata(Metadata),
     /// Put `record.json` if there is none and nobody ever claimed the call, and remove its marker.
     CloseUnclaimed,
-    /// Put the marker of the egress, `open-egress/<EgressId>`, unless it has its record.
+    /// Put the marker of the egress, `open/egress/<EgressId>`, unless it has its record.
     WatchEgress(EgressId, Box<OpenEgress>),
     /// Keep the record of the egress, remove its marker when the record lacks nothing, and tell of one that failed.
     CloseEgress(Box<EgressRecord>),
