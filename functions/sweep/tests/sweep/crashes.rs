@@ -60,9 +60,7 @@ impl Scenario {
                 };
                 *world.livekit.egresses.lock() = vec![egress(status, size)];
                 if matches!(self, Self::EgressDied) {
-                    // It has been missed for long enough.
-                    world.sweep().await;
-                    world.clock.advance(Duration::from_mins(2));
+                    world.egress_missed(at(-110_000)).await;
                 }
             }
             Self::EgressUnfilled => {
