@@ -36,12 +36,21 @@ pub struct OpenEgress {
     pub created_at: Timestamp,
     /// When the marker was put, by the clock of whoever put it.
     pub since: Timestamp,
+    /// When the sweep first missed it in its room.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missed_at: Option<Timestamp>,
     /// The files that it is to write, as its first event named them. Names with a time in them change until it has ended.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<EgressFile>,
 }
 
 impl OpenEgress {
+    /// The stored object.
+    pub fn encode(&self) -> Vec<u8> {
+        // Serializing plain structs with string keys into memory has no way to fail.
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+
     /// Reads a stored object; `None` for what cannot be read.
     pub fn decode(body: &[u8]) -> Option<Self> {
         serde_json::from_slice(body).ok()

@@ -98,10 +98,11 @@ pub fn open_call(key: &str) -> Option<CallId> {
     key.strip_prefix(OPEN)?.parse().ok()
 }
 
-/// `open-egress/`, the prefix of the markers of all egresses that are not done with.
-pub const OPEN_EGRESS: &str = "open-egress/";
+/// `open/egress/`, the prefix of the markers of all egresses that are not done with: below [`OPEN`], so that whoever may remove the one kind
+/// of marker may remove the other, and behind all calls in a list.
+pub const OPEN_EGRESS: &str = "open/egress/";
 
-/// `open-egress/<EgressId>`: marks an egress that has not ended, or that waits for its stand-in, by an [`crate::OpenEgress`].
+/// `open/egress/<EgressId>`: marks an egress that has not ended, or that waits for its stand-in, by an [`crate::OpenEgress`].
 ///
 /// Put at its first event; removed by whoever has written its record, once nothing of that is missing any more.
 pub fn open_egress(egress: &EgressId) -> String {
@@ -140,8 +141,9 @@ mod tests {
             self::egress(created_at, &id, &egress),
             "calls/2026-11-20/RM_5dNYzUpD9LnC/egress/EG_s4uE8DXpQk6U.json"
         );
-        assert_eq!(open_egress(&egress), "open-egress/EG_s4uE8DXpQk6U");
+        assert_eq!(open_egress(&egress), "open/egress/EG_s4uE8DXpQk6U");
+        assert_eq!(open_call(&open_egress(&egress)), None);
         assert_eq!(open_egress_id(&open_egress(&egress)), Some(egress));
-        assert_eq!(open_egress_id("open-egress/notes.txt"), None);
+        assert_eq!(open_egress_id("open/egress/notes.txt"), None);
     }
 }

@@ -154,7 +154,7 @@ pub(crate) fn of_process(error: LiveKitError) -> Fail {
         LiveKitError::Unavailable { .. } => Fail::unavailable(
             "egress_gone",
             "the egress process that runs it does not answer",
-            "look at it again in a minute: when its process is gone, its record says `lost`, and it can be started anew",
+            "when its process is gone, its record says `lost` in a few minutes; it can be started anew",
         )
         .because(&error)
         .retry_after(60),

@@ -1,6 +1,6 @@
 //! Egresses: those whose end nobody was told of, and those whose missing files want a stand-in.
 //!
-//! An egress that is not done with has a marker, `open-egress/<EgressId>`. It is compared with LiveKit's own list, and with who is in the
+//! An egress that is not done with has a marker, `open/egress/<EgressId>`. It is compared with LiveKit's own list, and with who is in the
 //! room: a process that is killed with its service stays active in the list for ever, but its participant goes.
 
 use std::{collections::BTreeSet, time::Duration};
@@ -15,8 +15,11 @@ use crate::{
     Done, Finding, MAX_SUSPECTS, Report, State, SweepError, Wrong, marked, some_at_a_time, told, turned,
 };
 
-/// How long an egress may take to join its room: starting one takes 3 s at most, and the room's own browser some more.
-const JOINS_WITHIN: Duration = Duration::from_mins(1);
+/// How long an egress that starts or records may be missing from its room: it joins within 3 s, a browser takes some more, and one that
+/// has reached a limit leaves before it stores its file.
+const MAY_BE_MISSING: Duration = Duration::from_mins(2);
+/// How long one that ends may: it has left the room, and stores what may be a long file.
+const MAY_STORE: Duration = Duration::from_mins(15);
 
 /// One look at an egress that has a marker.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,14 +49,18 @@ pub fn plan_egress(look: &EgressLook, now: Timestamp) -> Option<Wrong> {
     }
     match &look.listed {
         None => Some(Wrong::EgressDead),
-        Some(listed) => match &listed.status {
-            EgressStatus::Starting | EgressStatus::Active | EgressStatus::Ending => {
-                let is_new =
-                    listed.status == EgressStatus::Starting && now < look.open.since.plus(JOINS_WITHIN);
-                (!look.is_in_room && !is_new).then_some(Wrong::EgressDead)
+        Some(listed) => {
+            let patience = match &listed.status {
+                EgressStatus::Starting | EgressStatus::Active => MAY_BE_MISSING,
+                EgressStatus::Ending => MAY_STORE,
+                _ => return Some(Wrong::EgressWebhookLost),
+            };
+            match look.open.missed_at {
+                _ if look.is_in_room => None,
+                None => Some(Wrong::EgressMissing),
+                Some(missed_at) => (missed_at.plus(patience) <= now).then_some(Wrong::EgressDead),
             }
-            _ => Some(Wrong::EgressWebhookLost),
-        },
+        }
     }
 }
 
@@ -106,6 +113,7 @@ async fn mark_unheard(
             room,
             created_at: entry.created_at,
             since: state.now(),
+            missed_at: None,
             files,
         };
         if webhook::watch_egress(state.store(), &id, &open).await? {
@@ -207,6 +215,7 @@ async fn act(state: &State, look: &EgressLook, wrong: Wrong) -> Result<Option<Fi
                 .await?
                 .map(|record| Done::EgressClosed(record.end))
         }
+        Wrong::EgressMissing => miss(state, look).await?.then_some(Done::Marked),
         Wrong::EgressDead => {
             let record = EgressRecord::lost(look.egress.clone(), &look.open, state.now());
             let record = webhook::close_egress(store, created_at, record).await?;
@@ -229,6 +238,21 @@ async fn act(state: &State, look: &EgressLook, wrong: Wrong) -> Result<Option<Fi
         _ => None,
     };
     Ok(done.map(|done| Finding::new(&look.open.call, wrong, done)))
+}
+
+/// Notes in the marker that it is missing; false when somebody has changed the marker or removed it.
+async fn miss(state: &State, look: &EgressLook) -> Result<bool, SweepError> {
+    let key = keys::open_egress(&look.egress);
+    let Some(object) = state.store().get(&key).await? else {
+        return Ok(false);
+    };
+    let open = OpenEgress {
+        missed_at: Some(state.now()),
+        ..look.open.clone()
+    };
+    let bytes = open.encode().into();
+    let put = state.store().put_if_match(&key, &object.etag, bytes).await?;
+    Ok(put.is_some())
 }
 
 /// The webhook that was lost, as LiveKit's own list has it.

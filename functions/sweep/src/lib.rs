@@ -21,7 +21,7 @@
 //! | there | nobody has heard of it | what the lost webhooks would have brought about: marker, index, job, events |
 //! | there | a claim that nobody renews, or a job that nobody claims, for half a minute | an alert; LiveKit is made to look whether the room lives |
 //!
-//! Egresses have markers too, `open-egress/<EgressId>`, and are compared with LiveKit's list of them:
+//! Egresses have markers too, `open/egress/<EgressId>`, and are compared with LiveKit's list of them:
 //!
 //! | LiveKit | store | what is done |
 //! |---|---|---|
@@ -29,7 +29,8 @@
 //! | any | the record, which lacks nothing | the marker is removed |
 //! | any | the record, which lacks a file; the call is closed | the agent's own recording stands in, if there is one |
 //! | ended | no record | what `egress_ended` would have brought about |
-//! | going on, but not in the room; or forgotten | no record | the record of a lost egress, and an alert |
+//! | going on, but not in the room | no record | the marker says since when |
+//! | going on, but not in the room for two minutes (when it ends, 15); or forgotten | no record | the record of a lost egress, and an alert |
 //!
 //! The webhooks that were lost are made up and handed to `webhook::deliver`, so that a late one finds everything done and doubles
 //! nothing. Their ids begin with `EV_sweep_`.
@@ -119,7 +120,7 @@ pub(crate) enum SweepError {
     Deliver(#[from] webhook::DeliverError),
     #[error("the call's marker cannot be read; remove open/<call>")]
     Marker,
-    #[error("the egress' marker cannot be read; remove open-egress/<egress>")]
+    #[error("the egress' marker cannot be read; remove open/egress/<egress>")]
     EgressMarker,
     #[error("the run took too long")]
     Timeout,

@@ -40,7 +40,9 @@ pub enum Wrong {
     EgressMarkerLeft,
     /// LiveKit says that the egress has ended, and it has no record: `egress_ended` was lost.
     EgressWebhookLost,
-    /// LiveKit says that the egress goes on, but it is not in the room; or LiveKit has forgotten it. Its process is gone.
+    /// LiveKit says that the egress goes on, but it is not in the room: it may be storing its file, or its process is gone.
+    EgressMissing,
+    /// It has been missing for too long, or LiveKit has forgotten it. Its process is gone.
     EgressDead,
     /// A file is missing, the call is closed, and nothing stands in for the file yet.
     EgressUnfilled,
@@ -61,6 +63,7 @@ impl Wrong {
             Self::EgressUnheard => "egress_unheard",
             Self::EgressMarkerLeft => "egress_marker_left",
             Self::EgressWebhookLost => "egress_webhook_lost",
+            Self::EgressMissing => "egress_missing",
             Self::EgressDead => "egress_dead",
             Self::EgressUnfilled => "egress_unfilled",
         }

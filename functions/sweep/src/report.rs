@@ -87,6 +87,7 @@ impl Finding {
             | Wrong::MarkerMissing
             | Wrong::Old
             | Wrong::EgressUnheard
+            | Wrong::EgressMissing
             | Wrong::EgressMarkerLeft => {
                 tracing::debug!(call_id, sweep, outcome, reason, "sweep");
             }

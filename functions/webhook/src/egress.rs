@@ -1,6 +1,5 @@
 //! What is kept of egresses, and what is told of those that failed.
 
-use bytes::Bytes;
 use events::{CallId, CallRecord, EgressEnd, EgressId, EgressRecord, OpenEgress, Timestamp, keys};
 use platform::store::{Store, StoreError};
 
@@ -82,10 +81,8 @@ fn remedy(record: &EgressRecord) -> &'static str {
 }
 
 async fn mark(store: &dyn Store, egress: &EgressId, open: &OpenEgress) -> Result<bool, StoreError> {
-    // Serializing plain structs with string keys into memory has no way to fail.
-    let bytes = serde_json::to_vec(open).unwrap_or_default();
     let put = store
-        .put_if_absent(&keys::open_egress(egress), Bytes::from(bytes))
+        .put_if_absent(&keys::open_egress(egress), open.encode().into())
         .await?;
     Ok(put.is_some())
 }
@@ -96,6 +93,7 @@ fn marker(record: &EgressRecord, created_at: Timestamp) -> OpenEgress {
         room: record.room.clone(),
         created_at,
         since: record.ended_at,
+        missed_at: None,
         files: record.files.clone(),
     }
 }

@@ -28,7 +28,7 @@
 //!
 //! # Egresses
 //!
-//! An egress has a record of its own, `egress/<EgressId>.json` beside the call's, and until then a marker, `open-egress/<EgressId>`. Names
+//! An egress has a record of its own, `egress/<EgressId>.json` beside the call's, and until then a marker, `open/egress/<EgressId>`. Names
 //! are taken from `egress_ended` only, since those before it are not final, and `room_finished` may come first. Where a file did not reach
 //! its place, the agent's own recording of the call stands in, once the call is closed.
 

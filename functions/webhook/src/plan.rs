@@ -23,7 +23,7 @@ pub enum Effect {
     SetMetadata(Metadata),
     /// Put `record.json` if there is none and nobody ever claimed the call, and remove its marker.
     CloseUnclaimed,
-    /// Put the marker of the egress, `open-egress/<EgressId>`, unless it has its record.
+    /// Put the marker of the egress, `open/egress/<EgressId>`, unless it has its record.
     WatchEgress(EgressId, Box<OpenEgress>),
     /// Keep the record of the egress, remove its marker when the record lacks nothing, and tell of one that failed.
     CloseEgress(Box<EgressRecord>),
@@ -128,6 +128,7 @@ fn open(event: &CallEvent, egress: &Egress) -> OpenEgress {
         room: event.room.clone(),
         created_at: event.room_created_at,
         since: event.received_at,
+        missed_at: None,
         files: egress.files.clone(),
     }
 }

@@ -11,7 +11,7 @@ use ingress::IngressState;
 use parking_lot::Mutex;
 use platform::{
     Secret,
-    clock::SystemClock,
+    clock::{Clock, ManualClock, SystemClock},
     config::{
         AccessConfig, AccessKey, Grant, IngressConfig, KeyHash, LiveKitConfig, RecordingsConfig, S3Target,
         Scope,
@@ -237,8 +237,18 @@ impl Host {
 
     /// One run of the sweep, which waits only a little: nothing else works on this store.
     pub(crate) async fn sweep(&self) -> Report {
+        self.sweep_after(Duration::ZERO).await
+    }
+
+    /// The same, when this long will have gone by.
+    pub(crate) async fn sweep_after(&self, later: Duration) -> Report {
+        let clock = ManualClock::at(SystemClock.now() + later);
+        let webhook = WebhookState {
+            clock: Arc::new(clock),
+            ..self.webhook.clone()
+        };
         sweep(&sweep::State {
-            webhook: self.webhook.clone(),
+            webhook,
             livekit: Arc::new(self.livekit.clone()),
             patience: Duration::from_millis(50),
         })

@@ -1,5 +1,7 @@
 //! What is killed is found by the sweep.
 
+use std::time::Duration;
+
 use events::EgressEnd;
 use sweep::{Done, Wrong};
 
@@ -25,7 +27,10 @@ async fn an_egress_that_stays_active_after_its_service_was_killed_is_closed_by_t
     assert_eq!(status, 503, "{problem}");
     assert!(problem["remedy"].as_str().unwrap().contains("lost"), "{problem}");
 
-    let report = host.sweep().await;
+    // It may only be storing its file: not at once.
+    host.sweep().await;
+    assert!(host.egress_record(&call, &egress).await.is_none());
+    let report = host.sweep_after(Duration::from_mins(2)).await;
     let found = report
         .findings
         .iter()

@@ -59,6 +59,9 @@ impl Scenario {
                     _ => (EgressStatus::Complete, 900),
                 };
                 *world.livekit.egresses.lock() = vec![egress(status, size)];
+                if matches!(self, Self::EgressDied) {
+                    world.egress_missed(at(-110_000)).await;
+                }
             }
             Self::EgressUnfilled => {
                 world.joined().await;

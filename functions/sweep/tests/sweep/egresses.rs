@@ -31,7 +31,7 @@ async fn one_that_records_is_left_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_that_is_active_in_the_list_and_not_in_the_room_is_closed_as_lost() {
+async fn one_that_is_active_in_the_list_and_not_in_the_room_is_closed_as_lost_in_the_end() {
     for room_is_gone in [false, true] {
         let world = recorded().await;
         let rooms = if room_is_gone {
@@ -40,12 +40,29 @@ async fn one_that_is_active_in_the_list_and_not_in_the_room_is_closed_as_lost() 
             vec![(room(), vec![phone()])]
         };
         world.livekit.has(rooms);
-        let report = world.sweep().await;
-        let closed = Done::EgressClosed(EgressEnd::Lost);
-        assert!(
-            found(&report).contains(&(Wrong::EgressDead, &closed)),
-            "{report:?}"
+        let of_egress = |report: &Report| {
+            let found = report
+                .findings
+                .iter()
+                .map(|finding| (finding.wrong, finding.done.clone()));
+            let is_of =
+                |(wrong, _): &(Wrong, Done)| matches!(wrong, Wrong::EgressMissing | Wrong::EgressDead);
+            found.filter(is_of).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            of_egress(&world.sweep().await),
+            [(Wrong::EgressMissing, Done::Marked)]
         );
+        world.clock.advance(Duration::from_secs(100));
+        assert_eq!(
+            of_egress(&world.sweep().await),
+            [],
+            "it may have reached a limit, and store its file"
+        );
+        assert!(world.egress_record().await.is_none());
+        world.clock.advance(Duration::from_secs(20));
+        let closed = Done::EgressClosed(EgressEnd::Lost);
+        assert_eq!(of_egress(&world.sweep().await), [(Wrong::EgressDead, closed)]);
         let record = world.egress_record().await.unwrap();
         assert_eq!(
             (record.end, record.files[0].filename.as_str()),
@@ -53,11 +70,22 @@ async fn one_that_is_active_in_the_list_and_not_in_the_room_is_closed_as_lost() 
         );
         // Its call goes on: what the agent records of it may yet stand in.
         assert_eq!(world.is_egress_open().await, !room_is_gone);
-        let again = found(&world.sweep().await)
-            .iter()
-            .any(|(wrong, _)| *wrong == Wrong::EgressDead);
-        assert!(!again, "it is told of once");
+        assert_eq!(of_egress(&world.sweep().await), [], "it is told of once");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_ends_has_left_the_room_and_may_take_long_to_store_its_file() {
+    let world = recorded().await;
+    world.livekit.has(vec![(room(), vec![phone()])]);
+    *world.livekit.egresses.lock() = vec![egress(EgressStatus::Ending, 0)];
+    world.sweep().await;
+    world.clock.advance(Duration::from_mins(14));
+    world.sweep().await;
+    assert!(world.egress_record().await.is_none());
+    assert_eq!(world.egress_ended(EgressStatus::Complete, 900).await, "kept");
+    assert_eq!(world.egress_record().await.unwrap().end, EgressEnd::Complete);
+    assert!(!world.is_egress_open().await);
 }
 
 #[tokio::test(start_paused = true)]
@@ -80,22 +108,6 @@ async fn one_that_comes_back_within_the_patience_is_not_lost() {
     *world.livekit.lists.lock() = vec![without.clone(), without, with];
     assert_eq!(found(&world.sweep().await), []);
     assert!(world.egress_record().await.is_none());
-}
-
-#[tokio::test(start_paused = true)]
-async fn one_that_is_only_just_starting_is_waited_for() {
-    let world = recorded().await;
-    world.livekit.has(vec![(room(), vec![phone()])]);
-    *world.livekit.egresses.lock() = vec![egress(EgressStatus::Starting, 0)];
-    assert_eq!(found(&world.sweep().await), []);
-    world.clock.advance(Duration::from_secs(61));
-    let report = world.sweep().await;
-    assert!(
-        found(&report)
-            .iter()
-            .any(|(wrong, _)| *wrong == Wrong::EgressDead),
-        "{report:?}"
-    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -184,6 +196,7 @@ fn what_is_wrong_with_an_egress_depends_on_its_record_first() {
         room: room().name,
         created_at: at(0),
         since: at(0),
+        missed_at: None,
         files: egress(EgressStatus::Starting, 0).files,
     };
     let look = |listed: Option<EgressStatus>, is_in_room: bool| EgressLook {
@@ -194,30 +207,44 @@ fn what_is_wrong_with_an_egress_depends_on_its_record_first() {
         listed: listed.map(|status| egress(status, 0)),
         is_in_room,
     };
-    for (listed, is_in_room, wrong) in [
-        (Some(Starting), true, None),
-        (Some(Starting), false, Some(Wrong::EgressDead)),
-        (Some(Active), true, None),
-        (Some(Active), false, Some(Wrong::EgressDead)),
-        (Some(Ending), true, None),
-        (Some(Ending), false, Some(Wrong::EgressDead)),
-        (Some(Complete), false, Some(Wrong::EgressWebhookLost)),
-        (Some(Failed), false, Some(Wrong::EgressWebhookLost)),
-        (Some(Aborted), false, Some(Wrong::EgressWebhookLost)),
-        (Some(LimitReached), false, Some(Wrong::EgressWebhookLost)),
-        (None, false, Some(Wrong::EgressDead)),
+    // How long it has been missed, in seconds.
+    for (listed, is_in_room, missed, wrong) in [
+        (Some(Starting), true, None, None),
+        (Some(Starting), false, None, Some(Wrong::EgressMissing)),
+        (Some(Starting), false, Some(119), None),
+        (Some(Starting), false, Some(120), Some(Wrong::EgressDead)),
+        (Some(Active), true, None, None),
+        (Some(Active), true, Some(999), None),
+        (Some(Active), false, None, Some(Wrong::EgressMissing)),
+        (Some(Active), false, Some(119), None),
+        (Some(Active), false, Some(120), Some(Wrong::EgressDead)),
+        (Some(Ending), true, None, None),
+        (Some(Ending), false, None, Some(Wrong::EgressMissing)),
+        (Some(Ending), false, Some(899), None),
+        (Some(Ending), false, Some(900), Some(Wrong::EgressDead)),
+        (Some(Complete), false, None, Some(Wrong::EgressWebhookLost)),
+        (Some(Failed), false, Some(10), Some(Wrong::EgressWebhookLost)),
+        (Some(Aborted), false, None, Some(Wrong::EgressWebhookLost)),
+        (Some(LimitReached), false, None, Some(Wrong::EgressWebhookLost)),
+        (None, false, None, Some(Wrong::EgressDead)),
     ] {
-        let look = look(listed.clone(), is_in_room);
-        assert_eq!(plan_egress(&look, at(61_000)), wrong, "{listed:?} {is_in_room}");
+        let mut look = look(listed.clone(), is_in_room);
+        let now = at(2_000_000);
+        look.open.missed_at = missed.map(|seconds| at(2_000_000 - seconds * 1_000));
+        assert_eq!(
+            plan_egress(&look, now),
+            wrong,
+            "{listed:?} {is_in_room} {missed:?}"
+        );
         let record = events::EgressRecord::lost(look.egress.clone(), &open, at(0));
         let mut look = EgressLook {
             record: Some(record),
             ..look
         };
-        assert_eq!(plan_egress(&look, at(61_000)), None, "the call is open");
+        assert_eq!(plan_egress(&look, now), None, "the call is open");
         look.call_is_open = false;
-        assert_eq!(plan_egress(&look, at(61_000)), Some(Wrong::EgressUnfilled));
+        assert_eq!(plan_egress(&look, now), Some(Wrong::EgressUnfilled));
         look.record.as_mut().unwrap().stand_in = Some("recording.ogg".to_owned());
-        assert_eq!(plan_egress(&look, at(61_000)), Some(Wrong::EgressMarkerLeft));
+        assert_eq!(plan_egress(&look, now), Some(Wrong::EgressMarkerLeft));
     }
 }

@@ -88,6 +88,7 @@ fn judge(cases: Vec<Case>) {
                 Wrong::MarkerMissing => act == Act::Tell(Vec::new()),
                 Wrong::WebhookLost | Wrong::Unclosed => matches!(act, Act::Tell(_)),
                 Wrong::EgressUnheard
+                | Wrong::EgressMissing
                 | Wrong::EgressMarkerLeft
                 | Wrong::EgressWebhookLost
                 | Wrong::EgressDead

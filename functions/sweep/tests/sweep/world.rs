@@ -9,8 +9,8 @@ use std::{
 
 use async_trait::async_trait;
 use events::{
-    CallId, CallJob, CallRecord, Claim, EgressId, EgressRecord, Outcome, Party, ProfileHash, Progress,
-    Recording, RecordingPolicy, RoomName, Speaker, Timestamp, TurnLatency, TurnRecord,
+    CallId, CallJob, CallRecord, Claim, EgressId, EgressRecord, OpenEgress, Outcome, Party, ProfileHash,
+    Progress, Recording, RecordingPolicy, RoomName, Speaker, Timestamp, TurnLatency, TurnRecord,
     agents::{AgentRule, Agents},
     keys,
     livekit::{
@@ -265,6 +265,15 @@ impl World {
     pub(crate) async fn egress_started(&self) -> &'static str {
         let egress = egress(EgressStatus::Starting, 0);
         self.webhook("EV_5", Event::EgressStarted { egress }).await
+    }
+
+    /// The egress has been missed in its room since then.
+    pub(crate) async fn egress_missed(&self, missed_at: Timestamp) {
+        let key = keys::open_egress(&"EG_x".parse().unwrap());
+        let marker = self.store.get(&key).await.unwrap().unwrap();
+        let mut open = OpenEgress::decode(&marker.bytes).unwrap();
+        open.missed_at = Some(missed_at);
+        self.store.put(&key, open.encode().into()).await.unwrap();
     }
 
     pub(crate) async fn egress_ended(&self, status: EgressStatus, size_bytes: u64) -> &'static str {

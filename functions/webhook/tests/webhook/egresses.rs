@@ -45,7 +45,7 @@ fn record(function: &Function, egress: &str) -> Option<EgressRecord> {
 }
 
 fn is_marked(function: &Function, egress: &str) -> bool {
-    function.world.object(&format!("open-egress/{egress}")).is_some()
+    function.world.object(&format!("open/egress/{egress}")).is_some()
 }
 
 async fn played(egress: &str) -> Function {
@@ -231,7 +231,7 @@ async fn one_that_was_held_for_lost_may_still_come_to_its_end() {
         .partition(|webhook| json_of(webhook)["event"] == "egress_ended");
     let function = function();
     function.accept_all(others).await;
-    let marker = function.world.object(&format!("open-egress/{COMPLETE}")).unwrap();
+    let marker = function.world.object(&format!("open/egress/{COMPLETE}")).unwrap();
     let open = events::OpenEgress::decode(&marker).unwrap();
     let lost = EgressRecord::lost(COMPLETE.parse().unwrap(), &open, open.since);
     let key = keys::egress(open.created_at, &open.call, &lost.egress);
