@@ -1,0 +1,190 @@
+//! What the program leans on is away for a while, slow, or of another opinion about the time. No call is lost for it, and the log says
+//! what it was.
+
+use std::{process::Stdio, time::Duration};
+
+use audio::Codec;
+use caller::{Call, Caller};
+use serde_json::Value;
+use tokio::{
+    process::Command,
+    time::{Instant, sleep},
+};
+
+use crate::{
+    harness::{Options, System, turn},
+    phone::{self, PAUSE, SOON, answered, voice},
+    wire::Weather,
+};
+
+/// How long something is away.
+const AWAY: Duration = Duration::from_secs(10);
+
+async fn greeted(call: &Call) {
+    let mut ear = call.ear_from_start();
+    ear.wait_for_utterance(PAUSE, SOON * 2).await.unwrap();
+}
+
+/// Hangs up; the record says that all was well.
+async fn ends_well(
+    system: &System,
+    call: &Call,
+    before: &std::collections::BTreeSet<std::path::PathBuf>,
+) -> Value {
+    call.hang_up().await;
+    call.wait_ended(SOON).await.unwrap();
+    let (_, record) = system.new_record(before, SOON * 3).await;
+    assert_eq!(record["outcome"]["kind"], "caller_hung_up", "{record}");
+    record
+}
+
+fn logged(system: &System, words: &str) -> bool {
+    let says = |line: &Value| line["message"].as_str().is_some_and(|text| text.contains(words));
+    system.log_lines().iter().any(says)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clocks_that_differ_by_90_seconds_lose_no_call() {
+    let _turn = turn().await;
+    for clock_ahead_s in [90, -90] {
+        let system = System::start(Options {
+            clock_ahead_s,
+            ..Options::default()
+        })
+        .await;
+        let before = system.calls();
+        let call = answered(&system, Codec::G722).await;
+        greeted(&call).await;
+        ends_well(&system, &call, &before).await;
+        let told = logged(&system, "livekit-server's clock is ahead");
+        assert_eq!(told, clock_ahead_s < 0, "{clock_ahead_s} s");
+        system.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_is_away_for_ten_seconds_costs_a_call_no_more_than_a_pause() {
+    let _turn = turn().await;
+    let system = System::start(Options::default()).await;
+    let before = system.calls();
+    let call = answered(&system, Codec::G722).await;
+    greeted(&call).await;
+
+    let (store, elsewhere) = (system.store(), system.dir.path().join("elsewhere"));
+    std::fs::rename(&store, &elsewhere).unwrap();
+    // Where the folder was is a file now, so that nothing can be made there.
+    std::fs::write(&store, "").unwrap();
+    sleep(AWAY).await;
+    std::fs::remove_file(&store).unwrap();
+    std::fs::rename(&elsewhere, &store).unwrap();
+
+    // The claim has expired meanwhile, or has not: in both cases somebody goes on listening, soon.
+    let mut ear = call.ear();
+    let until = Instant::now() + SOON * 2;
+    loop {
+        call.speak(&voice(phone::QUESTION)).await.unwrap();
+        if ear.wait_for_utterance(PAUSE, SOON / 2).await.is_ok() {
+            break;
+        }
+        assert!(
+            Instant::now() < until,
+            "nobody answers; log: {}",
+            system.log.display()
+        );
+    }
+    let record = ends_well(&system, &call, &before).await;
+    assert!(record["turns"].as_array().unwrap().len() > 1, "{record}");
+    assert!(
+        logged(&system, "the claim was not renewed"),
+        "log: {}",
+        system.log.display()
+    );
+    system.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queue_that_is_locked_when_the_phone_rings_delays_the_answer_and_loses_no_call() {
+    let _turn = turn().await;
+    let system = System::start(Options::default()).await;
+    let before = system.calls();
+    let script = "import sqlite3, sys, time\nc = sqlite3.connect(sys.argv[1], isolation_level=None)\n\
+                  c.execute('BEGIN EXCLUSIVE')\nprint('locked', flush=True)\ntime.sleep(float(sys.argv[2]))";
+    let mut holder = Command::new("python3")
+        .args(["-c", script])
+        .arg(system.dir.path().join("queue.sqlite"))
+        .arg(AWAY.as_secs().to_string())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut locked = [0; 6];
+    tokio::io::AsyncReadExt::read_exact(holder.stdout.as_mut().unwrap(), &mut locked)
+        .await
+        .unwrap();
+    let locked_at = Instant::now();
+    sleep(AWAY / 2).await;
+    let call = Caller::new(phone::config(&system, Codec::G722))
+        .place()
+        .await
+        .unwrap();
+    call.wait_answered(SOON).await.unwrap();
+    assert!(locked_at.elapsed() >= AWAY, "the queue was not locked");
+    greeted(&call).await;
+    ends_well(&system, &call, &before).await;
+    assert!(
+        logged(&system, "the queue gave no job"),
+        "log: {}",
+        system.log.display()
+    );
+    system.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_api_that_is_slow_or_refuses_for_a_while_loses_no_call() {
+    let _turn = turn().await;
+    let system = System::start(Options {
+        wired: true,
+        ..Options::default()
+    })
+    .await;
+    let wire = system.wire.as_ref().unwrap();
+    for weather in [
+        Weather::Slow(Duration::from_secs(1)),
+        Weather::Answer("429 Too Many Requests"),
+        Weather::Answer("503 Service Unavailable"),
+    ] {
+        let before = system.calls();
+        wire.turn(weather);
+        let call = Caller::new(phone::config(&system, Codec::G722))
+            .place()
+            .await
+            .unwrap();
+        system.wait_for_new_call(&before).await;
+        if weather != Weather::Slow(Duration::from_secs(1)) {
+            sleep(Duration::from_secs(3)).await;
+            assert!(call.report().ended().is_none(), "the phone was given up");
+            wire.turn(Weather::Fair);
+        }
+        call.wait_answered(SOON).await.unwrap();
+        greeted(&call).await;
+        wire.turn(weather);
+        call.hang_up().await;
+        call.wait_ended(SOON).await.unwrap();
+        sleep(Duration::from_secs(1)).await;
+        wire.turn(Weather::Fair);
+        let (_, record) = system.new_record(&before, SOON * 3).await;
+        assert_eq!(
+            record["outcome"]["kind"], "caller_hung_up",
+            "{weather:?}: {record}"
+        );
+    }
+    let named = |code: &str| {
+        let text = std::fs::read_to_string(&system.log).unwrap();
+        let warns = |line: &str| line.contains("\"WARN\"") || line.contains("\"ERROR\"");
+        text.lines().any(|line| warns(line) && line.contains(code))
+    };
+    for code in ["429", "503"] {
+        assert!(named(code), "{code} is not told; log: {}", system.log.display());
+    }
+    system.stop().await;
+}
