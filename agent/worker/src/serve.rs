@@ -76,7 +76,9 @@ async fn owned(
     let takeover = Takeover { generation, last };
     let ended = conversation(setup, &job, &takeover, &lease, hard, tasks).await;
     let Some(mut held) = lease.stop().await else {
-        tracing::warn!("the call was lost to another worker; nothing more is written");
+        tracing::warn!("the call was lost; nothing more is written");
+        // Where no other worker has taken it, as after an outage of the store, somebody is to do so soon.
+        give_back(setup, received).await;
         return;
     };
     match ended {
@@ -102,10 +104,14 @@ async fn owned(
                 );
             }
             // Not at once: what failed, such as a server that restarts, may need a moment, and attempts are counted.
-            if let Err(error) = setup.terms.queue.extend(&received.receipt, RETRY_AFTER).await {
-                tracing::debug!(%error, "the job comes again by itself");
-            }
+            give_back(setup, received).await;
         }
+    }
+}
+
+async fn give_back(setup: &Setup, received: &Received) {
+    if let Err(error) = setup.terms.queue.extend(&received.receipt, RETRY_AFTER).await {
+        tracing::debug!(%error, "the job comes again by itself");
     }
 }
 

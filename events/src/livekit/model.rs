@@ -33,6 +33,8 @@ pub mod attribute {
     pub const SIP_TRUNK_NUMBER: &str = "sip.trunkPhoneNumber";
     /// Why the gateway ended the call, see [`crate::EndCause`]. Trunkline's own gateway sets it before it leaves the room.
     pub const END: &str = "trunkline.end";
+    /// Set by an agent that leaves because the call is no longer its own: another one will come, and the phone is to wait for it.
+    pub const HANDOVER: &str = "trunkline.handover";
     /// When the INVITE came in, as a [`crate::Timestamp`] is written. Set by Trunkline's own gateway.
     pub const INVITE_AT: &str = "trunkline.invite_at";
     /// When the phone was told to ring, likewise.

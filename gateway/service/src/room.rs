@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::time::Duration;
 
-use events::livekit::DTMF_TOPIC;
+use events::livekit::{DTMF_TOPIC, attribute};
 use livekit::options::TrackPublishOptions;
 use livekit::participant::ParticipantKind;
 use livekit::prelude::{
@@ -227,7 +227,8 @@ fn subscribe(publication: &RemoteTrackPublication) {
 }
 
 fn left(participant: &RemoteParticipant) -> RoomChange {
-    let deliberate = matches!(
+    let hands_over = participant.attributes().contains_key(attribute::HANDOVER);
+    let leaves = matches!(
         participant.disconnect_reason(),
         DisconnectReason::ClientInitiated
             | DisconnectReason::ParticipantRemoved
@@ -235,7 +236,7 @@ fn left(participant: &RemoteParticipant) -> RoomChange {
     );
     RoomChange::Left {
         identity: participant.identity().to_string(),
-        deliberate,
+        deliberate: leaves && !hands_over,
     }
 }
 

@@ -220,6 +220,12 @@ impl<'a> Meeting<'a> {
     fn begin_to_talk(&mut self) -> Option<End> {
         let heard = self.heard.1.take()?;
         let mut profile = self.agent.profile.clone();
+        let now = self.call.setup.now();
+        if self.call.generation > 1 && self.call.journal.record().answered_at.is_none() {
+            // Of an answer that nobody saw, this is what is known: the caller is heard.
+            self.call.journal.record_mut().answered_at = Some(now);
+            self.call.journal.step(Step::Answered, now);
+        }
         let earlier = self.earlier();
         if earlier.is_some() && self.call.journal.record().recording.is_some() {
             // The recording goes on where its gate was open.

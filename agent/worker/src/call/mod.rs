@@ -143,7 +143,7 @@ impl Call {
     /// Ends the room, leaves it, and completes the record.
     async fn conclude(mut self, end: &End, room: &AgentRoom) -> Result<CallRecord, CallError> {
         if *end == End::Fenced {
-            room.leave().await;
+            room.hand_over().await;
             return Err(CallError::Lost);
         }
         if *end == End::Goodbye {

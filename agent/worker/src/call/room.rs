@@ -1,8 +1,9 @@
 //! The agent in the room: joining, its own track, and the caller's audio as 20 ms frames.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use events::livekit::attribute;
 use futures_util::StreamExt;
 use livekit::{
     options::TrackPublishOptions,
@@ -16,7 +17,7 @@ use livekit::{
 use pipeline::{AudioOut, AudioOutError, FRAME_SAMPLES, SAMPLE_RATE_HZ};
 use tokio::{
     sync::mpsc,
-    time::{Instant, timeout_at},
+    time::{Instant, timeout, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -26,6 +27,9 @@ const SOURCE_QUEUE_MS: u32 = 60;
 
 /// Frames that may wait between the room and the conversation: one second.
 const HEARD_FRAMES: usize = 50;
+
+/// How long it may take to tell the room that another agent will come.
+const HANDOVER_LIMIT: Duration = Duration::from_secs(1);
 
 /// Why the agent is not in the room.
 #[derive(Debug, thiserror::Error)]
@@ -84,6 +88,18 @@ impl AgentRoom {
                 Err(e)
             }
         }
+    }
+
+    /// Leaves the room to another worker's agent: whoever keeps the phone up is told that one will come.
+    pub(crate) async fn hand_over(&self) {
+        self.speaker.clear_queue();
+        let told = HashMap::from([(attribute::HANDOVER.to_owned(), "fenced".to_owned())]);
+        let us = self.room.local_participant();
+        let telling = us.set_attributes(told);
+        if !matches!(timeout(HANDOVER_LIMIT, telling).await, Ok(Ok(()))) {
+            tracing::debug!("the room was not told that another agent will come");
+        }
+        self.leave().await;
     }
 
     /// Leaves the room; bounded, and never an error: whoever leaves has nothing left to do about it.
