@@ -25,7 +25,7 @@ use health::{HealthState, Tally};
 use http::header::CONTENT_TYPE;
 use platform::{
     clock::SharedClock,
-    config::{AccessConfig, CallsConfig, TokenConfig},
+    config::{AccessConfig, CallsConfig, Config, TokenConfig},
     livekit::LiveKit,
     queue::Queue,
     store::Store,
@@ -59,6 +59,34 @@ pub struct Settings {
     pub token: TokenConfig,
     /// `calls`.
     pub calls: CallsConfig,
+}
+
+impl Settings {
+    /// What the configuration says; `None` without `access`: nobody may use the API.
+    pub fn of(config: &Config) -> Option<Self> {
+        Some(Self {
+            access: config.access.clone()?,
+            token: config.token.clone(),
+            calls: config.calls.clone(),
+        })
+    }
+}
+
+/// The token endpoint alone, for a host that may touch neither queue nor store.
+///
+/// # Errors
+/// When the machine's certificates cannot be read.
+pub fn token_endpoint(
+    settings: &Settings,
+    livekit: LiveKit,
+    clock: SharedClock,
+) -> Result<Router, JwksError> {
+    let access = Access::new(&settings.access, clock)?;
+    let config = settings.token.clone();
+    let (router, _) = token::router(&access, TokenState { livekit, config }).split_for_parts();
+    Ok(router
+        .fallback(|| async { Fail::not_found("no_route") })
+        .layer(from_fn(with_request_id)))
 }
 
 /// Makes the router and its document. Fetches nothing yet.

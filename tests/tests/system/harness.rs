@@ -32,12 +32,19 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use crate::canaries::{self, OPENAI_KEY};
+use crate::{
+    canaries::{self, OPENAI_KEY},
+    cloud::Cloud,
+};
 
 /// The number that the trunk owns and that callers dial.
 pub(crate) const DIALLED: &str = "+15550100100";
 /// The number of the caller. It must never be seen in a log.
 pub(crate) const CALLER: &str = "+15557654321";
+
+/// The names of the parameters that hold what is secret, with [`Options::cloud`].
+const LIVEKIT_SECRET: &str = "/trunkline/livekit/api_secret";
+const REDIS_URL: &str = "/trunkline/redis/url";
 
 /// The turn of a test; held to its end.
 pub(crate) async fn turn() -> MutexGuard<'static, ()> {
@@ -68,6 +75,9 @@ pub(crate) struct Options {
     pub(crate) sip: &'static str,
     /// Whether livekit-server's webhooks reach the functions.
     pub(crate) webhooks: bool,
+    /// Queue, store and secrets on AWS, or what stands in for it. Then worker and gateway are two processes, and the functions are
+    /// the test's to start at [`System::http`].
+    pub(crate) cloud: Option<Cloud>,
 }
 
 impl Default for Options {
@@ -83,6 +93,7 @@ impl Default for Options {
             apart: false,
             sip: "",
             webhooks: true,
+            cloud: None,
         }
     }
 }
@@ -119,20 +130,24 @@ impl System {
         .await
         .unwrap();
         write_profile(dir.path(), &options);
+        if let Some(cloud) = &options.cloud {
+            let keys = stack.keys();
+            cloud.put_parameter(LIVEKIT_SECRET, keys.api_secret()).await;
+            cloud.put_parameter(REDIS_URL, &stack.redis_url()).await;
+        }
         let rtp = RtpPorts::reserve().unwrap();
         let yaml = config(&stack, http, &rtp, &options);
         std::fs::write(dir.path().join("trunkline.yaml"), yaml).unwrap();
         let log = log_path();
-        let parts: &[&str] = if options.apart {
-            &["worker", "functions"]
-        } else {
-            &[]
+        let parts: &[&str] = match (&options.cloud, options.apart) {
+            (Some(_), _) => &["worker"],
+            (None, true) => &["worker", "functions"],
+            (None, false) => &[],
         };
-        let others = parts
-            .iter()
-            .map(|part| spawn_serve(dir.path(), &log, Some(part)))
-            .collect();
-        let serve = spawn_serve(dir.path(), &log, options.apart.then_some("gateway"));
+        let env = options.cloud.as_ref().map(Cloud::env).unwrap_or_default();
+        let spawn = |part| spawn_serve(dir.path(), &log, part, &env);
+        let others: Vec<Child> = parts.iter().map(|part| spawn(Some(*part))).collect();
+        let serve = spawn((!parts.is_empty()).then_some("gateway"));
         let mut system = Self {
             stack,
             sip: ([127, 0, 0, 1], 0).into(),
@@ -157,7 +172,7 @@ impl System {
     /// Starts the process again on the same data.
     pub(crate) async fn restart_serve(&mut self) {
         let old = std::fs::read_to_string(&self.log).unwrap().lines().count();
-        self.serve = spawn_serve(self.dir.path(), &self.log, None);
+        self.serve = spawn_serve(self.dir.path(), &self.log, None, &[]);
         self.wait_until_ready(old).await;
     }
 
@@ -373,15 +388,24 @@ async fn make_rule(sip: &SIPClient, trunk: String) -> Result<proto::SipDispatchR
 
 fn config(stack: &LocalStack, http: SocketAddr, rtp: &RtpPorts, options: &Options) -> String {
     let keys = stack.keys();
+    let (secret, redis, rest) = match &options.cloud {
+        None => (
+            keys.api_secret().to_owned(),
+            stack.redis_url(),
+            "queue: sqlite:queue.sqlite\nstore: file:store\n".to_owned(),
+        ),
+        Some(cloud) => (
+            format!("ssm:{LIVEKIT_SECRET}"),
+            format!("ssm:{REDIS_URL}"),
+            cloud.yaml(),
+        ),
+    };
     format!(
-        "livekit:\n  url: {}\n  api_key: {}\n  api_secret: {}\nredis:\n  url: {}\nhttp:\n  listen: {http}\n\
-         sip:\n  listen: 127.0.0.1:0\n  rtp_ports: {rtp}\n{}profiles: profiles\nagents: {}\n\
-         queue: sqlite:queue.sqlite\nstore: file:store\nworker:\n  slots: {}\n\
+        "livekit:\n  url: {}\n  api_key: {}\n  api_secret: {secret}\nredis:\n  url: {redis}\nhttp:\n  listen: {http}\n\
+         sip:\n  listen: 127.0.0.1:0\n  rtp_ports: {rtp}\n{}profiles: profiles\nagents: {}\n{rest}worker:\n  slots: {}\n\
          providers:\n  openai:\n    api_key: {OPENAI_KEY}\n    base_url: http://{}/v1\nlog:\n  level: trace\n",
         stack.ws_url(),
         keys.api_key(),
-        keys.api_secret(),
-        stack.redis_url(),
         options.sip,
         options.agents,
         options.slots,
@@ -411,12 +435,13 @@ fn write_profile(dir: &Path, options: &Options) {
     .unwrap();
 }
 
-fn spawn_serve(dir: &Path, log: &Path, only: Option<&str>) -> Child {
+fn spawn_serve(dir: &Path, log: &Path, only: Option<&str>, env: &[(&str, String)]) -> Child {
     let out = File::options().create(true).append(true).open(log).unwrap();
     Command::new(trunkline())
         .args(["serve", "--config"])
         .arg(dir.join("trunkline.yaml"))
         .args(only.iter().flat_map(|part| ["--only", part]))
+        .envs(env.iter().map(|(name, value)| (*name, value)))
         .stdin(Stdio::null())
         .stdout(out.try_clone().unwrap())
         .stderr(out)
@@ -425,13 +450,18 @@ fn spawn_serve(dir: &Path, log: &Path, only: Option<&str>) -> Child {
         .unwrap()
 }
 
-/// The command under test, built by the same `cargo test` as this binary.
+/// The command under test.
 fn trunkline() -> PathBuf {
+    built("trunkline")
+}
+
+/// A program that was built by the same `cargo test` as this binary.
+pub(crate) fn built(name: &str) -> PathBuf {
     let path = std::env::current_exe().unwrap();
-    let path = path.parent().and_then(Path::parent).unwrap().join("trunkline");
+    let path = path.parent().and_then(Path::parent).unwrap().join(name);
     assert!(
         path.exists(),
-        "{} is missing: run `cargo build -p cli`, or the whole of `make test`",
+        "{} is missing: run `cargo build`, or the whole of `make test`",
         path.display()
     );
     path

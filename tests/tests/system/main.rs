@@ -23,12 +23,15 @@ macro_rules! measured {
     }};
 }
 
+mod aws;
 mod canaries;
+mod cloud;
 mod conversation;
 mod crash;
 mod endings;
 mod harness;
 mod hostile;
+mod lambda;
 mod load;
 mod phone;
 mod recording;
