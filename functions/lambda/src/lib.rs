@@ -11,7 +11,7 @@
 //!
 //! - The routers and functions are those of `trunkline serve`. The configuration comes from the environment and from `trunkline.yaml` in
 //!   the package, profiles from `profiles/` beside it; references to secrets are replaced.
-//! - Everything is opened once, before the first event.
+//! - Everything is opened once, before the first event. Queue and store are first asked for something by an event.
 //! - What is wrong with the configuration is logged, a line for each fault with key and remedy, and ends the process with 64.
 //!
 //! # What it does not do

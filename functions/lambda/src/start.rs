@@ -57,14 +57,14 @@ impl Start {
         })
     }
 
-    /// Opens queue and store.
+    /// Opens queue and store, without asking them: the webhook's role may only send, and each question would make a start longer.
     ///
     /// # Errors
     /// [`LambdaError::Open`].
     pub async fn ports(&self) -> Result<Ports, LambdaError> {
         let access = Access::DefaultChain;
-        let queue = queue::open(&self.config.queue, &access, self.clock.clone());
-        let store = store::open(&self.config.store, &access, self.clock.clone());
+        let queue = queue::connect(&self.config.queue, &access, self.clock.clone());
+        let store = store::connect(&self.config.store, &access, self.clock.clone());
         let (queue, store) = tokio::join!(queue, store);
         Ok(Ports {
             queue: queue.map_err(open("the queue (key `queue`)"))?,
@@ -98,13 +98,13 @@ impl Start {
     /// # Errors
     /// [`LambdaError::Config`] without `access`; [`LambdaError::Open`].
     pub fn api(&self, ports: &Ports) -> Result<Router, LambdaError> {
-        let parts = api::Parts {
+        let shared = api::Parts {
             livekit: self.livekit.clone(),
             queue: ports.queue.clone(),
             store: ports.store.clone(),
             clock: self.clock.clone(),
         };
-        let (router, _) = api::build(self.settings()?, &parts).map_err(open("key `access.jwt`"))?;
+        let (router, _) = api::build(self.settings()?, &shared).map_err(open("key `access.jwt`"))?;
         Ok(router)
     }
 

@@ -78,7 +78,7 @@ async fn ministack_starts_answers_and_ends() {
     let (one, two) = tokio::join!(MiniStack::start(None), MiniStack::start(None));
     let (mut one, two) = (one.unwrap(), two.unwrap());
     assert_ne!(one.url(), two.url());
-    one.advance(Duration::from_secs(300)).unwrap();
+    one.advance(Duration::from_mins(5)).unwrap();
     assert!(get(&one.url()).await.starts_with("HTTP/1."));
     let pids = [one.pid(), two.pid()];
     drop((one, two));

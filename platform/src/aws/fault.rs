@@ -183,7 +183,7 @@ impl Fault {
     pub(crate) fn is_passing(&self) -> bool {
         self.remedy.is_none()
             && self.status.is_none_or(|status| {
-                status >= 500 || status < 400 || EXPECTED.contains(&status) || self.is(PASSING)
+                !(400..500).contains(&status) || EXPECTED.contains(&status) || self.is(PASSING)
             })
     }
 

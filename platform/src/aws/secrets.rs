@@ -157,7 +157,7 @@ impl AwsSecrets {
         if status.is_success() {
             return Ok(answer);
         }
-        let kind = answer["__type"].as_str().unwrap_or_default();
+        let kind = answer.get("__type").and_then(Value::as_str).unwrap_or_default();
         let kind = kind.rsplit('#').next().unwrap_or_default();
         if status.is_server_error() || status.as_u16() == 429 || kind.starts_with("Throttling") {
             return Err(Failed::Passing(format!("status {status}")));
@@ -174,7 +174,7 @@ impl AwsSecrets {
                 "give the process a role, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
             )
         })?;
-        let unsigned = |_| {
+        let unsigned = || {
             Unread::new(
                 "the request cannot be signed",
                 "see that the credentials are whole",
@@ -188,16 +188,16 @@ impl AwsSecrets {
             .time(self.clock.now().into())
             .settings(SigningSettings::default())
             .build()
-            .map_err(|_| unsigned(()))?
+            .map_err(|_| unsigned())?
             .into();
         let headers = [
             ("content-type", "application/x-amz-json-1.1"),
             ("x-amz-target", request.target),
         ];
         let body = SignableBody::Bytes(request.body.as_bytes());
-        let signable = SignableRequest::new("POST", &request.url, headers.into_iter(), body)
-            .map_err(|_| unsigned(()))?;
-        let (instructions, _) = sign(signable, &params).map_err(|_| unsigned(()))?.into_parts();
+        let signable =
+            SignableRequest::new("POST", &request.url, headers.into_iter(), body).map_err(|_| unsigned())?;
+        let (instructions, _) = sign(signable, &params).map_err(|_| unsigned())?.into_parts();
         let mut builder = self.http().await?.post(&request.url);
         for (name, value) in headers.into_iter().chain(instructions.headers()) {
             builder = builder.header(name, value);
@@ -228,11 +228,14 @@ impl SecretSource for AwsSecrets {
     async fn read(&self, reference: &Reference) -> Result<Secret, Unread> {
         let answer = self.answer(&self.request(reference)?).await?;
         let (text, member) = match reference {
-            Reference::Parameter(_) => (&answer["Parameter"]["Value"], None),
-            Reference::Secret { member, .. } => (&answer["SecretString"], member.as_deref()),
+            Reference::Parameter(_) => (answer.pointer("/Parameter/Value"), None),
+            Reference::Secret { member, .. } => (answer.pointer("/SecretString"), member.as_deref()),
         };
         let none = || Unread::new("the secret has no text", "store it as text, not as bytes");
-        let text = text.as_str().filter(|text| !text.is_empty()).ok_or_else(none)?;
+        let text = text
+            .and_then(Value::as_str)
+            .filter(|text| !text.is_empty())
+            .ok_or_else(none)?;
         let Some(member) = member else {
             return Ok(text.into());
         };

@@ -23,7 +23,7 @@ pub(super) fn sqs(text: &str, env: &dyn Environment) -> Result<SqsConfig, Wrong>
         return wrong("what follows sqs: is no URL", example);
     };
     let name = parsed.path().rsplit('/').next().unwrap_or_default();
-    if !name.ends_with(".fifo") {
+    if name.strip_suffix(".fifo").is_none() {
         return wrong(
             "the queue is no FIFO queue: its name does not end with .fifo",
             format!("jobs need order and a lock per call; {example}"),
@@ -46,7 +46,7 @@ pub(super) fn sqs(text: &str, env: &dyn Environment) -> Result<SqsConfig, Wrong>
 /// `s3://<bucket>/<prefix>?region=…&endpoint=…&path_style=…&encryption=…&kms_key=…&spool=…`.
 pub(super) fn s3(text: &str, env: &dyn Environment) -> Result<S3Config, Wrong> {
     let example = "write it like s3://bucket/prefix?region=eu-central-1";
-    let Some(parsed) = Url::parse(text.trim()).ok().filter(|url| url.has_host()) else {
+    let Some(parsed) = Url::parse(text.trim()).ok().filter(Url::has_host) else {
         return wrong("it is no s3:// URL", example);
     };
     if !parsed.username().is_empty() || parsed.password().is_some() || parsed.port().is_some() {
@@ -87,8 +87,8 @@ pub(super) fn s3(text: &str, env: &dyn Environment) -> Result<S3Config, Wrong> {
         prefix: prefix.to_owned(),
         region: region_or_default(options.take("region"), "store", env)?,
         endpoint,
-        path_style: path_style(options.take("path_style"))?,
-        encryption: encryption(options.take("encryption"), options.take("kms_key"))?,
+        path_style: path_style(options.take("path_style").as_deref())?,
+        encryption: encryption(options.take("encryption").as_deref(), options.take("kms_key"))?,
         spool: options
             .take("spool")
             .unwrap_or_else(|| "data/spool".to_owned())
@@ -101,16 +101,16 @@ fn encrypted(text: &str) -> Result<String, Wrong> {
     url("https", "http")(text)
 }
 
-fn path_style(text: Option<String>) -> Result<bool, Wrong> {
-    match text.as_deref() {
+fn path_style(text: Option<&str>) -> Result<bool, Wrong> {
+    match text {
         None | Some("false") => Ok(false),
         Some("true") => Ok(true),
         Some(other) => wrong(format!("path_style is \"{other}\""), "set it to true or false"),
     }
 }
 
-fn encryption(kind: Option<String>, kms_key: Option<String>) -> Result<S3Encryption, Wrong> {
-    match (kind.as_deref(), kms_key) {
+fn encryption(kind: Option<&str>, kms_key: Option<String>) -> Result<S3Encryption, Wrong> {
+    match (kind, kms_key) {
         (None, None) => Ok(S3Encryption::Bucket),
         (Some("s3"), None) => Ok(S3Encryption::S3),
         (None | Some("kms"), Some(key)) => Ok(S3Encryption::Kms(Some(key))),

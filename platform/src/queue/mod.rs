@@ -71,6 +71,21 @@ pub async fn open(
     })
 }
 
+/// As [`open`], without asking: for a process that may only send, and has no time for a question at its start.
+///
+/// # Errors
+/// [`QueueError::Unavailable`] for a file that cannot be opened.
+pub async fn connect(
+    config: &QueueConfig,
+    access: &Access,
+    clock: SharedClock,
+) -> Result<Arc<dyn Queue>, QueueError> {
+    Ok(match config {
+        QueueConfig::Sqlite(path) => Arc::new(SqliteQueue::open(path, clock).await?),
+        QueueConfig::Sqs(config) => Arc::new(SqsQueue::new(config, access, clock).await),
+    })
+}
+
 /// A queue of jobs. See the [module](self) for what is promised.
 #[async_trait]
 pub trait Queue: Send + Sync {

@@ -73,6 +73,21 @@ pub async fn open(
     })
 }
 
+/// As [`open`], without asking: for a process that has no time for a question at its start.
+///
+/// # Errors
+/// [`StoreError::Unavailable`] for a folder that cannot be used.
+pub async fn connect(
+    config: &StoreConfig,
+    access: &Access,
+    clock: SharedClock,
+) -> Result<Arc<dyn Store>, StoreError> {
+    Ok(match config {
+        StoreConfig::Folder(folder) => Arc::new(FolderStore::open(folder).await?),
+        StoreConfig::S3(config) => Arc::new(S3Store::new(config, access, clock).await),
+    })
+}
+
 /// An object store. See the [module](self) for what is promised.
 #[async_trait]
 pub trait Store: Send + Sync {

@@ -1,4 +1,4 @@
-//! MiniStacks, each used by one test at a time: tests move its clock.
+//! Running MiniStack servers, each used by one test at a time: tests move its clock.
 
 use std::{
     ops::{Deref, DerefMut},
@@ -25,15 +25,13 @@ pub(crate) struct Lent(Option<MiniStack>);
 
 pub(crate) async fn lend() -> Lent {
     let idle = IDLE.lock().unwrap().pop();
-    Lent(Some(match idle {
-        Some(server) => server,
-        None => {
-            // A static is not dropped, so nothing would remove a temporary folder.
-            let folder = Path::new(env!("CARGO_TARGET_TMPDIR"))
-                .join(format!("ministack-{:016x}", rand::random::<u64>()));
-            MiniStack::start(Some(&folder)).await.unwrap()
-        }
-    }))
+    if idle.is_some() {
+        return Lent(idle);
+    }
+    // A static is not dropped, so nothing would remove a temporary folder.
+    let folder =
+        Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("ministack-{:016x}", rand::random::<u64>()));
+    Lent(Some(MiniStack::start(Some(&folder)).await.unwrap()))
 }
 
 impl Deref for Lent {

@@ -68,9 +68,8 @@ async fn row(url: &str, access: Access, env: &dyn Environment, server: Option<mi
             if let Some(server) = &server {
                 make_bucket(server).await;
             }
-            config.prefix = format!("{}/{own}", config.prefix)
-                .trim_start_matches('/')
-                .to_owned();
+            let below = format!("{}/{own}", config.prefix);
+            below.trim_start_matches('/').clone_into(&mut config.prefix);
         }
     }
     let store = store::open(&config, &access, Arc::new(SystemClock))

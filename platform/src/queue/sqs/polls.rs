@@ -222,7 +222,7 @@ mod tests {
         assert!(futures_util::poll!(receive.as_mut()).is_pending());
         answer.send("body").unwrap();
         // The task ends, and its receiver is not polled again.
-        while polls.tasks.len() > 0 {
+        while !polls.tasks.is_empty() {
             tokio::task::yield_now().await;
         }
         drop(receive);

@@ -151,7 +151,7 @@ impl Core {
         let (ordinal, start) = (file.header.ordinal, file.header.start);
         let survey = self.survey(key).await.map_err(|fault| failed(ACTION, fault))?;
         let (_, stored) = pieces(survey.length(), &survey.segments);
-        let length = io(ACTION, file.clone(), |file| file.length()).await?;
+        let length = io(ACTION, file.clone(), SpoolFile::length).await?;
         let end = start + length;
         if survey.newest() > ordinal || stored < start {
             // Another machine went on without it, or what came before it was deleted.
@@ -170,7 +170,7 @@ impl Core {
                 from += take;
             }
         }
-        io(ACTION, file, |file| file.remove()).await
+        io(ACTION, file, SpoolFile::remove).await
     }
 
     /// Makes the object of its parts. False: it has changed meanwhile, and nothing was done.

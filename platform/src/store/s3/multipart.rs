@@ -18,7 +18,7 @@ pub(super) const PART_BYTES: u64 = 8 * 1024 * 1024;
 /// What is copied at once: S3 takes 5 GiB.
 const COPY_BYTES: u64 = 1024 * 1024 * 1024;
 /// S3 answers a copy and a completion when it has done it, which takes time with large parts.
-const LARGE: Duration = Duration::from_secs(60);
+const LARGE: Duration = Duration::from_mins(1);
 
 /// An upload that is under way. Nothing is seen of it before [`Upload::complete`].
 pub(super) struct Upload<'a> {

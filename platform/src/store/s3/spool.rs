@@ -162,7 +162,10 @@ impl Spool {
 
     fn beginning(&self, key: &str) -> String {
         let digest = Sha256::digest(format!("{}\n{key}", self.store));
-        let hex: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+        let hex = digest
+            .iter()
+            .take(16)
+            .fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
         format!("{hex}-")
     }
 

@@ -112,7 +112,7 @@ impl S3Append {
             .await
             .map_err(|fault| failed(ACTION, fault))?;
         if survey.newest() > ordinal {
-            io(ACTION, self.file.clone(), |file| file.remove()).await?;
+            io(ACTION, self.file.clone(), SpoolFile::remove).await?;
             return Err(StoreError::Refused {
                 what: "the stream",
                 limit: "one writer at a time: another one has gone on with this object",
@@ -151,7 +151,7 @@ impl S3Append {
                 return Ok(None);
             }
         }
-        io(ACTION, self.file.clone(), |file| file.remove()).await?;
+        io(ACTION, self.file.clone(), SpoolFile::remove).await?;
         self.core.forget(self.key(), &survey.segments).await;
         Ok(Some(end))
     }
@@ -317,7 +317,7 @@ mod tests {
             "one is under way"
         );
         segments.current = Some((0, 200));
-        while segments.task.len() > 0 && segments.is_failing == false {
+        while !segments.task.is_empty() && !segments.is_failing {
             tokio::task::yield_now().await;
             segments.look("k", 300);
         }
