@@ -77,9 +77,14 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_profile_is_a_fault_with_its_key() {
+    fn a_profile_that_is_gone_since_the_configuration_was_read_is_a_fault_with_its_key() {
         let folder = tempfile::tempdir().unwrap();
-        let faults = load(&configured(folder.path())).unwrap_err();
+        let profile = folder.path().join("profiles/reception.yaml");
+        std::fs::create_dir(folder.path().join("profiles")).unwrap();
+        std::fs::write(&profile, "x").unwrap();
+        let config = configured(folder.path());
+        std::fs::remove_file(&profile).unwrap();
+        let faults = load(&config).unwrap_err();
         assert_eq!(faults[0].key, "agents[0].profile");
         assert!(faults[0].remedy.contains("--include profiles"));
     }

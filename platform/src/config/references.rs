@@ -302,7 +302,7 @@ mod tests {
                 "secretsmanager:arn:aws:secretsmanager:r:1:secret:ai-x#openai",
             ),
         ]);
-        let text = "providers:\n  openai:\n    api_key: ${AI}\nredis:\n  url: redis://127.0.0.1\n";
+        let text = "providers:\n  openai:\n    api_key: ${AI}\nsip: {listen: \"127.0.0.1:5060\"}\n";
         let config = parse_resolved(text, None, Path::new("."), &env, &Known)
             .await
             .unwrap();
