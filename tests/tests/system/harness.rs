@@ -50,6 +50,7 @@ pub(crate) async fn turn() -> MutexGuard<'static, ()> {
 }
 
 /// What a test changes about the system.
+#[allow(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub(crate) struct Options {
     /// The `agents:` section.
     pub(crate) agents: &'static str,
@@ -152,9 +153,10 @@ impl System {
         .unwrap();
         write_profile(dir.path(), &options);
         let rtp = RtpPorts::reserve().unwrap();
-        let wire = match options.wired {
-            true => Some(Wire::to(&stack.ws_url()).await),
-            false => None,
+        let wire = if options.wired {
+            Some(Wire::to(&stack.ws_url()).await)
+        } else {
+            None
         };
         let url = wire
             .as_ref()
