@@ -481,7 +481,7 @@ fn faked_clock(ahead_s: i32) -> Vec<(&'static str, String)> {
     );
     assert!(
         Path::new(&library).exists(),
-        "{library} is missing (Debian package libfaketime)"
+        "{library} is missing (Debian package faketime)"
     );
     vec![
         ("LD_PRELOAD", library),
