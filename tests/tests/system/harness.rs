@@ -55,6 +55,7 @@ pub(crate) async fn turn() -> MutexGuard<'static, ()> {
 }
 
 /// What a test changes about the system.
+#[allow(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub(crate) struct Options {
     /// The `agents:` section.
     pub(crate) agents: &'static str,
@@ -167,9 +168,10 @@ impl System {
             cloud.put_parameter(REDIS_URL, &stack.redis_url()).await;
         }
         let rtp = RtpPorts::reserve().unwrap();
-        let wire = match options.wired {
-            true => Some(Wire::to(&stack.ws_url()).await),
-            false => None,
+        let wire = if options.wired {
+            Some(Wire::to(&stack.ws_url()).await)
+        } else {
+            None
         };
         let url = wire
             .as_ref()
@@ -494,7 +496,7 @@ fn faked_clock(ahead_s: i32) -> Vec<(&'static str, String)> {
     );
     assert!(
         Path::new(&library).exists(),
-        "{library} is missing (Debian package libfaketime)"
+        "{library} is missing (Debian package faketime)"
     );
     vec![
         ("LD_PRELOAD", library),
