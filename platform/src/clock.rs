@@ -10,6 +10,10 @@ use time::OffsetDateTime;
 /// A clock handle as it is passed around.
 pub type SharedClock = Arc<dyn Clock>;
 
+/// By how much the clocks of LiveKit's machines and of ours may differ. No call is lost for a clock: tokens are dated back by as much, and
+/// those of webhooks are taken so long before and after their time.
+pub const SKEW: Duration = Duration::from_mins(2);
+
 /// The wall clock.
 pub trait Clock: Send + Sync {
     /// The current time, in UTC.

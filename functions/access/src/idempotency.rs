@@ -1,7 +1,11 @@
 //! `Idempotency-Key`: a request that is sent twice is done once.
 
+use axum::{
+    Json,
+    response::{IntoResponse, Response},
+};
 use events::Timestamp;
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header::LOCATION};
 use platform::store::{ETag, Store};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
@@ -16,6 +20,23 @@ pub const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed")
 
 const MAX_KEY_BYTES: usize = 255;
 const VALID_MS: i64 = 24 * 60 * 60 * 1_000;
+
+/// 201 with what was made, and where it is.
+pub fn created(location: &str, made: &impl Serialize) -> Response {
+    let mut response = (StatusCode::CREATED, Json(made)).into_response();
+    if let Ok(location) = HeaderValue::from_str(location) {
+        response.headers_mut().insert(LOCATION, location);
+    }
+    response
+}
+
+/// The answer to a repeat: the first one, marked.
+pub fn replayed(mut first: Response) -> Response {
+    first
+        .headers_mut()
+        .insert(REPLAYED, HeaderValue::from_static("true"));
+    first
+}
 
 /// A request that is to be done once.
 #[derive(Debug, Clone, Copy)]

@@ -7,13 +7,9 @@ use access::{
     caps::Counted,
     idempotency::{self, Asked, Once, Turn},
 };
-use axum::{
-    Json,
-    extract::State,
-    response::{IntoResponse, Response},
-};
+use axum::{extract::State, response::Response};
 use events::{CallId, IndexEntry, Timestamp, keys};
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::HeaderMap;
 use platform::livekit::{LiveKitError, proto};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -127,13 +123,7 @@ pub(crate) async fn start(
     let turn = idempotency::once(&*state.store, &caller, &headers, asked, now).await?;
     let once = match turn {
         Turn::First(once) => once,
-        Turn::Done(answer) => {
-            let mut response = answered(&answer);
-            response
-                .headers_mut()
-                .insert(idempotency::REPLAYED, HeaderValue::from_static("true"));
-            return Ok(response);
-        }
+        Turn::Done(answer) => return Ok(idempotency::replayed(answered(&answer))),
     };
     let counted = match shared.caps.count(&dial.counted_as(&shared, &caller)).await {
         Ok(counted) => counted,
@@ -147,12 +137,7 @@ pub(crate) async fn start(
 }
 
 fn answered(answer: &CallStarted) -> Response {
-    let location = format!("/v1/calls/{}", answer.call);
-    let mut response = (StatusCode::CREATED, Json(answer)).into_response();
-    if let Ok(location) = HeaderValue::from_str(&location) {
-        response.headers_mut().insert(http::header::LOCATION, location);
-    }
-    response
+    idempotency::created(&format!("/v1/calls/{}", answer.call), answer)
 }
 
 async fn place(

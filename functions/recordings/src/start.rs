@@ -6,13 +6,9 @@ use access::{
     Body, Caller, Fail,
     idempotency::{self, Asked, Once, Turn},
 };
-use axum::{
-    Json,
-    extract::State,
-    response::{IntoResponse, Response},
-};
+use axum::{extract::State, response::Response};
 use events::Timestamp;
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::HeaderMap;
 use platform::livekit::{EgressStart, LiveKitError, proto};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -81,13 +77,7 @@ pub(crate) async fn start(
     let now = Timestamp::from(state.clock.now());
     match idempotency::once(&*state.store, &caller, &headers, asked, now).await? {
         Turn::First(once) => first(&state, &start, once).await,
-        Turn::Done(answer) => {
-            let mut response = answered(&answer);
-            response
-                .headers_mut()
-                .insert(idempotency::REPLAYED, HeaderValue::from_static("true"));
-            Ok(response)
-        }
+        Turn::Done(answer) => Ok(idempotency::replayed(answered(&answer))),
     }
 }
 
@@ -121,11 +111,7 @@ fn refused(error: LiveKitError) -> Fail {
 }
 
 fn answered(view: &EgressView) -> Response {
-    let mut response = (StatusCode::CREATED, Json(view)).into_response();
-    if let Ok(location) = HeaderValue::from_str(&format!("/v1/egress/{}", view.id())) {
-        response.headers_mut().insert(http::header::LOCATION, location);
-    }
-    response
+    idempotency::created(&format!("/v1/egress/{}", view.id()), view)
 }
 
 async fn request(wanted: StartEgress, state: &RecordingsState) -> Result<EgressStart, Fail> {

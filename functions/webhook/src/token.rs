@@ -8,14 +8,13 @@ use base64::{
     engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
 };
 use jsonwebtoken::{Algorithm, DecodingKey, crypto};
-use platform::Secret;
+use platform::{Secret, clock};
 use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::Refusal;
 
-/// By how many seconds the clocks of LiveKit and this machine may differ. A call must not be lost for a clock, and a webhook that is sent
-/// again does nothing.
-pub const LEEWAY_S: i64 = 120;
+/// By how many seconds the clocks of LiveKit and this machine may differ. A webhook that is sent again does nothing.
+pub const LEEWAY_S: i64 = clock::SKEW.as_secs().cast_signed();
 /// By how many seconds LiveKit's clock may be ahead before it is told.
 const NOTABLE_S: i64 = 10;
 

@@ -6,16 +6,13 @@ use std::time::Duration;
 use bus::ioinfo::Dispatch;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use livekit_protocol::RoomConfiguration;
-use platform::Secret;
+use platform::{Secret, clock};
 use prost::Message as _;
 use serde::Serialize;
 use thiserror::Error;
 
 /// livekit-sip's. The server renews the tokens of connected clients, so it matters at the join alone.
 const LIFETIME: Duration = Duration::from_hours(24);
-
-/// livekit-server refuses a token that is not valid for another minute, and this machine's clock may be ahead of its.
-const BACKDATED: Duration = Duration::from_mins(2);
 
 /// Why there is no token. Both are final for the call.
 #[derive(Debug, Error)]
@@ -73,7 +70,8 @@ pub(crate) fn mint(
     let claims = Claims {
         iss: api_key,
         sub: &dispatch.participant_identity,
-        nbf: now.saturating_sub(BACKDATED).as_secs(),
+        // livekit-server refuses a token that is not valid for another minute, and this machine's clock may be ahead of its.
+        nbf: now.saturating_sub(clock::SKEW).as_secs(),
         exp: (now + LIFETIME).as_secs(),
         name: &dispatch.participant_name,
         metadata: &dispatch.participant_metadata,

@@ -4,16 +4,13 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use livekit_api::access_token::{AccessToken, SIPGrants, TokenVerifier, VideoGrants};
 
 use super::{LiveKit, LiveKitError, proto};
-use crate::Secret;
+use crate::{Secret, clock};
 
 /// How long a token for joining is valid. It matters at the connect only: the server renews the tokens of those who are
 /// in a room.
 pub const JOIN_TTL: Duration = Duration::from_mins(10);
 /// How long a token for an operator is valid.
 const ADMIN_TTL: Duration = Duration::from_hours(1);
-/// From how long before now on a token is valid. livekit-server refuses one that is not valid for another minute, and this machine's clock
-/// may be ahead of its.
-const BACKDATED: Duration = Duration::from_mins(2);
 /// How long a token of one API call is valid.
 const CALL_TTL: Duration = Duration::from_mins(2);
 
@@ -282,8 +279,9 @@ impl Signer {
         let mut claims = verifier
             .verify(&token)
             .map_err(|error| failed(error.to_string()))?;
-        let backdated = usize::try_from(BACKDATED.as_secs()).unwrap_or_default();
-        claims.nbf = claims.nbf.saturating_sub(backdated);
+        // livekit-server refuses a token that is not valid for another minute, and this machine's clock may be ahead of its.
+        let skew = usize::try_from(clock::SKEW.as_secs()).unwrap_or_default();
+        claims.nbf = claims.nbf.saturating_sub(skew);
         let key = EncodingKey::from_secret(self.api_secret.expose().as_bytes());
         jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &key)
             .map(Secret::new)

@@ -118,6 +118,20 @@ async fn checkpointed(call: &Path, turns: usize) {
     }
 }
 
+/// Hears the greeting, asks, hears the answer, and waits until the store has all three turns; the call's folder.
+async fn asked_once(
+    system: &System,
+    before: &std::collections::BTreeSet<PathBuf>,
+    call: &Call,
+    ear: &mut Ear<'_>,
+) -> PathBuf {
+    next_utterance(ear).await;
+    say(call, ear, phone::OTHER_QUESTION).await;
+    let folder = folder(system, before);
+    checkpointed(&folder, 3).await;
+    folder
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_whose_worker_is_killed_goes_on_in_another_with_its_history() {
     let _turn = turn().await;
@@ -126,10 +140,7 @@ async fn a_call_whose_worker_is_killed_goes_on_in_another_with_its_history() {
         let before = system.calls();
         let call = answered(&system, Codec::G722).await;
         let mut ear = call.ear_from_start();
-        next_utterance(&mut ear).await;
-        say(&call, &mut ear, phone::OTHER_QUESTION).await;
-        let folder = folder(&system, &before);
-        checkpointed(&folder, 3).await;
+        let folder = asked_once(&system, &before, &call, &mut ear).await;
 
         let victim = holder(&folder);
         kill(victim, Signal::SIGKILL).unwrap();
@@ -173,10 +184,7 @@ async fn a_worker_that_was_stopped_and_goes_on_is_silent_and_writes_nothing() {
     let before = system.calls();
     let call = answered(&system, Codec::G722).await;
     let mut ear = call.ear_from_start();
-    next_utterance(&mut ear).await;
-    say(&call, &mut ear, phone::OTHER_QUESTION).await;
-    let folder = folder(&system, &before);
-    checkpointed(&folder, 3).await;
+    let folder = asked_once(&system, &before, &call, &mut ear).await;
 
     let zombie = holder(&folder);
     kill(zombie, Signal::SIGSTOP).unwrap();

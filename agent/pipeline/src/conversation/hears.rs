@@ -3,7 +3,7 @@
 use providers::{ProviderError, Transcript};
 use turns::{Input, TurnId, Voice};
 
-use super::{Conversation, Opening};
+use super::Conversation;
 use crate::playout::{News, Played};
 use crate::report::{Speaker, SpokenTurn};
 use crate::stages::{Stage, StageEvent};
@@ -123,13 +123,13 @@ impl Conversation {
     pub(super) fn playout_news(&mut self, news: News) {
         match news {
             News::Started { utterance, at } => {
+                let greets = self.opens_with_greeting();
                 let at = at.saturating_duration_since(self.started);
                 if let Some(playing) = self.playing.as_mut().filter(|it| it.utterance == utterance) {
                     playing.started_at = Some(at);
                     playing.latency.e2e_latency =
                         playing.last_voice.map(|last_voice| at.saturating_sub(last_voice));
-                    let is_greeting =
-                        playing.is_opening && matches!(self.opening, Some(Opening::Greeting(_)));
+                    let is_greeting = playing.is_opening && greets;
                     self.ledger
                         .tell(ConversationEvent::AgentStarted { is_greeting, at });
                 }
@@ -184,7 +184,7 @@ impl Conversation {
                 self.ledger.turn(turn, at);
             }
             // Of a notice that broke off, or that an apology replaced, nobody can tell what the caller knows.
-            let is_notice = playing.is_opening && matches!(self.opening, Some(Opening::Greeting(_)));
+            let is_notice = playing.is_opening && self.opens_with_greeting();
             if is_notice && is_whole && self.ledger.greeted(at) {
                 self.open_tap();
             }

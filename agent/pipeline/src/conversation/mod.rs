@@ -322,6 +322,11 @@ impl Conversation {
         self.ledger.close(reason, now)
     }
 
+    /// A bridge is no greeting, and no notice of the recording.
+    fn opens_with_greeting(&self) -> bool {
+        matches!(self.opening, Some(Opening::Greeting(_)))
+    }
+
     fn now(&self) -> Duration {
         self.started.elapsed()
     }

@@ -171,13 +171,7 @@ impl<'a> Meeting<'a> {
                 None
             }
             Change::Answered => {
-                let now = self.call.setup.now();
                 // After a takeover the status may be that of a phone whose process is gone: it says nothing about now.
-                let is_first = self.call.journal.record().answered_at.is_none();
-                if is_first && self.call.generation == 1 {
-                    self.call.journal.record_mut().answered_at = Some(now);
-                    self.call.journal.step(Step::Answered, now);
-                }
                 if self.call.generation == 1
                     && let Some(end) = self.begin_to_talk()
                 {
@@ -221,8 +215,8 @@ impl<'a> Meeting<'a> {
         let heard = self.heard.1.take()?;
         let mut profile = self.agent.profile.clone();
         let now = self.call.setup.now();
-        if self.call.generation > 1 && self.call.journal.record().answered_at.is_none() {
-            // Of an answer that nobody saw, this is what is known: the caller is heard.
+        // An heir may come to a call whose answer nobody saw; it knows then that the caller is heard.
+        if self.call.journal.record().answered_at.is_none() {
             self.call.journal.record_mut().answered_at = Some(now);
             self.call.journal.step(Step::Answered, now);
         }
