@@ -63,7 +63,7 @@ pub fn main() -> ExitCode {
     let done = runtime.block_on(async {
         match arguments.command {
             Command::Serve(arguments) => Box::pin(serve::run(arguments)).await,
-            Command::Token(arguments) => token::run(&arguments),
+            Command::Token(arguments) => token::run(&arguments).await,
             Command::Demo(arguments) => Box::pin(demo::run(arguments)).await,
         }
     });

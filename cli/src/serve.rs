@@ -6,12 +6,13 @@ use anyhow::Context;
 use events::agents::Agents;
 use host::{Host, Limits};
 use platform::{
+    aws::{Access, AwsSecrets},
     clock::{SharedClock, SystemClock},
-    config::{self, Config, ProcessEnvironment, QueueConfig, StoreConfig},
+    config::{self, Config, Environment, ProcessEnvironment, WithoutGateway},
     lifecycle::{Ending, Lifecycle},
     livekit::LiveKit,
-    queue::{Queue, SqliteQueue},
-    store::{FolderStore, Store},
+    queue::{self, Queue},
+    store::{self, Store},
     telemetry,
 };
 use service::Gateway;
@@ -52,7 +53,7 @@ impl Arguments {
 
 /// Runs until the process is told to end and all calls have ended, or a part of it has failed.
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
-    let (config, agents) = match configured(&arguments) {
+    let (config, agents) = match configured(&arguments).await {
         Ok(configured) => configured,
         Err(report) => {
             eprint!("{report}");
@@ -138,10 +139,18 @@ async fn try_livekit(stop: CancellationToken, livekit: LiveKit) {
 }
 
 /// Configuration and profiles, or the report of all that is wrong with them.
-fn configured(arguments: &Arguments) -> Result<(Config, worker::Agents), String> {
+async fn configured(arguments: &Arguments) -> Result<(Config, worker::Agents), String> {
     let terminal = std::io::stderr().is_terminal();
     let width = crossterm::terminal::size().map_or(100, |(columns, _)| usize::from(columns));
-    let config = config::load(Some(&arguments.config), &ProcessEnvironment)
+    let secrets = AwsSecrets::new(Access::DefaultChain, &ProcessEnvironment, Arc::new(SystemClock));
+    let elsewhere = WithoutGateway(ProcessEnvironment);
+    let env: &dyn Environment = if arguments.runs(Part::Gateway) {
+        &ProcessEnvironment
+    } else {
+        &elsewhere
+    };
+    let config = config::load_resolved(Some(&arguments.config), env, &secrets)
+        .await
         .map_err(|faults| faults.report(width, terminal))?;
     if arguments.only == Some(Part::Gateway) {
         // It knows no agent, and its machine may have no profiles.
@@ -166,17 +175,16 @@ struct Ports {
 impl Ports {
     async fn open(config: &Config, livekit: LiveKit) -> anyhow::Result<Self> {
         let clock: SharedClock = Arc::new(SystemClock);
-        let QueueConfig::Sqlite(path) = &config.queue;
-        let queue = SqliteQueue::open(path, clock.clone())
+        let access = Access::DefaultChain;
+        let queue = queue::open(&config.queue, &access, clock.clone())
             .await
-            .with_context(|| format!("opening the queue {} (key `queue`)", path.display()))?;
-        let StoreConfig::Folder(folder) = &config.store;
-        let store = FolderStore::open(folder)
+            .with_context(|| format!("opening the queue {} (key `queue`)", config.queue))?;
+        let store = store::open(&config.store, &access, clock.clone())
             .await
-            .with_context(|| format!("opening the store {} (key `store`)", folder.display()))?;
+            .with_context(|| format!("opening the store {} (key `store`)", config.store))?;
         Ok(Self {
-            store: Arc::new(store),
-            queue: Arc::new(queue),
+            store,
+            queue,
             clock,
             livekit,
         })
@@ -189,7 +197,6 @@ impl Ports {
             livekit: self.livekit.clone(),
             queue: self.queue.clone(),
             store: self.store.clone(),
-            links: Arc::new(api::NoLinks),
             link_secret: config.livekit.api_secret.clone(),
             clock: self.clock.clone(),
         }
@@ -223,18 +230,14 @@ fn webhook_state(config: &Config, ports: &Ports, agents: &worker::Agents) -> any
     });
     let agents = Agents::new(entries.collect())
         .map_err(|overlaps| anyhow::anyhow!("{} entries of `agents` overlap", overlaps.len()))?;
-    let keys = config.livekit.webhook_keys.iter();
-    Ok(WebhookState {
-        keys: webhook::Keys::new(keys.map(|key| (key.api_key.clone(), key.api_secret.clone()))),
-        policy: webhook::Policy {
-            agents,
-            close: policy::close(config),
-        },
-        queue: ports.queue.clone(),
-        store: ports.store.clone(),
-        clock: ports.clock.clone(),
-        rooms: Some(Arc::new(ports.livekit.clone())),
-    })
+    Ok(WebhookState::configured(
+        config,
+        agents,
+        &ports.livekit,
+        ports.queue.clone(),
+        ports.store.clone(),
+        ports.clock.clone(),
+    ))
 }
 
 /// How often the sweep runs, the first time at once.
@@ -247,11 +250,8 @@ fn start_sweep(
     agents: &worker::Agents,
     life: &Lifecycle,
 ) -> anyhow::Result<()> {
-    let state = sweep::State {
-        webhook: webhook_state(config, ports, agents)?,
-        livekit: Arc::new(ports.livekit.clone()),
-        patience: sweep::PATIENCE.max(config.worker.heartbeat + Duration::from_secs(2)),
-    };
+    let webhook = webhook_state(config, ports, agents)?;
+    let state = sweep::State::new(webhook, &ports.livekit, config.worker.heartbeat);
     let soft = life.soft.clone();
     life.tasks.spawn(async move {
         let mut ticks = interval(SWEEP_INTERVAL);
@@ -275,7 +275,7 @@ fn start_worker(config: &Config, ports: &Ports, agents: worker::Agents, life: &L
         &config.livekit.url,
         ports.livekit.clone(),
         agents,
-        policy::regions(config),
+        config.sip.regions(),
         worker::Shared {
             store: ports.store.clone(),
             queue: ports.queue.clone(),

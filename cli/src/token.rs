@@ -1,9 +1,11 @@
 //! `trunkline token`: tokens for operators.
 
-use std::{io::Write, path::PathBuf, process::ExitCode};
+use std::{io::Write, path::PathBuf, process::ExitCode, sync::Arc};
 
 use anyhow::Context;
 use platform::{
+    aws::{Access, AwsSecrets},
+    clock::SystemClock,
     config::{self, ProcessEnvironment},
     livekit::LiveKit,
 };
@@ -23,8 +25,10 @@ pub(crate) struct Arguments {
 }
 
 /// Prints the token, and nothing else, to standard output.
-pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let config = match config::load(Some(&arguments.config), &ProcessEnvironment) {
+pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let secrets = AwsSecrets::new(Access::DefaultChain, &ProcessEnvironment, Arc::new(SystemClock));
+    let loaded = config::load_resolved(Some(&arguments.config), &ProcessEnvironment, &secrets).await;
+    let config = match loaded {
         Ok(config) => config,
         Err(faults) => {
             eprint!("{faults}");

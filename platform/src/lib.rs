@@ -12,10 +12,12 @@
 //! # What this crate does not do
 //!
 //! It holds no state of a call: that is in the store. It knows no audio, no SIP, no prompt. It reads the environment at
-//! one place only ([`config::ProcessEnvironment`]) and the wall clock at one place only ([`clock::SystemClock`]).
+//! one place only ([`config::ProcessEnvironment`]) and the wall clock at one place only ([`clock::SystemClock`]); the AWS
+//! SDK, where it is used, reads the `AWS_…` variables of its own ([`aws`]). It holds no key of AWS.
 //! The queue wakes workers and is never an authority: who owns a call is decided by a conditional write to the store.
 #![warn(missing_docs)]
 
+pub mod aws;
 pub mod clock;
 pub mod config;
 pub mod lifecycle;

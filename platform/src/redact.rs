@@ -15,6 +15,7 @@ const PHONE_MASK: &str = "[phone]";
 ///
 /// - JSON web tokens (`eyJ….….…`) and whatever follows `Bearer `, `Basic ` or `Digest response="`-like credentials,
 /// - API keys that begin with `sk-`,
+/// - what makes a signed link of S3 work: the values of `X-Amz-Signature`, `X-Amz-Credential` and `X-Amz-Security-Token`,
 /// - the password of a URL (`scheme://user:password@host`),
 /// - `+` (or `%2B`) with 7 digits or more, which may be grouped by spaces, dots, hyphens and brackets,
 /// - the digits behind LiveKit's attributes `sip.phoneNumber` and `sip.trunkPhoneNumber`,
@@ -69,6 +70,7 @@ fn find(text: &str, at: usize, rest: &str) -> Option<Found> {
             })
             .flatten(),
         b't' | b'T' => after_word(text, at).then(|| uri_user(rest, "tel:")).flatten(),
+        b'X' | b'x' => after_word(text, at).then(|| signature(rest)).flatten(),
         b'P' => digits_after(rest, "Phone ").or_else(|| phone_attribute(rest)),
         b'p' => phone_attribute(rest),
         b'B' | b'b' => credential(rest, "bearer ").or_else(|| credential(rest, "basic ")),
@@ -113,6 +115,18 @@ fn credential(rest: &str, scheme: &str) -> Option<Found> {
         b.is_ascii_alphanumeric() || b"-_.=+/~".contains(&b)
     });
     found_if(length >= 8, said.len(), length, TOKEN_MASK)
+}
+
+/// The value of a parameter of a signed URL, `=` and all up to the next one.
+fn signature(rest: &str) -> Option<Found> {
+    const NAMES: [&str; 3] = ["X-Amz-Signature=", "X-Amz-Credential=", "X-Amz-Security-Token="];
+    let said = NAMES.iter().find_map(|name| {
+        rest.get(..name.len())
+            .filter(|said| said.eq_ignore_ascii_case(name))
+    })?;
+    let value = rest.get(said.len()..)?;
+    let length = run(value, |b| !b.is_ascii_whitespace() && !b"&\"'<>".contains(&b));
+    found_if(true, said.len(), length, TOKEN_MASK)
 }
 
 fn sip_user(rest: &str) -> Option<Found> {
@@ -215,6 +229,12 @@ mod tests {
                 "Authorization: Bearer [token]",
             ),
             ("key sk-proj-abcDEF123456 refused".into(), "key [token] refused"),
+            (
+                "https://b.s3.amazonaws.com/k?X-Amz-Credential=AKIA%2F20261120&X-Amz-Expires=60&x-amz-signature=0a1b \
+                 failed"
+                    .into(),
+                "https://b.s3.amazonaws.com/k?X-Amz-Credential=[token]&X-Amz-Expires=60&x-amz-signature=[token] failed",
+            ),
             (
                 "redis://:hunter2@host:6379/0".into(),
                 "redis://:[secret]@host:6379/0",

@@ -35,6 +35,12 @@ const ROOMS: &[(&str, &[&str], Purity)] = &[
         ],
         Purity::Edge,
     ),
+    // The other host of the functions, beside `cli`.
+    (
+        "lambda",
+        &["api", "events", "platform", "sweep", "webhook"],
+        Purity::Edge,
+    ),
     ("libwebrtc", &["audio"], Purity::Edge),
     ("providers", &["audio"], Purity::Edge),
     ("pipeline", &["audio", "turns", "providers"], Purity::Edge),

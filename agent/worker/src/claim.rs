@@ -118,18 +118,28 @@ impl Claims<'_> {
     }
 
     async fn write(&self, held: &mut Held, claim: Claim) -> Result<(), ClaimError> {
-        match self
-            .store
-            .put_if_match(&held.key, &held.etag, claim.encode().into())
-            .await?
-        {
-            Some(etag) => {
+        // A second round is needed when an earlier write was carried out and its answer lost, or not waited for.
+        for _ in 0..2 {
+            let written = self
+                .store
+                .put_if_match(&held.key, &held.etag, claim.encode().into())
+                .await?;
+            if let Some(etag) = written {
                 held.etag = etag;
                 held.claim = claim;
-                Ok(())
+                return Ok(());
             }
-            None => Err(ClaimError::Lost),
+            let Some(found) = self.store.get(&held.key).await? else {
+                break;
+            };
+            // Whoever takes the call raises the generation: with the same one, the claim is still this worker's.
+            let now = Claim::decode(&found.bytes);
+            if now.generation != held.claim.generation || now.worker != held.claim.worker {
+                break;
+            }
+            held.etag = found.etag;
         }
+        Err(ClaimError::Lost)
     }
 }
 
@@ -237,6 +247,25 @@ mod tests {
             bench.manual.advance(Duration::from_secs(6));
             claims.renew(&mut held).await.unwrap();
         }
+        assert!(matches!(
+            bench.claims("b").take(&job()).await.unwrap(),
+            Attempt::HeldByOther { .. }
+        ));
+    }
+
+    #[tokio::test]
+    async fn a_renewal_whose_answer_was_lost_does_not_lose_the_call() {
+        let bench = Bench::new().await;
+        let claims = bench.claims("a");
+        let mut held = won(&claims).await;
+        let before = held.etag.clone();
+        bench.manual.advance(Duration::from_secs(3));
+        claims.renew(&mut held).await.unwrap();
+        // As if the worker had not heard of it.
+        held.etag = before;
+        bench.manual.advance(Duration::from_secs(3));
+        claims.renew(&mut held).await.unwrap();
+        bench.manual.advance(LEASE.saturating_sub(Duration::from_secs(1)));
         assert!(matches!(
             bench.claims("b").take(&job()).await.unwrap(),
             Attempt::HeldByOther { .. }

@@ -162,7 +162,14 @@ async fn recording_ms(setup: &Setup, record: &CallRecord) -> Option<u64> {
         .recording
         .as_ref()
         .filter(|_| record.lacks_recording_length())?;
-    Some(recording::length_ms(setup.terms.store.as_ref(), &recording.key).await)
+    let store = setup.terms.store.as_ref();
+    if let Err(error) = store.recover(&recording.key).await {
+        tracing::warn!(
+            error = cause(&error),
+            "what a dead worker recorded is not complete in the store yet"
+        );
+    }
+    Some(recording::length_ms(store, &recording.key).await)
 }
 
 /// Transcript, record, claim, marker: in this order, so that a crash in between leaves a job that comes again and completes.

@@ -140,7 +140,7 @@ impl From<StoreError> for Fail {
     fn from(error: StoreError) -> Self {
         match &error {
             StoreError::Key(_) => Self::not_found("not_a_key"),
-            StoreError::Refused { .. } | StoreError::Unavailable { .. } => {
+            StoreError::Refused { .. } | StoreError::Denied { .. } | StoreError::Unavailable { .. } => {
                 Self::unavailable("store", "the store cannot be used at the moment", "send it again")
                     .retry_after(1)
             }

@@ -27,17 +27,15 @@ use ingress::IngressState;
 use platform::{
     Secret,
     clock::SharedClock,
-    config::{AccessConfig, CallsConfig, IngressConfig, RecordingsConfig, TokenConfig},
+    config::{AccessConfig, CallsConfig, Config, IngressConfig, RecordingsConfig, TokenConfig},
     livekit::LiveKit,
     queue::Queue,
     store::Store,
 };
-use recordings::{Links, RecordingsState, Signer};
+use recordings::{RecordingsState, Signer};
 use token::TokenState;
 use utoipa::openapi::{ComponentsBuilder, InfoBuilder, OpenApi, OpenApiBuilder};
 use utoipa_axum::router::OpenApiRouter;
-
-pub use recordings::{Links as StoreLinks, NoLinks};
 
 /// Where the OpenAPI document is.
 pub const DOCUMENT_PATH: &str = "/openapi.json";
@@ -51,8 +49,6 @@ pub struct Parts {
     pub queue: Arc<dyn Queue>,
     /// Where records go.
     pub store: Arc<dyn Store>,
-    /// Makes links into the store.
-    pub links: Arc<dyn Links>,
     /// Signs links where the store has none: LiveKit's API secret, which all processes of a deployment share.
     pub link_secret: Secret,
     /// The wall clock.
@@ -72,6 +68,36 @@ pub struct Settings {
     pub recordings: RecordingsConfig,
     /// `ingress`.
     pub ingress: IngressConfig,
+}
+
+impl Settings {
+    /// What the configuration says; `None` without `access`: nobody may use the API.
+    pub fn of(config: &Config) -> Option<Self> {
+        Some(Self {
+            access: config.access.clone()?,
+            token: config.token.clone(),
+            calls: config.calls.clone(),
+            recordings: config.recordings.clone(),
+            ingress: config.ingress.clone(),
+        })
+    }
+}
+
+/// The token endpoint alone, for a host that may touch neither queue nor store.
+///
+/// # Errors
+/// When the machine's certificates cannot be read.
+pub fn token_endpoint(
+    settings: &Settings,
+    livekit: LiveKit,
+    clock: SharedClock,
+) -> Result<Router, JwksError> {
+    let access = Access::new(&settings.access, clock)?;
+    let config = settings.token.clone();
+    let (router, _) = token::router(&access, TokenState { livekit, config }).split_for_parts();
+    Ok(router
+        .fallback(|| async { Fail::not_found("no_route") })
+        .layer(from_fn(with_request_id)))
 }
 
 /// Makes the router and its document. Fetches nothing yet.
@@ -96,7 +122,6 @@ pub fn build(settings: Settings, parts: &Parts) -> Result<(Router, OpenApi), Jwk
     let recordings = RecordingsState {
         livekit: parts.livekit.clone(),
         store: parts.store.clone(),
-        links: parts.links.clone(),
         signer: Signer::new(&parts.link_secret),
         clock: parts.clock.clone(),
         config: settings.recordings,

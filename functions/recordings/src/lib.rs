@@ -6,7 +6,7 @@
 //! - Starting is asked for once. Where no egress process is free LiveKit says so after 22–24 s, so the deadline is [`START_DEADLINE`]; a
 //!   start whose answer is lost is 504 and never repeated, also not by whoever sends its idempotency key again.
 //! - Stream URLs are checked by [`access::outside`], file names may not climb, and neither stream keys nor S3 secrets come back.
-//! - A link opens one recording, without a key, for ten minutes. Where the store has no links of its own ([`Links`]), it is a path of ours,
+//! - A link opens one recording, without a key, for ten minutes. Where the store has no links of its own, it is a path of ours,
 //!   signed by [`Signer`]; that route alone is behind no [`access::guard`].
 //!
 //! # What this function does not do
@@ -30,7 +30,6 @@ use access::{Access, guard};
 use platform::{clock::SharedClock, config::RecordingsConfig, livekit::LiveKit, store::Store};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-pub use link::{Links, NoLinks};
 pub use sign::Signer;
 
 /// LiveKit's own limit is 24 s; below it an egress could be left that nobody knows of.
@@ -43,8 +42,6 @@ pub struct RecordingsState {
     pub livekit: LiveKit,
     /// Where records, recordings and idempotency keys are.
     pub store: Arc<dyn Store>,
-    /// Makes links into the store.
-    pub links: Arc<dyn Links>,
     /// Makes links to our own route, where the store has none.
     pub signer: Signer,
     /// The wall clock.

@@ -3,42 +3,18 @@
 use std::{sync::Arc, time::Duration};
 
 use access::{Caller, Fail};
-use async_trait::async_trait;
 use axum::{
     Json,
     extract::{Path, State},
 };
 use events::{CallId, Timestamp, keys};
-use platform::{
-    Secret,
-    store::{Store, StoreError},
-};
+use platform::store::{Store, StoreError};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{RecordingsState, call::Located};
 
 const VALID: Duration = Duration::from_mins(10);
-
-/// Makes links to objects of the store that open without a key, for a while.
-#[async_trait]
-pub trait Links: Send + Sync {
-    /// A URL that is good for `valid`; `None` where the store has no links. It says nothing about whether the object exists.
-    ///
-    /// # Errors
-    /// As [`StoreError`] says.
-    async fn link(&self, key: &str, valid: Duration) -> Result<Option<Secret>, StoreError>;
-}
-
-/// For stores that have no links, such as a folder: our own route stands in.
-pub struct NoLinks;
-
-#[async_trait]
-impl Links for NoLinks {
-    async fn link(&self, _: &str, _: Duration) -> Result<Option<Secret>, StoreError> {
-        Ok(None)
-    }
-}
 
 /// A link to a recording.
 #[derive(Serialize, ToSchema)]
@@ -77,7 +53,7 @@ pub(crate) async fn recording(
 /// The store's own link where it has some, else one to our own route. Nothing else makes links.
 async fn url(state: &RecordingsState, call: &Located, expires_at: Timestamp) -> Result<String, Fail> {
     let key = keys::recording(call.created_at, &call.id);
-    if let Some(url) = state.links.link(&key, VALID).await? {
+    if let Some(url) = state.store.link(&key, VALID).await? {
         return Ok(url.expose().to_owned());
     }
     let expires = expires_at.unix_ms() / 1_000;

@@ -64,7 +64,10 @@ use std::{
 
 use events::{CallId, Timestamp, keys, livekit};
 use futures_util::{FutureExt as _, StreamExt as _, future::BoxFuture, stream};
-use platform::store::{Page, Store, StoreError};
+use platform::{
+    livekit::LiveKit,
+    store::{Page, Store, StoreError},
+};
 use tokio::time::{Instant, sleep, timeout};
 use webhook::WebhookState;
 
@@ -100,6 +103,15 @@ pub struct State {
 }
 
 impl State {
+    /// For workers that renew their claims every `heartbeat`.
+    pub fn new(webhook: WebhookState, livekit: &LiveKit, heartbeat: Duration) -> Self {
+        Self {
+            webhook,
+            livekit: Arc::new(livekit.clone()),
+            patience: PATIENCE.max(heartbeat + Duration::from_secs(2)),
+        }
+    }
+
     fn now(&self) -> Timestamp {
         self.webhook.clock.now().into()
     }

@@ -211,7 +211,8 @@ async fn enqueue(mut job: CallJob, state: &WebhookState) -> Result<Outcome, Deli
     let sent = state.queue.send(job.group(), &job.dedup_id(), &body).await?;
     put_once(&*state.store, &key, body.into_bytes()).await?;
     Ok(match sent {
-        Sent::Enqueued => Outcome::JobEnqueued,
+        // A job that was sent before and has no `job.json` yet counts as enqueued where the queue does not tell.
+        Sent::Enqueued | Sent::Accepted => Outcome::JobEnqueued,
         Sent::Duplicate => Outcome::JobPresent,
     })
 }

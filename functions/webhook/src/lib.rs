@@ -45,7 +45,7 @@ pub use effects::{DeliverError, Outcome, Rooms, deliver};
 pub use egress::{close_egress, tell_of_egress, watch_egress};
 use events::{ClosePolicy, agents::Agents};
 pub use plan::{Effect, plan};
-use platform::{clock::SharedClock, queue::Queue, store::Store};
+use platform::{clock::SharedClock, config::Config, livekit::LiveKit, queue::Queue, store::Store};
 pub use refusal::Refusal;
 pub use route::{MAX_BODY_BYTES, PATH, router};
 pub use token::{BodyHash, Keys, LEEWAY_S};
@@ -65,6 +65,31 @@ pub struct WebhookState {
     pub clock: SharedClock,
     /// Writes the metadata of rooms; `None`: rooms are left as they are.
     pub rooms: Option<Arc<dyn Rooms>>,
+}
+
+impl WebhookState {
+    /// As the configuration says. `agents` are its entries with the hashes of their profiles.
+    pub fn configured(
+        config: &Config,
+        agents: Agents,
+        livekit: &LiveKit,
+        queue: Arc<dyn Queue>,
+        store: Arc<dyn Store>,
+        clock: SharedClock,
+    ) -> Self {
+        let keys = config.livekit.webhook_keys.iter();
+        Self {
+            keys: Keys::new(keys.map(|key| (key.api_key.clone(), key.api_secret.clone()))),
+            policy: Policy {
+                agents,
+                close: config.sip.close_policy(),
+            },
+            queue,
+            store,
+            clock,
+            rooms: Some(Arc::new(livekit.clone())),
+        }
+    }
 }
 
 /// What decides about calls.

@@ -15,6 +15,16 @@ const INSTALL_LIVEKIT: &str = "run `make setup` in the repository, or `go instal
 /// Where `make setup` installs programs, in the repository.
 const CACHE: &str = ".cache/bin";
 
+/// What `make setup` put into `.cache`, above the current folder or the running program.
+pub(crate) fn cached(path: &str) -> Option<PathBuf> {
+    let places = Places::of_this_process();
+    let path = Path::new(".cache").join(path);
+    places
+        .above()
+        .map(|folder| folder.join(&path))
+        .find(|path| path.is_file())
+}
+
 /// The programs' paths.
 #[derive(Debug)]
 pub(crate) struct Programs {
@@ -70,14 +80,17 @@ impl Places {
     /// Beside the running program, then where `make setup` puts it, then on the `PATH`.
     fn livekit(&self) -> Option<PathBuf> {
         let beside = self.program.iter().map(|folder| folder.join(livekit::NAME));
-        let above = [&self.here, &self.program].into_iter().flatten();
-        let cached = above
-            .flat_map(|folder| folder.ancestors())
-            .map(|folder| folder.join(CACHE).join(livekit::NAME));
+        let cached = self.above().map(|folder| folder.join(CACHE).join(livekit::NAME));
         beside
             .chain(cached)
             .find(|path| path.is_file())
             .or_else(|| self.on_path(livekit::NAME))
+    }
+
+    /// The current folder, those above it, then the same of the running program.
+    fn above(&self) -> impl Iterator<Item = &Path> {
+        let from = [&self.here, &self.program].into_iter().flatten();
+        from.flat_map(|folder| folder.ancestors())
     }
 
     fn looked_for_livekit(&self) -> String {

@@ -1,11 +1,11 @@
-//! The local stack: Redis and livekit-server on loopback, on free ports, for the demo and the system tests; and a range of ports
-//! for the gateway beside them.
+//! The local stack: Redis and livekit-server on loopback, on free ports, for the demo and the system tests; a range of ports
+//! for the gateway beside them; and, by itself, [`MiniStack`] for the tests on AWS.
 //!
 //! # Contract
 //!
 //! - Nothing listens beyond loopback but livekit-server's media port over TCP, which the server binds on every
 //!   interface whatever its configuration says.
-//! - No state outlives a [`LocalStack`]: Redis keeps nothing on disk, keys are drawn per start, and both servers end
+//! - No state outlives a [`LocalStack`] or a [`MiniStack`]: they keep nothing on disk, keys are drawn per start, and servers end
 //!   with the stack, also when the process that started it is killed (each server is guarded by a shell that reads a
 //!   pipe from that process and ends the server when the pipe closes).
 //! - Redis asks for a password, which stands on no command line.
@@ -15,6 +15,7 @@
 mod error;
 mod files;
 mod livekit;
+mod ministack;
 mod ports;
 mod probe;
 mod redis;
@@ -24,6 +25,7 @@ mod stack;
 mod start;
 
 pub use error::StackError;
+pub use ministack::MiniStack;
 pub use rtp::RtpPorts;
 pub use server::Server;
 pub use stack::{Keys, LocalStack, LocalStackConfig, Program};

@@ -83,7 +83,7 @@ impl LiveKitSettings {
         let fresh = log
             .get(usize::try_from(log_from).unwrap_or(0)..)
             .unwrap_or_default();
-        String::from_utf8_lossy(fresh).contains(BOUND) && probe::http_ok(self.http).await
+        String::from_utf8_lossy(fresh).contains(BOUND) && probe::http_ok(self.http, "/").await
     }
 
     /// JSON, which is YAML too, so that nothing needs quoting by hand.

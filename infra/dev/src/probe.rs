@@ -25,10 +25,11 @@ pub(crate) async fn redis_is(port: u16, password: &str, pid: u32) -> bool {
         .any(|line| line.trim_end() == format!("process_id:{pid}"))
 }
 
-/// Whether `GET /` answers 200, livekit-server's own health check (406 means a node whose statistics are stale).
-pub(crate) async fn http_ok(port: u16) -> bool {
-    let request = b"GET / HTTP/1.0\r\nHost: localhost\r\nConnection: close\r\n\r\n";
-    let reply = exchange(port, request).await.unwrap_or_default();
+/// Whether a GET of the path answers 200. `/` is livekit-server's own health check (406 means a node whose statistics are
+/// stale).
+pub(crate) async fn http_ok(port: u16, path: &str) -> bool {
+    let request = format!("GET {path} HTTP/1.0\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    let reply = exchange(port, request.as_bytes()).await.unwrap_or_default();
     reply.split_ascii_whitespace().nth(1) == Some("200")
 }
 

@@ -11,7 +11,7 @@ use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use dev::{LocalStack, LocalStackConfig, Program, StackError};
+use dev::{LocalStack, LocalStackConfig, MiniStack, Program, StackError};
 use nix::errno::Errno;
 use nix::sys::signal::kill;
 use nix::unistd::Pid;
@@ -71,6 +71,18 @@ async fn a_killed_server_comes_back_on_the_same_address() {
         "it wants its password"
     );
     assert!(get(&url).await.starts_with("HTTP/1.0 200"));
+}
+
+#[tokio::test]
+async fn ministack_starts_answers_and_ends() {
+    let (one, two) = tokio::join!(MiniStack::start(None), MiniStack::start(None));
+    let (mut one, two) = (one.unwrap(), two.unwrap());
+    assert_ne!(one.url(), two.url());
+    one.advance(Duration::from_mins(5)).unwrap();
+    assert!(get(&one.url()).await.starts_with("HTTP/1."));
+    let pids = [one.pid(), two.pid()];
+    drop((one, two));
+    assert!(pids.iter().all(|pid| !alive(*pid)));
 }
 
 #[tokio::test]

@@ -42,3 +42,31 @@ impl Environment for BTreeMap<String, String> {
             .collect()
     }
 }
+
+/// The environment of a process without a gateway: what `sip` says of addresses does not matter there, and is not asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct WithoutGateway<E>(pub E);
+
+impl<E> WithoutGateway<E> {
+    /// No address is advertised, and no port is taken.
+    const LISTEN: (&str, &str) = ("TRUNKLINE__SIP__LISTEN", "127.0.0.1:0");
+}
+
+impl<E: Environment> Environment for WithoutGateway<E> {
+    fn var(&self, name: &str) -> Option<String> {
+        let (listen, nowhere) = Self::LISTEN;
+        if name == listen {
+            return Some(nowhere.to_owned());
+        }
+        self.0.var(name)
+    }
+
+    fn vars_with_prefix(&self, prefix: &str) -> BTreeMap<String, String> {
+        let (listen, nowhere) = Self::LISTEN;
+        let mut vars = self.0.vars_with_prefix(prefix);
+        if listen.starts_with(prefix) {
+            vars.insert(listen.to_owned(), nowhere.to_owned());
+        }
+        vars
+    }
+}

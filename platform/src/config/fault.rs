@@ -33,7 +33,7 @@ pub struct Faults {
 
 impl Faults {
     /// `file` is the name that the report shows.
-    pub(super) fn new(file: Option<String>, mut faults: Vec<Fault>) -> Self {
+    pub fn new(file: Option<String>, mut faults: Vec<Fault>) -> Self {
         // Stable, so that what has no line stays in the order of the keys.
         faults.sort_by(|a, b| a.place.cmp(&b.place));
         Self { file, faults }

@@ -1,4 +1,4 @@
-use std::{collections::BTreeMap, fs, time::Duration};
+use std::{collections::BTreeMap, fs, path::Path, time::Duration};
 
 use super::*;
 
@@ -315,8 +315,18 @@ fn wrong_values_are_faults_wherever_they_stand() {
         ("sip: {max_ringing: 0}", "sip.max_ringing"),
         ("sip: [1]", "sip"),
         ("queue: sqs", "queue"),
+        (
+            "queue: 'sqs:https://sqs.eu-central-1.amazonaws.com/1/jobs'",
+            "queue",
+        ),
+        ("queue: 'sqs:http://10.0.0.1/1/jobs.fifo?region=r'", "queue"),
         ("queue: {a: b}", "queue"),
         ("store: 's3:bucket'", "store"),
+        ("store: 's3://bucket'", "store"),
+        (
+            "store: 's3://bucket?region=r&endpoint=http://s3.example.com'",
+            "store",
+        ),
         ("log: {level: loud}", "log.level"),
         ("log: {format: xml}", "log.format"),
         ("agents: {profile: a}", "agents"),
@@ -518,4 +528,58 @@ fn paths_begin_at_the_files_folder() {
     let config = load(Some(&file), &least()).unwrap();
     assert_eq!(config.queue, QueueConfig::Sqlite(folder.path().join("q.db")));
     assert_eq!(config.store, StoreConfig::Folder("/abs".into()));
+    fs::write(&file, "store: s3://bucket?region=r\n").unwrap();
+    let StoreConfig::S3(store) = load(Some(&file), &least()).unwrap().store else {
+        panic!("no bucket")
+    };
+    assert_eq!(store.spool, folder.path().join("data/spool"));
+}
+
+#[test]
+fn queue_and_store_on_aws_are_read_with_the_region_of_the_environment() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut env = least();
+    env.insert("AWS_DEFAULT_REGION".into(), "eu-west-1".into());
+    let text = "queue: sqs:https://sqs.eu-central-1.amazonaws.com/123456789012/call-jobs.fifo\nstore: s3://call-data/prod\n";
+    let config = parse_in(folder.path(), text, &env).unwrap();
+    let (QueueConfig::Sqs(queue), StoreConfig::S3(store)) = (&config.queue, &config.store) else {
+        panic!("{config:?}")
+    };
+    assert_eq!(
+        (queue.region.as_str(), store.region.as_str()),
+        ("eu-central-1", "eu-west-1")
+    );
+    assert_eq!(
+        (store.bucket.as_str(), store.prefix.as_str()),
+        ("call-data", "prod")
+    );
+    assert!(!format!("{config:?}").contains("123456789012"));
+    assert_eq!(config.store.to_string(), "s3://call-data/prod");
+}
+
+#[test]
+fn a_queue_or_store_that_is_refused_is_not_echoed() {
+    for text in [
+        "queue: 'https://u:canary@h/q.fifo'",
+        "queue: 'sqs:https://u:canary@h/q.fifo?region=r'",
+        "store: 'https://u:canary@h'",
+        "store: 's3://u:canary@bucket?region=r'",
+        "store: 's3://bucket?region=r&endpoint=https://u:canary@h'",
+    ] {
+        let (_, _, said) = fault_of(text);
+        assert!(!said.contains("canary"), "{said}");
+    }
+}
+
+#[test]
+fn without_a_gateway_no_address_is_asked_for() {
+    let text = format!(
+        "livekit: {{api_key: key, api_secret: {}}}\nsip: {{listen: \"0.0.0.0:5060\"}}\n",
+        "s".repeat(40)
+    );
+    let env = BTreeMap::new();
+    let faults = parse(&text, None, Path::new("."), &env).unwrap_err();
+    assert_eq!(faults.iter().next().unwrap().key, "sip.advertised_address");
+    let config = parse(&text, None, Path::new("."), &WithoutGateway(env)).unwrap();
+    assert_eq!(config.sip.listen.port(), 0);
 }

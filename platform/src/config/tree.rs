@@ -130,7 +130,8 @@ fn from_variable(
     Node::Faulty
 }
 
-fn lay_over(root: &mut Node, keys: &[String], node: Node, variable: &str) {
+/// Sets what `keys` lead to.
+pub(super) fn lay_over(root: &mut Node, keys: &[String], node: Node, variable: &str) {
     let Some((first, rest)) = keys.split_first() else {
         *root = node;
         return;

@@ -1,10 +1,11 @@
 use std::{
+    fmt,
     net::{IpAddr, SocketAddr},
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
-use events::{Region, agents::AgentRule};
+use events::{ClosePolicy, Region, Regions, agents::AgentRule};
 
 use super::{
     access::{AccessConfig, TokenConfig},
@@ -120,6 +121,24 @@ pub struct Sip {
     pub codecs: Vec<SipCodec>,
 }
 
+impl Sip {
+    /// How functions and worker read numbers without a country code.
+    pub fn regions(&self) -> Regions {
+        Regions {
+            default: Some(self.default_region),
+            ..Regions::default()
+        }
+    }
+
+    /// How a call is judged that no agent ever claimed.
+    pub fn close_policy(&self) -> ClosePolicy {
+        ClosePolicy {
+            no_agent_after: self.no_agent_timeout,
+            regions: self.regions(),
+        }
+    }
+}
+
 /// An audio codec of the SIP side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SipCodec {
@@ -157,6 +176,59 @@ impl PortRange {
 pub enum QueueConfig {
     /// `sqlite:<path>`: a SQLite file on this machine.
     Sqlite(PathBuf),
+    /// `sqs:<queue URL>`: an SQS FIFO queue.
+    Sqs(SqsConfig),
+}
+
+impl QueueConfig {
+    /// With relative paths taken from `base`.
+    pub(super) fn below(self, base: &Path) -> Self {
+        match self {
+            Self::Sqlite(path) => Self::Sqlite(base.join(path)),
+            Self::Sqs(config) => Self::Sqs(config),
+        }
+    }
+}
+
+impl fmt::Display for QueueConfig {
+    /// For a person: the path, or the queue's name.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sqlite(path) => path.display().fmt(f),
+            Self::Sqs(config) => f.write_str(config.name()),
+        }
+    }
+}
+
+/// `queue: sqs:https://sqs.<region>.amazonaws.com/<account>/<name>.fifo?<options>`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SqsConfig {
+    /// The queue's URL without options, as SQS names it.
+    pub url: String,
+    /// Where requests go: scheme, host and port of the URL.
+    pub endpoint: String,
+    /// `region`. Default: the one in the host, then `AWS_REGION`, then `AWS_DEFAULT_REGION`.
+    pub region: String,
+    /// `dead_letters`: the URL of the queue whose length counts as dead letters. Default: what the queue's redrive
+    /// policy names.
+    pub dead_letters: Option<String>,
+}
+
+impl SqsConfig {
+    /// The queue's name, the end of its URL.
+    pub fn name(&self) -> &str {
+        self.url.rsplit('/').next().unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for SqsConfig {
+    /// Without URLs: they hold the account's number.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqsConfig")
+            .field("name", &self.name())
+            .field("region", &self.region)
+            .finish_non_exhaustive()
+    }
 }
 
 /// `store`.
@@ -164,6 +236,74 @@ pub enum QueueConfig {
 pub enum StoreConfig {
     /// `file:<folder>`: a folder on this machine.
     Folder(PathBuf),
+    /// `s3://<bucket>/<prefix>`: a bucket of S3 or of a service that speaks its language.
+    S3(S3Config),
+}
+
+impl StoreConfig {
+    /// With relative paths taken from `base`.
+    pub(super) fn below(self, base: &Path) -> Self {
+        match self {
+            Self::Folder(path) => Self::Folder(base.join(path)),
+            Self::S3(config) => Self::S3(S3Config {
+                spool: base.join(config.spool),
+                ..config
+            }),
+        }
+    }
+}
+
+impl fmt::Display for StoreConfig {
+    /// For a person: the path, or bucket and prefix.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Folder(path) => path.display().fmt(f),
+            Self::S3(config) => write!(f, "s3://{}/{}", config.bucket, config.prefix),
+        }
+    }
+}
+
+/// `store: s3://<bucket>/<prefix>?<options>`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct S3Config {
+    /// The bucket.
+    pub bucket: String,
+    /// What all keys begin with, without slashes at its ends; may be empty.
+    pub prefix: String,
+    /// `region`. Default: `AWS_REGION`, then `AWS_DEFAULT_REGION`.
+    pub region: String,
+    /// `endpoint`: another service than AWS, `https://…`; `http://` only on loopback.
+    pub endpoint: Option<String>,
+    /// `path_style`: the bucket stands in the path and not in the host's name. Default `false`.
+    pub path_style: bool,
+    /// `encryption` and `kms_key`. Default: the bucket's own.
+    pub encryption: S3Encryption,
+    /// `spool`: the folder on this machine that streams are kept in until they are stored. Default `data/spool`.
+    pub spool: PathBuf,
+}
+
+impl fmt::Debug for S3Config {
+    /// Without the endpoint and the key's name, which tell of the account.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("S3Config")
+            .field("bucket", &self.bucket)
+            .field("prefix", &self.prefix)
+            .field("region", &self.region)
+            .field("spool", &self.spool)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What S3 is told to encrypt objects with.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum S3Encryption {
+    /// Nothing is said: the bucket's default applies.
+    #[default]
+    Bucket,
+    /// `encryption=s3`: keys of S3's own (SSE-S3, AES-256).
+    S3,
+    /// `encryption=kms`: a key of KMS (SSE-KMS); `kms_key` names it, else it is the account's key for S3.
+    Kms(Option<String>),
 }
 
 /// `worker`.

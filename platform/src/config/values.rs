@@ -1,16 +1,25 @@
 //! Single values: text → type, or what is wrong with it.
 
-use std::{fmt::Debug, net::IpAddr, ops::RangeInclusive, str::FromStr, time::Duration};
+use std::{fmt, net::IpAddr, ops::RangeInclusive, str::FromStr, time::Duration};
 
 use reqwest::Url;
 
-use super::types::{LogFormat, PortRange, QueueConfig, SipCodec, StoreConfig};
+use super::{
+    Environment, aws,
+    types::{LogFormat, PortRange, QueueConfig, SipCodec, StoreConfig},
+};
 
 /// Why a text is no such value, and what to write instead.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Wrong {
     pub(super) problem: String,
     pub(super) remedy: String,
+}
+
+impl fmt::Display for Wrong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}; {}", self.problem, self.remedy)
+    }
 }
 
 pub(super) fn wrong<T>(problem: impl Into<String>, remedy: impl Into<String>) -> Result<T, Wrong> {
@@ -206,22 +215,25 @@ pub(super) fn codec(text: &str) -> Result<SipCodec, Wrong> {
     }
 }
 
-pub(super) fn queue(text: &str) -> Result<QueueConfig, Wrong> {
+pub(super) fn queue(text: &str, env: &dyn Environment) -> Result<QueueConfig, Wrong> {
     match text.split_once(':') {
         Some(("sqlite", path)) if !path.is_empty() => Ok(QueueConfig::Sqlite(path.into())),
+        Some(("sqs", url)) => aws::sqs(url, env).map(QueueConfig::Sqs),
+        // Nothing of it is shown: a URL may hold a password.
         _ => wrong(
-            format!("\"{text}\" is no queue that is known here"),
-            "write it like sqlite:data/queue.sqlite",
+            "it is no queue that is known here",
+            "write it like sqlite:data/queue.sqlite, or like sqs:https://sqs.eu-central-1.amazonaws.com/123456789012/call-jobs.fifo",
         ),
     }
 }
 
-pub(super) fn store(text: &str) -> Result<StoreConfig, Wrong> {
+pub(super) fn store(text: &str, env: &dyn Environment) -> Result<StoreConfig, Wrong> {
     match text.split_once(':') {
         Some(("file", path)) if !path.is_empty() => Ok(StoreConfig::Folder(path.into())),
+        Some(("s3", _)) => aws::s3(text, env).map(StoreConfig::S3),
         _ => wrong(
-            format!("\"{text}\" is no store that is known here"),
-            "write it like file:data/store",
+            "it is no store that is known here",
+            "write it like file:data/store, or like s3://bucket/prefix?region=eu-central-1",
         ),
     }
 }

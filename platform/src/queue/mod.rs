@@ -7,9 +7,10 @@
 //! - **Lease.** A received body is invisible for `visibility`. When that ends without [`Queue::delete`], it comes again,
 //!   first of its group, with a higher [`Received::receive_count`] and a new [`Receipt`].
 //! - **Stale receipts.** A receipt is good until its lease ends, by time, [`Queue::delete`] or [`Queue::release`]. Then
-//!   every use of it fails with [`QueueError::StaleReceipt`]: that is how a worker learns that it lost the lease.
+//!   every use of it fails with [`QueueError::StaleReceipt`]: that is how a worker learns that it lost the lease. What the
+//!   service behind an adapter would let pass, the adapter refuses itself, for the receipts that it gave out.
 //! - **Deduplication.** A second `send` with the same group and dedup id within [`DEDUP_WINDOW`] of the first is
-//!   swallowed, even when the first was received and deleted in between.
+//!   swallowed, even when the first was received and deleted in between. Not every service says so: [`Sent`].
 //! - **Dead letters.** A body whose lease ended [`MAX_RECEIVES`] times without a delete is put aside at the next receive,
 //!   which unlocks its group.
 //! - **Bounds.** Bodies are dropped after [`RETENTION`], dead letters after [`DEAD_RETENTION`], so that a queue without
@@ -20,13 +21,17 @@
 
 mod schema;
 mod sqlite;
+mod sqs;
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use time::OffsetDateTime;
 
 pub use sqlite::SqliteQueue;
+pub use sqs::SqsQueue;
+
+use crate::{aws::Access, clock::SharedClock, config::QueueConfig};
 
 /// The largest body, in bytes: what SQS takes, 256 KiB.
 pub const MAX_BODY_BYTES: usize = 256 * 1024;
@@ -34,7 +39,7 @@ pub const MAX_BODY_BYTES: usize = 256 * 1024;
 pub const MAX_ID_BYTES: usize = 128;
 /// The most bodies that one receive can return: what SQS gives.
 pub const MAX_BATCH: usize = 10;
-/// The longest lease: what SQS grants.
+/// The longest lease: what SQS grants, counted from the receive, all extensions included.
 pub const MAX_VISIBILITY: Duration = Duration::from_hours(12);
 /// The longest wait of one receive: what SQS grants.
 pub const MAX_WAIT: Duration = Duration::from_secs(20);
@@ -47,22 +52,60 @@ pub const DEAD_RETENTION: Duration = Duration::from_hours(14 * 24);
 /// How often a body is handed out before it counts as poison.
 pub const MAX_RECEIVES: u32 = 3;
 
+/// Opens the queue that the configuration names, and asks it whether it can be used.
+///
+/// # Errors
+/// [`QueueError::Unavailable`], or [`QueueError::Denied`] with what a person must do.
+pub async fn open(
+    config: &QueueConfig,
+    access: &Access,
+    clock: SharedClock,
+) -> Result<Arc<dyn Queue>, QueueError> {
+    Ok(match config {
+        QueueConfig::Sqlite(path) => Arc::new(SqliteQueue::open(path, clock).await?),
+        QueueConfig::Sqs(config) => {
+            let queue = SqsQueue::new(config, access, clock).await;
+            queue.check().await?;
+            Arc::new(queue)
+        }
+    })
+}
+
+/// As [`open`], without asking: for a process that may only send, and has no time for a question at its start.
+///
+/// # Errors
+/// [`QueueError::Unavailable`] for a file that cannot be opened.
+pub async fn connect(
+    config: &QueueConfig,
+    access: &Access,
+    clock: SharedClock,
+) -> Result<Arc<dyn Queue>, QueueError> {
+    Ok(match config {
+        QueueConfig::Sqlite(path) => Arc::new(SqliteQueue::open(path, clock).await?),
+        QueueConfig::Sqs(config) => Arc::new(SqsQueue::new(config, access, clock).await),
+    })
+}
+
 /// A queue of jobs. See the [module](self) for what is promised.
 #[async_trait]
 pub trait Queue: Send + Sync {
     /// Puts `body` at the end of `group`.
     ///
     /// # Errors
-    /// [`QueueError::Refused`] when a size is out of bounds; otherwise [`QueueError::Unavailable`].
+    /// [`QueueError::Refused`] when an argument is out of bounds; otherwise [`QueueError::Unavailable`], after which the
+    /// body may be in the queue all the same, or [`QueueError::Denied`].
     async fn send(&self, group: &str, dedup_id: &str, body: &str) -> Result<Sent, QueueError>;
 
     /// Leases up to `max` (1 to [`MAX_BATCH`]) bodies for `visibility`; waits up to `wait` (at most [`MAX_WAIT`]) for the
-    /// first one and returns an empty list when none came.
+    /// first one and returns an empty list when none came. At most one body of each group comes at a time. Adapters may
+    /// round `visibility` and `wait` up to whole seconds; the receipt goes stale by the time that was asked for.
     ///
-    /// Cancel-safe: when the future is dropped, whatever it leased is released or comes back when its lease ends.
+    /// Cancel-safe: when the future is dropped, whatever it leased is released or comes back when its lease ends. Whether
+    /// that receive counts is the adapter's.
     ///
     /// # Errors
-    /// [`QueueError::Refused`] when a number is out of bounds; otherwise [`QueueError::Unavailable`].
+    /// [`QueueError::Refused`] when a number is out of bounds; otherwise [`QueueError::Unavailable`] or
+    /// [`QueueError::Denied`].
     async fn receive(
         &self,
         max: usize,
@@ -70,10 +113,12 @@ pub trait Queue: Send + Sync {
         wait: Duration,
     ) -> Result<Vec<Received>, QueueError>;
 
-    /// Renews the lease: it now ends `visibility` from now. This is the heartbeat.
+    /// Renews the lease: it now ends `visibility` from now, and [`MAX_VISIBILITY`] after the receive at the latest. This
+    /// is the heartbeat.
     ///
     /// # Errors
-    /// [`QueueError::StaleReceipt`]: the lease is lost; stop acting for this job at once.
+    /// [`QueueError::StaleReceipt`]: the lease is lost; stop acting for this job at once. Otherwise as for
+    /// [`Queue::receive`]; after [`QueueError::Unavailable`] the lease ends when it would have, or later.
     async fn extend(&self, receipt: &Receipt, visibility: Duration) -> Result<(), QueueError>;
 
     /// Removes the body for good and unlocks its group.
@@ -91,7 +136,7 @@ pub trait Queue: Send + Sync {
     /// What is in the queue, for metrics and for the sweep.
     ///
     /// # Errors
-    /// [`QueueError::Unavailable`].
+    /// [`QueueError::Unavailable`] or [`QueueError::Denied`].
     async fn depth(&self) -> Result<Depth, QueueError>;
 }
 
@@ -102,11 +147,19 @@ pub enum Sent {
     Enqueued,
     /// The same group and dedup id came before within [`DEDUP_WINDOW`]; nothing was added.
     Duplicate,
+    /// Either of the two: the service does not tell them apart (SQS).
+    Accepted,
 }
 
-/// The right to act on one received body while its lease lasts.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+/// The right to act on one received body while its lease lasts. `Debug` leaves the handle out: whoever has it can delete.
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Receipt(String);
+
+impl fmt::Debug for Receipt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Receipt(…)")
+    }
+}
 
 impl Receipt {
     /// Wraps an adapter's own handle.
@@ -170,6 +223,18 @@ pub enum QueueError {
         /// What is allowed.
         limit: &'static str,
     },
+    /// The service does not let this program do it: keys, rights, or there is no such queue. A retry fails too, until
+    /// somebody has done what the remedy says.
+    #[error("the queue refuses to {action}: {remedy}")]
+    Denied {
+        /// What the adapter tried.
+        action: &'static str,
+        /// What to do about it.
+        remedy: &'static str,
+        /// What the service said.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// The queue itself cannot be used at the moment. Retry.
     #[error("the queue cannot be used: {reason}")]
     Unavailable {
@@ -193,10 +258,14 @@ fn check_send(group: &str, dedup_id: &str, body: &str) -> Result<(), QueueError>
     let id_is_bad =
         |id: &str| id.is_empty() || id.len() > MAX_ID_BYTES || !id.bytes().all(|b| b.is_ascii_graphic());
     let refused = |what, limit| Err(QueueError::Refused { what, limit });
+    // What XML 1.0 cannot carry, SQS does not take.
+    let is_control =
+        |c: char| (c.is_ascii_control() && !"\t\n\r".contains(c)) || matches!(c, '\u{fffe}' | '\u{ffff}');
     match () {
         () if id_is_bad(group) => refused("group", "1 to 128 visible ASCII characters"),
         () if id_is_bad(dedup_id) => refused("dedup id", "1 to 128 visible ASCII characters"),
         () if body.is_empty() || body.len() > MAX_BODY_BYTES => refused("body", "1 to 262,144 bytes"),
+        () if body.contains(is_control) => refused("body", "no control characters but tab and line ends"),
         () => Ok(()),
     }
 }

@@ -5,7 +5,7 @@ use std::{
 
 use async_trait::async_trait;
 
-use super::{Append, StoreError, folder::blocking};
+use super::{Append, MAX_STREAM_BYTES, StoreError, folder::blocking};
 
 /// Bytes gathered before they go to the kernel without a flush being asked for.
 const BUFFER_BYTES: usize = 64 * 1024;
@@ -16,13 +16,17 @@ pub(super) struct FileAppend {
     /// `None` while a blocking task holds it, and for good after that task failed.
     file: Option<File>,
     buffer: Vec<u8>,
+    /// Of the object, with all that was written.
+    length: u64,
 }
 
 impl FileAppend {
-    pub(super) fn new(file: File) -> Self {
+    /// `length` is how long the file is.
+    pub(super) fn new(file: File, length: u64) -> Self {
         Self {
             file: Some(file),
             buffer: Vec::new(),
+            length,
         }
     }
 
@@ -48,6 +52,13 @@ impl FileAppend {
 #[async_trait]
 impl Append for FileAppend {
     async fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
+        self.length += bytes.len() as u64;
+        if self.length > MAX_STREAM_BYTES {
+            return Err(StoreError::Refused {
+                what: "stream",
+                limit: "at most 5 GiB",
+            });
+        }
         self.buffer.extend_from_slice(bytes);
         if self.buffer.len() >= BUFFER_BYTES {
             self.drain(|_| Ok(0)).await?;
@@ -57,6 +68,10 @@ impl Append for FileAppend {
 
     async fn flush(&mut self) -> Result<(), StoreError> {
         self.drain(|_| Ok(0)).await.map(|_| ())
+    }
+
+    async fn sync(&mut self) -> Result<(), StoreError> {
+        self.drain(|file| file.sync_data().map(|()| 0)).await.map(|_| ())
     }
 
     async fn finish(mut self: Box<Self>) -> Result<u64, StoreError> {

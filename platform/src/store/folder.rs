@@ -6,6 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -18,7 +19,7 @@ use super::{
     key::{Key, parse_prefix},
     listing,
 };
-use crate::private::make_folder;
+use crate::{Secret, private::make_folder};
 
 /// Holds what is not an object: locks and unfinished writes. No key can begin with a dot.
 const INTERNAL: &str = ".trunkline";
@@ -38,6 +39,8 @@ const LOCKS: u8 = 64;
 ///   to died with the machine, and the sweep closes what is open.
 /// - Unfinished writes of processes that died are removed when a store is opened. Each process keeps its own under a
 ///   folder with a locked file in it, so that nobody's living writes are swept away.
+///
+/// It has no [links](Store::link): a path on this machine is of no use elsewhere, and cannot expire.
 ///
 /// The etag is the SHA-256 of the bytes. Folders that the store makes are for this user only (mode 0700). Empty folders stay when their last object is deleted.
 #[derive(Debug, Clone)]
@@ -175,13 +178,32 @@ impl Store for FolderStore {
 
     async fn append(&self, key: &str) -> Result<Box<dyn Append>, StoreError> {
         let (key, inner) = (Key::parse(key)?, Arc::clone(&self.inner));
-        let file = blocking("open a stream", move || {
+        let (file, length) = blocking("open a stream", move || {
             let path = key.path_below(&inner.root);
             make_folder_of(&path)?;
-            File::options().create(true).append(true).open(path)
+            let file = File::options().create(true).append(true).open(path)?;
+            let length = file.metadata()?.len();
+            Ok((file, length))
         })
         .await?;
-        Ok(Box::new(FileAppend::new(file)))
+        Ok(Box::new(FileAppend::new(file, length)))
+    }
+
+    async fn recover(&self, key: &str) -> Result<Option<u64>, StoreError> {
+        let (key, inner) = (Key::parse(key)?, Arc::clone(&self.inner));
+        // What was flushed is in the object already.
+        blocking("look at an object", move || {
+            match fs::metadata(key.path_below(&inner.root)) {
+                Ok(meta) => Ok(meta.is_file().then_some(meta.len())),
+                Err(e) if is_absent(&e) => Ok(None),
+                Err(e) => Err(e),
+            }
+        })
+        .await
+    }
+
+    async fn link(&self, key: &str, _: Duration) -> Result<Option<Secret>, StoreError> {
+        Key::parse(key).map(|_| None)
     }
 
     fn location(&self, key: &str) -> Result<String, StoreError> {

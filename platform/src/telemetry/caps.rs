@@ -6,6 +6,8 @@ use tracing::Level;
 /// - `rsipstack` logs whole SIP messages: numbers, digests.
 /// - `livekit…` and `libwebrtc` log room names, identities, SDP, and tokens in URLs.
 /// - The HTTP, TLS and WebSocket crates log headers, frames and URLs.
+/// - The AWS crates log requests with their headers, answers with their bodies, and what is signed.
+/// - Lambda's runtime logs events with their bodies.
 /// - `redis`, `rusqlite` and `sqlite` log commands and statements with their values.
 pub const CAPS: &[(&str, Level)] = &[
     ("rsipstack", Level::WARN),
@@ -44,10 +46,16 @@ pub const CAPS: &[(&str, Level)] = &[
     ("redis", Level::INFO),
     ("rusqlite", Level::INFO),
     ("mio", Level::INFO),
-    ("aws_config", Level::INFO),
-    ("aws_sdk", Level::INFO),
-    ("aws_smithy", Level::INFO),
+    ("aws_config", Level::WARN),
+    ("aws_credential_types", Level::WARN),
     ("aws_runtime", Level::INFO),
+    ("aws_sdk", Level::INFO),
+    ("aws_sigv4", Level::WARN),
+    ("aws_smithy", Level::INFO),
+    ("aws_types", Level::INFO),
+    ("lambda_http", Level::INFO),
+    ("lambda_runtime", Level::INFO),
+    ("lambda_runtime_api_client", Level::INFO),
 ];
 
 /// Whether the caps let an event of this target and level through.
@@ -82,6 +90,8 @@ mod tests {
         assert!(!allows("hyper::client", Level::DEBUG));
         assert!(allows("hyperspace", Level::TRACE));
         assert!(!allows("aws_smithy_runtime::client", Level::TRACE));
+        assert!(!allows("aws_sdk_s3::operation::put_object", Level::DEBUG));
+        assert!(!allows("aws_sigv4::http_request::sign", Level::INFO));
         assert!(allows("platform::livekit", Level::TRACE));
         assert!(allows("gateway", Level::TRACE));
     }

@@ -1,51 +1,23 @@
-//! The store in a folder.
+//! The store in a folder: what is its own, beside the suite.
 
-use std::{fs, path::Path, sync::Arc};
+use std::{fs, path::Path};
 
-use async_trait::async_trait;
 use bytes::Bytes;
 use platform::store::{FolderStore, Page, Store};
 
-use crate::{store::Fixture, suite};
-
 struct Folder {
-    folder: tempfile::TempDir,
+    _folder: tempfile::TempDir,
     store: FolderStore,
-}
-
-#[async_trait]
-impl Fixture for Folder {
-    fn store(&self) -> &dyn Store {
-        &self.store
-    }
-
-    async fn elsewhere(&self) -> Arc<dyn Store> {
-        Arc::new(FolderStore::open(self.folder.path().join("store")).await.unwrap())
-    }
 }
 
 async fn folder() -> Folder {
     let folder = tempfile::tempdir().unwrap();
     let store = FolderStore::open(folder.path().join("store")).await.unwrap();
-    Folder { folder, store }
+    Folder {
+        _folder: folder,
+        store,
+    }
 }
-
-suite!(
-    folder,
-    store,
-    [
-        what_is_put_is_what_is_read,
-        of_32_first_writers_exactly_one_wins,
-        of_32_takeovers_exactly_one_wins,
-        a_conditional_write_loses_against_any_change,
-        a_reader_never_sees_half_an_object,
-        a_deleted_object_is_gone,
-        lists_come_in_byte_order_page_by_page,
-        what_is_no_key_is_refused_everywhere,
-        what_a_stream_has_flushed_is_there_and_a_new_stream_goes_on_behind_it,
-        a_long_stream_keeps_every_byte_in_order,
-    ]
-);
 
 fn unfinished(root: &Path) -> Vec<std::path::PathBuf> {
     let folders = fs::read_dir(root.join(".trunkline/unfinished")).unwrap();

@@ -1,32 +1,56 @@
-//! The suite of the queue port.
+//! The suite of the queue port. `queue_suite!` lists it; a [`QueueRow`] says what it runs on.
 
 use std::{collections::HashSet, time::Duration};
 
-use async_trait::async_trait;
 use platform::queue::{
-    DEDUP_WINDOW, Depth, MAX_BATCH, MAX_BODY_BYTES, MAX_RECEIVES, MAX_WAIT, Queue, QueueError, Received, Sent,
+    DEDUP_WINDOW, Depth, MAX_BATCH, MAX_BODY_BYTES, MAX_RECEIVES, MAX_WAIT, Queue, QueueError, Received,
 };
 use tokio::{task::JoinSet, time::Instant};
 
-/// An empty queue and its time.
-#[async_trait]
-pub(crate) trait Fixture: Sync {
-    fn queue(&self) -> &dyn Queue;
+use crate::queue_rows::QueueRow;
 
-    /// The same queue through another connection, as another process has it.
-    async fn elsewhere(&self) -> Box<dyn Queue>;
-
-    /// Lets time pass for leases and dedup ids: by a clock, or by waiting where the queue has its own.
-    async fn pass(&self, by: Duration);
+/// Makes the tests of one row: `queue_suite!(make)`, `make` being a function to `Option<QueueRow>`.
+macro_rules! queue_suite {
+    ($make:path) => {
+        crate::suite!(
+            $make,
+            queue,
+            [
+                a_group_is_first_in_first_out,
+                a_leased_group_is_locked_and_others_are_not,
+                a_lease_that_ends_brings_the_body_back_first_of_its_group,
+                an_extended_lease_lasts_from_the_extension,
+                a_receipt_is_stale_once_its_lease_has_ended,
+                a_receipt_whose_lease_has_ended_is_stale_for_another_process_too,
+                a_released_body_comes_again_at_once,
+                a_dedup_id_counts_for_five_minutes_even_after_a_delete,
+                a_poisoned_body_is_put_aside_and_unlocks_its_group,
+                a_receive_takes_no_more_than_it_is_asked_for,
+                a_receive_takes_one_body_of_a_group,
+                arguments_out_of_bounds_are_refused,
+                a_waiting_receive_is_woken_by_a_send,
+                a_waiting_receive_is_woken_by_an_unlocked_group,
+                a_waiting_receive_is_woken_by_the_end_of_a_lease,
+                a_waiting_receive_sees_what_another_process_sends,
+                a_waiting_receive_ends_empty_when_nothing_comes,
+                a_cancelled_receive_keeps_nothing_for_long,
+                many_workers_get_each_body_once_and_in_order,
+            ]
+        );
+    };
 }
+pub(crate) use queue_suite;
 
-const LEASE: Duration = Duration::from_secs(9);
+/// Long enough that a slow machine never sees it end by itself.
+const LEASE: Duration = Duration::from_secs(30);
+/// So long before its end a lease or a window surely still runs.
+const EARLY: Duration = Duration::from_secs(10);
 /// Longer than anything takes: a wait that ends by it has failed.
 const LONG: Duration = Duration::from_secs(15);
 const AT_ONCE: Duration = Duration::ZERO;
 
 async fn one(queue: &dyn Queue) -> Received {
-    let mut received = queue.receive(1, LEASE, AT_ONCE).await.unwrap();
+    let mut received = queue.receive(1, LEASE, LONG).await.unwrap();
     assert_eq!(received.len(), 1);
     received.remove(0)
 }
@@ -36,16 +60,29 @@ async fn none(queue: &dyn Queue) {
     assert!(received.is_empty(), "{received:?}");
 }
 
+/// At once where the service counts exactly, else in the end.
+async fn depth_is(f: &QueueRow, expected: Depth) {
+    let deadline = Instant::now() + f.settling();
+    loop {
+        let depth = f.queue().depth().await.unwrap();
+        if depth == expected {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{depth:?}, and not {expected:?}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
 fn is_stale(result: &Result<(), QueueError>) -> bool {
     matches!(result, Err(QueueError::StaleReceipt))
 }
 
-pub(crate) async fn a_group_is_first_in_first_out(f: &impl Fixture) {
+pub(crate) async fn a_group_is_first_in_first_out(f: &QueueRow) {
     let queue = f.queue();
     for n in 0..5 {
         assert_eq!(
             queue.send("g", &format!("d{n}"), &n.to_string()).await.unwrap(),
-            Sent::Enqueued
+            f.enqueued()
         );
     }
     for n in 0..5 {
@@ -59,7 +96,7 @@ pub(crate) async fn a_group_is_first_in_first_out(f: &impl Fixture) {
     none(queue).await;
 }
 
-pub(crate) async fn a_leased_group_is_locked_and_others_are_not(f: &impl Fixture) {
+pub(crate) async fn a_leased_group_is_locked_and_others_are_not(f: &QueueRow) {
     let queue = f.queue();
     for (group, body) in [("a", "a1"), ("a", "a2"), ("b", "b1")] {
         queue.send(group, body, body).await.unwrap();
@@ -73,25 +110,25 @@ pub(crate) async fn a_leased_group_is_locked_and_others_are_not(f: &impl Fixture
     assert_eq!(one(queue).await.body, "a2");
 }
 
-pub(crate) async fn a_lease_that_ends_brings_the_body_back_first_of_its_group(f: &impl Fixture) {
+pub(crate) async fn a_lease_that_ends_brings_the_body_back_first_of_its_group(f: &QueueRow) {
     let queue = f.queue();
     queue.send("g", "1", "first").await.unwrap();
     queue.send("g", "2", "second").await.unwrap();
     let lost = one(queue).await;
-    f.pass(LEASE.saturating_sub(Duration::from_secs(1))).await;
+    f.pass(LEASE.saturating_sub(EARLY)).await;
     none(queue).await;
-    f.pass(Duration::from_secs(1)).await;
+    f.pass(EARLY).await;
     let again = one(queue).await;
     assert_eq!((again.body.as_str(), again.receive_count), ("first", 2));
     assert_ne!(again.receipt, lost.receipt);
 }
 
-pub(crate) async fn an_extended_lease_lasts_from_the_extension(f: &impl Fixture) {
+pub(crate) async fn an_extended_lease_lasts_from_the_extension(f: &QueueRow) {
     let queue = f.queue();
     queue.send("g", "1", "body").await.unwrap();
     let held = one(queue).await;
     for _ in 0..3 {
-        f.pass(LEASE.saturating_sub(Duration::from_secs(2))).await;
+        f.pass(LEASE.saturating_sub(EARLY)).await;
         queue.extend(&held.receipt, LEASE).await.unwrap();
         none(queue).await;
     }
@@ -99,7 +136,7 @@ pub(crate) async fn an_extended_lease_lasts_from_the_extension(f: &impl Fixture)
     assert_eq!(one(queue).await.receive_count, 2);
 }
 
-pub(crate) async fn a_receipt_is_stale_once_its_lease_has_ended(f: &impl Fixture) {
+pub(crate) async fn a_receipt_is_stale_once_its_lease_has_ended(f: &QueueRow) {
     let queue = f.queue();
     queue.send("g", "1", "body").await.unwrap();
     let lost = one(queue).await;
@@ -117,7 +154,16 @@ pub(crate) async fn a_receipt_is_stale_once_its_lease_has_ended(f: &impl Fixture
     assert!(is_stale(&queue.delete(&heir.receipt).await));
 }
 
-pub(crate) async fn a_released_body_comes_again_at_once(f: &impl Fixture) {
+pub(crate) async fn a_receipt_whose_lease_has_ended_is_stale_for_another_process_too(f: &QueueRow) {
+    let elsewhere = f.elsewhere().await;
+    f.queue().send("g", "1", "body").await.unwrap();
+    let held = one(f.queue()).await;
+    elsewhere.extend(&held.receipt, LEASE).await.unwrap();
+    f.pass(LEASE).await;
+    assert!(is_stale(&elsewhere.extend(&held.receipt, LEASE).await));
+}
+
+pub(crate) async fn a_released_body_comes_again_at_once(f: &QueueRow) {
     let queue = f.queue();
     queue.send("g", "1", "body").await.unwrap();
     let given_back = one(queue).await;
@@ -126,22 +172,28 @@ pub(crate) async fn a_released_body_comes_again_at_once(f: &impl Fixture) {
     assert_eq!(one(queue).await.receive_count, 2);
 }
 
-pub(crate) async fn a_dedup_id_counts_for_five_minutes_even_after_a_delete(f: &impl Fixture) {
+pub(crate) async fn a_dedup_id_counts_for_five_minutes_even_after_a_delete(f: &QueueRow) {
     let queue = f.queue();
-    assert_eq!(queue.send("g", "same", "first").await.unwrap(), Sent::Enqueued);
-    assert_eq!(queue.send("g", "same", "again").await.unwrap(), Sent::Duplicate);
+    assert_eq!(queue.send("g", "same", "first").await.unwrap(), f.enqueued());
+    assert_eq!(queue.send("g", "same", "again").await.unwrap(), f.duplicate());
     let received = one(queue).await;
     assert_eq!(received.body, "first");
     queue.delete(&received.receipt).await.unwrap();
-    f.pass(DEDUP_WINDOW.saturating_sub(Duration::from_secs(1))).await;
-    assert_eq!(queue.send("g", "same", "late").await.unwrap(), Sent::Duplicate);
+    f.pass(DEDUP_WINDOW.saturating_sub(EARLY)).await;
+    assert_eq!(queue.send("g", "same", "late").await.unwrap(), f.duplicate());
+    assert_eq!(
+        queue.send("other", "same", "of another group").await.unwrap(),
+        f.enqueued()
+    );
+    let other = one(queue).await;
+    assert_eq!(other.body, "of another group");
     none(queue).await;
-    f.pass(Duration::from_secs(1)).await;
-    assert_eq!(queue.send("g", "same", "new").await.unwrap(), Sent::Enqueued);
+    f.pass(EARLY).await;
+    assert_eq!(queue.send("g", "same", "new").await.unwrap(), f.enqueued());
     assert_eq!(one(queue).await.body, "new");
 }
 
-pub(crate) async fn a_poisoned_body_is_put_aside_and_unlocks_its_group(f: &impl Fixture) {
+pub(crate) async fn a_poisoned_body_is_put_aside_and_unlocks_its_group(f: &QueueRow) {
     let queue = f.queue();
     queue.send("g", "1", "poison").await.unwrap();
     queue.send("g", "2", "good").await.unwrap();
@@ -154,35 +206,52 @@ pub(crate) async fn a_poisoned_body_is_put_aside_and_unlocks_its_group(f: &impl 
         f.pass(LEASE).await;
     }
     assert_eq!(one(queue).await.body, "good");
-    assert_eq!(
-        queue.depth().await.unwrap(),
-        Depth {
-            visible: 0,
-            in_flight: 1,
-            dead: 1
-        }
-    );
+    let buried = Depth {
+        visible: 0,
+        in_flight: 1,
+        dead: 1,
+    };
+    depth_is(f, buried).await;
 }
 
-pub(crate) async fn a_receive_takes_no_more_than_it_is_asked_for(f: &impl Fixture) {
+pub(crate) async fn a_receive_takes_no_more_than_it_is_asked_for(f: &QueueRow) {
     let queue = f.queue();
     for n in 0..5 {
         queue.send(&format!("g{n}"), "d", "body").await.unwrap();
     }
-    assert_eq!(queue.depth().await.unwrap().visible, 5);
-    assert_eq!(queue.receive(3, LEASE, AT_ONCE).await.unwrap().len(), 3);
-    assert_eq!(queue.receive(3, LEASE, AT_ONCE).await.unwrap().len(), 2);
-    assert_eq!(
-        queue.depth().await.unwrap(),
-        Depth {
-            visible: 0,
-            in_flight: 5,
-            dead: 0
-        }
-    );
+    let waiting = Depth {
+        visible: 5,
+        ..Depth::default()
+    };
+    depth_is(f, waiting).await;
+    let mut held = 0;
+    while held < 5 {
+        let batch = queue.receive(3, LEASE, LONG).await.unwrap().len();
+        assert!((1..=3).contains(&batch), "{batch}");
+        held += batch;
+    }
+    none(queue).await;
+    let leased = Depth {
+        in_flight: 5,
+        ..Depth::default()
+    };
+    depth_is(f, leased).await;
 }
 
-pub(crate) async fn arguments_out_of_bounds_are_refused(f: &impl Fixture) {
+pub(crate) async fn a_receive_takes_one_body_of_a_group(f: &QueueRow) {
+    let queue = f.queue();
+    for n in 0..3 {
+        queue.send("g", &n.to_string(), &n.to_string()).await.unwrap();
+    }
+    for n in 0..3 {
+        let batch = queue.receive(MAX_BATCH, LEASE, LONG).await.unwrap();
+        let bodies: Vec<&str> = batch.iter().map(|received| received.body.as_str()).collect();
+        assert_eq!(bodies, [n.to_string()]);
+        queue.delete(&batch[0].receipt).await.unwrap();
+    }
+}
+
+pub(crate) async fn arguments_out_of_bounds_are_refused(f: &QueueRow) {
     let queue = f.queue();
     let (long_id, long_body) = ("x".repeat(129), "x".repeat(MAX_BODY_BYTES + 1));
     for (group, dedup_id, body) in [
@@ -194,6 +263,8 @@ pub(crate) async fn arguments_out_of_bounds_are_refused(f: &impl Fixture) {
         ("g", "d", &long_body),
         ("a b", "d", "b"),
         ("ä", "d", "b"),
+        ("g", "d", "a\u{0}b"),
+        ("g", "d", "\u{1b}[31m"),
     ] {
         let refused = queue.send(group, dedup_id, body).await;
         assert!(
@@ -217,21 +288,21 @@ pub(crate) async fn arguments_out_of_bounds_are_refused(f: &impl Fixture) {
     assert_eq!(one(queue).await.body.len(), MAX_BODY_BYTES);
 }
 
-pub(crate) async fn a_waiting_receive_is_woken_by_a_send(f: &impl Fixture) {
+pub(crate) async fn a_waiting_receive_is_woken_by_a_send(f: &QueueRow) {
     let queue = f.queue();
     let started = Instant::now();
     let (received, sent) = tokio::join!(queue.receive(1, LEASE, LONG), async {
         tokio::task::yield_now().await;
         queue.send("g", "1", "body").await
     });
-    assert_eq!((received.unwrap().len(), sent.unwrap()), (1, Sent::Enqueued));
+    assert_eq!((received.unwrap().len(), sent.unwrap()), (1, f.enqueued()));
     assert!(
         started.elapsed() < LONG,
         "it came by the wake-up, not by the end of the wait"
     );
 }
 
-pub(crate) async fn a_waiting_receive_is_woken_by_an_unlocked_group(f: &impl Fixture) {
+pub(crate) async fn a_waiting_receive_is_woken_by_an_unlocked_group(f: &QueueRow) {
     let queue = f.queue();
     queue.send("g", "1", "first").await.unwrap();
     queue.send("g", "2", "second").await.unwrap();
@@ -246,22 +317,35 @@ pub(crate) async fn a_waiting_receive_is_woken_by_an_unlocked_group(f: &impl Fix
     assert!(started.elapsed() < LONG);
 }
 
-pub(crate) async fn a_waiting_receive_sees_what_another_process_sends(f: &impl Fixture) {
+pub(crate) async fn a_waiting_receive_is_woken_by_the_end_of_a_lease(f: &QueueRow) {
+    let queue = f.queue();
+    queue.send("g", "1", "body").await.unwrap();
+    one(queue).await;
+    // All but its last seconds pass before the wait begins, so that a queue with a clock of its own ends it in the wait.
+    f.pass(LEASE.saturating_sub(EARLY)).await;
+    let (received, ()) = tokio::join!(queue.receive(1, LEASE, MAX_WAIT), async {
+        tokio::task::yield_now().await;
+        f.pass(EARLY).await;
+    });
+    assert_eq!(received.unwrap().remove(0).receive_count, 2);
+}
+
+pub(crate) async fn a_waiting_receive_sees_what_another_process_sends(f: &QueueRow) {
     let (queue, elsewhere) = (f.queue(), f.elsewhere().await);
     let started = Instant::now();
     let (received, sent) = tokio::join!(queue.receive(1, LEASE, LONG), elsewhere.send("g", "1", "body"));
-    assert_eq!((received.unwrap().len(), sent.unwrap()), (1, Sent::Enqueued));
+    assert_eq!((received.unwrap().len(), sent.unwrap()), (1, f.enqueued()));
     assert!(started.elapsed() < LONG);
 }
 
-pub(crate) async fn a_waiting_receive_ends_empty_when_nothing_comes(f: &impl Fixture) {
+pub(crate) async fn a_waiting_receive_ends_empty_when_nothing_comes(f: &QueueRow) {
     let wait = Duration::from_millis(600);
     let started = Instant::now();
     assert!(f.queue().receive(1, LEASE, wait).await.unwrap().is_empty());
     assert!(started.elapsed() >= wait);
 }
 
-pub(crate) async fn a_cancelled_receive_keeps_nothing_for_long(f: &impl Fixture) {
+pub(crate) async fn a_cancelled_receive_keeps_nothing_for_long(f: &QueueRow) {
     let queue = f.queue();
     for round in 0..40 {
         queue.send("g", &round.to_string(), "body").await.unwrap();
@@ -285,10 +369,10 @@ pub(crate) async fn a_cancelled_receive_keeps_nothing_for_long(f: &impl Fixture)
         let mut received = queue.receive(1, LEASE, LONG).await.unwrap();
         queue.delete(&received.remove(0).receipt).await.unwrap();
     }
-    assert_eq!(queue.depth().await.unwrap(), Depth::default());
+    depth_is(f, Depth::default()).await;
 }
 
-pub(crate) async fn many_workers_get_each_body_once_and_in_order(f: &impl Fixture) {
+pub(crate) async fn many_workers_get_each_body_once_and_in_order(f: &QueueRow) {
     const GROUPS: usize = 8;
     const EACH: usize = 10;
     let queue = f.queue();

@@ -1,14 +1,11 @@
-//! The queue on SQLite.
+//! The queue on SQLite: what is its own, beside the suite.
 
 use std::{fs::Permissions, os::unix::fs::PermissionsExt, path::Path, sync::Arc, time::Duration};
 
-use async_trait::async_trait;
 use platform::{
     clock::ManualClock,
     queue::{DEAD_RETENTION, Depth, MAX_RECEIVES, Queue, QueueError, RETENTION, SqliteQueue},
 };
-
-use crate::{queue::Fixture, suite};
 
 struct Sqlite {
     folder: tempfile::TempDir,
@@ -27,21 +24,6 @@ impl Sqlite {
     }
 }
 
-#[async_trait]
-impl Fixture for Sqlite {
-    fn queue(&self) -> &dyn Queue {
-        &self.queue
-    }
-
-    async fn elsewhere(&self) -> Box<dyn Queue> {
-        Box::new(self.open().await)
-    }
-
-    async fn pass(&self, by: Duration) {
-        self.clock.advance(by);
-    }
-}
-
 async fn sqlite() -> Sqlite {
     let folder = tempfile::tempdir().unwrap();
     let clock = ManualClock::default();
@@ -49,29 +31,6 @@ async fn sqlite() -> Sqlite {
     let queue = SqliteQueue::open(path, Arc::new(clock.clone())).await.unwrap();
     Sqlite { folder, clock, queue }
 }
-
-suite!(
-    sqlite,
-    queue,
-    [
-        a_group_is_first_in_first_out,
-        a_leased_group_is_locked_and_others_are_not,
-        a_lease_that_ends_brings_the_body_back_first_of_its_group,
-        an_extended_lease_lasts_from_the_extension,
-        a_receipt_is_stale_once_its_lease_has_ended,
-        a_released_body_comes_again_at_once,
-        a_dedup_id_counts_for_five_minutes_even_after_a_delete,
-        a_poisoned_body_is_put_aside_and_unlocks_its_group,
-        a_receive_takes_no_more_than_it_is_asked_for,
-        arguments_out_of_bounds_are_refused,
-        a_waiting_receive_is_woken_by_a_send,
-        a_waiting_receive_is_woken_by_an_unlocked_group,
-        a_waiting_receive_sees_what_another_process_sends,
-        a_waiting_receive_ends_empty_when_nothing_comes,
-        a_cancelled_receive_keeps_nothing_for_long,
-        many_workers_get_each_body_once_and_in_order,
-    ]
-);
 
 #[tokio::test]
 async fn what_was_sent_and_leased_outlives_the_process() {
@@ -99,20 +58,6 @@ async fn what_was_sent_and_leased_outlives_the_process() {
         restarted.receive(1, lease, Duration::ZERO).await.unwrap().len(),
         1
     );
-}
-
-#[tokio::test]
-async fn a_waiting_receive_gets_a_body_when_its_lease_ends() {
-    let fixture = sqlite().await;
-    fixture.queue.send("g", "1", "body").await.unwrap();
-    let lease = Duration::from_secs(9);
-    fixture.queue.receive(1, lease, Duration::ZERO).await.unwrap();
-    let clock = fixture.clock.clone();
-    let (received, ()) = tokio::join!(fixture.queue.receive(1, lease, Duration::from_secs(15)), async {
-        tokio::task::yield_now().await;
-        clock.advance(lease);
-    });
-    assert_eq!(received.unwrap().remove(0).receive_count, 2);
 }
 
 #[tokio::test]

@@ -1,20 +1,50 @@
-//! The suite of the store port.
+//! The suite of the store port. `store_suite!` lists it; a [`StoreRow`] says what it runs on.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use async_trait::async_trait;
 use bytes::Bytes;
-use platform::store::{Entry, MAX_OBJECT_BYTES, Page, Store, StoreError};
+use platform::store::{Entry, MAX_LINK_TTL, MAX_OBJECT_BYTES, Page, Store, StoreError};
 use tokio::task::JoinSet;
 
-/// An empty store.
-#[async_trait]
-pub(crate) trait Fixture: Sync {
-    fn store(&self) -> &dyn Store;
+use crate::store_rows::StoreRow;
 
-    /// The same store through another connection, as another process has it.
-    async fn elsewhere(&self) -> Arc<dyn Store>;
+/// Makes the tests of one row: `store_suite!(make)`, `make` being a function to `Option<StoreRow>`.
+macro_rules! store_suite {
+    ($make:path) => {
+        crate::suite!(
+            $make,
+            store,
+            [
+                what_is_put_is_what_is_read,
+                of_32_first_writers_exactly_one_wins,
+                of_32_takeovers_exactly_one_wins,
+                a_conditional_write_loses_against_any_change,
+                a_reader_never_sees_half_an_object,
+                a_deleted_object_is_gone,
+                lists_come_in_byte_order_page_by_page,
+                what_is_no_key_is_refused_everywhere,
+                a_link_reads_the_object_until_its_time_is_over,
+            ]
+        );
+        crate::suite!(
+            $make,
+            streams,
+            [
+                lists_show_nothing_of_open_streams,
+                what_a_stream_has_flushed_survives_its_writer_and_a_new_stream_goes_on_behind_it,
+                what_a_stream_has_synced_survives_its_machine,
+                an_object_is_continued_by_another_machine,
+                a_writer_that_was_succeeded_adds_nothing_more,
+                what_nobody_wrote_is_not_recovered,
+                a_finished_stream_can_be_recovered_and_stays_as_it_is,
+                a_long_stream_keeps_every_byte_in_order,
+                a_stream_of_many_parts_is_continued_and_stays_whole,
+                a_deleted_stream_does_not_come_back,
+            ]
+        );
+    };
 }
+pub(crate) use store_suite;
 
 const WRITERS: usize = 32;
 
@@ -22,7 +52,7 @@ fn keys(entries: &[Entry]) -> Vec<&str> {
     entries.iter().map(|entry| entry.key.as_str()).collect()
 }
 
-async fn all_keys(store: &dyn Store, prefix: &str, limit: usize) -> Vec<String> {
+pub(crate) async fn all_keys(store: &dyn Store, prefix: &str, limit: usize) -> Vec<String> {
     let mut found = Vec::new();
     let mut page = Page { after: None, limit };
     loop {
@@ -41,12 +71,12 @@ async fn all_keys(store: &dyn Store, prefix: &str, limit: usize) -> Vec<String> 
     }
 }
 
-async fn text(store: &dyn Store, key: &str) -> Option<String> {
+pub(crate) async fn text(store: &dyn Store, key: &str) -> Option<String> {
     let object = store.get(key).await.unwrap()?;
     Some(String::from_utf8(object.bytes.to_vec()).unwrap())
 }
 
-pub(crate) async fn what_is_put_is_what_is_read(f: &impl Fixture) {
+pub(crate) async fn what_is_put_is_what_is_read(f: &StoreRow) {
     let (store, elsewhere) = (f.store(), f.elsewhere().await);
     assert_eq!(store.get("a/b.json").await.unwrap(), None);
     let first = store.put("a/b.json", Bytes::from_static(b"1")).await.unwrap();
@@ -62,12 +92,22 @@ pub(crate) async fn what_is_put_is_what_is_read(f: &impl Fixture) {
     assert_eq!(text(store, "empty").await.as_deref(), Some(""));
 }
 
-pub(crate) async fn of_32_first_writers_exactly_one_wins(f: &impl Fixture) {
+/// The store as 32 processes have it.
+async fn writers_of(f: &StoreRow) -> Vec<Arc<dyn Store>> {
+    let mut stores = Vec::new();
+    for _ in 0..WRITERS {
+        stores.push(f.elsewhere().await);
+    }
+    stores
+}
+
+pub(crate) async fn of_32_first_writers_exactly_one_wins(f: &StoreRow) {
+    let stores = writers_of(f).await;
     for round in 0..5 {
         let key = format!("claims/{round}.json");
         let mut writers = JoinSet::new();
-        for writer in 0..WRITERS {
-            let (store, key) = (f.elsewhere().await, key.clone());
+        for (writer, store) in stores.iter().cloned().enumerate() {
+            let key = key.clone();
             writers.spawn(async move {
                 let body = Bytes::from(format!("{writer}"));
                 store
@@ -89,16 +129,17 @@ pub(crate) async fn of_32_first_writers_exactly_one_wins(f: &impl Fixture) {
     }
 }
 
-pub(crate) async fn of_32_takeovers_exactly_one_wins(f: &impl Fixture) {
+pub(crate) async fn of_32_takeovers_exactly_one_wins(f: &StoreRow) {
     let mut etag = f
         .store()
         .put("claim.json", Bytes::from_static(b"start"))
         .await
         .unwrap();
+    let stores = writers_of(f).await;
     for round in 0..5 {
         let mut writers = JoinSet::new();
-        for writer in 0..WRITERS {
-            let (store, etag) = (f.elsewhere().await, etag.clone());
+        for (writer, store) in stores.iter().cloned().enumerate() {
+            let etag = etag.clone();
             writers.spawn(async move {
                 let body = Bytes::from(format!("{round} {writer}"));
                 store.put_if_match("claim.json", &etag, body).await.unwrap()
@@ -113,7 +154,7 @@ pub(crate) async fn of_32_takeovers_exactly_one_wins(f: &impl Fixture) {
     }
 }
 
-pub(crate) async fn a_conditional_write_loses_against_any_change(f: &impl Fixture) {
+pub(crate) async fn a_conditional_write_loses_against_any_change(f: &StoreRow) {
     let store = f.store();
     let held = store
         .put_if_absent("claim", Bytes::from_static(b"me"))
@@ -159,7 +200,7 @@ pub(crate) async fn a_conditional_write_loses_against_any_change(f: &impl Fixtur
     assert_eq!(store.get("claim").await.unwrap(), None);
 }
 
-pub(crate) async fn a_reader_never_sees_half_an_object(f: &impl Fixture) {
+pub(crate) async fn a_reader_never_sees_half_an_object(f: &StoreRow) {
     const BYTES: usize = 300_000;
     let store = f.store();
     store.put("big", Bytes::from(vec![0; BYTES])).await.unwrap();
@@ -187,7 +228,7 @@ pub(crate) async fn a_reader_never_sees_half_an_object(f: &impl Fixture) {
     writing.join_all().await;
 }
 
-pub(crate) async fn a_deleted_object_is_gone(f: &impl Fixture) {
+pub(crate) async fn a_deleted_object_is_gone(f: &StoreRow) {
     let store = f.store();
     assert!(!store.delete("a/b").await.unwrap());
     store.put("a/b", Bytes::from_static(b"x")).await.unwrap();
@@ -204,7 +245,7 @@ pub(crate) async fn a_deleted_object_is_gone(f: &impl Fixture) {
     );
 }
 
-pub(crate) async fn lists_come_in_byte_order_page_by_page(f: &impl Fixture) {
+pub(crate) async fn lists_come_in_byte_order_page_by_page(f: &StoreRow) {
     let store = f.store();
     // Byte order puts `a-b` before `a/…` before `a0`, which no walk by folders does by itself.
     let sorted = [
@@ -244,7 +285,7 @@ pub(crate) async fn lists_come_in_byte_order_page_by_page(f: &impl Fixture) {
     }
 }
 
-pub(crate) async fn what_is_no_key_is_refused_everywhere(f: &impl Fixture) {
+pub(crate) async fn what_is_no_key_is_refused_everywhere(f: &StoreRow) {
     let store = f.store();
     for bad in [
         "",
@@ -268,6 +309,8 @@ pub(crate) async fn what_is_no_key_is_refused_everywhere(f: &impl Fixture) {
         assert!(refused(store.get(bad).await.map(|_| ())));
         assert!(refused(store.delete(bad).await.map(|_| ())));
         assert!(refused(store.append(bad).await.map(|_| ())));
+        assert!(refused(store.recover(bad).await.map(|_| ())));
+        assert!(refused(store.link(bad, Duration::from_mins(1)).await.map(|_| ())));
         assert!(refused(store.location(bad).map(|_| ())));
     }
     assert!(matches!(
@@ -281,41 +324,48 @@ pub(crate) async fn what_is_no_key_is_refused_everywhere(f: &impl Fixture) {
     ));
 }
 
-pub(crate) async fn what_a_stream_has_flushed_is_there_and_a_new_stream_goes_on_behind_it(f: &impl Fixture) {
-    let (store, elsewhere) = (f.store(), f.elsewhere().await);
-    let mut stream = store.append("calls/1/recording.ogg").await.unwrap();
-    stream.write(b"one ").await.unwrap();
-    stream.write(b"two ").await.unwrap();
-    stream.flush().await.unwrap();
-    assert_eq!(
-        text(elsewhere.as_ref(), "calls/1/recording.ogg").await.as_deref(),
-        Some("one two ")
-    );
-    stream.write(b"lost or not ").await.unwrap();
-    drop(stream);
-    let kept = text(store, "calls/1/recording.ogg").await.unwrap();
-    assert!(kept.starts_with("one two "));
-
-    let mut stream = elsewhere.append("calls/1/recording.ogg").await.unwrap();
-    stream.write(b"three").await.unwrap();
-    let length = stream.finish().await.unwrap();
-    let whole = text(store, "calls/1/recording.ogg").await.unwrap();
-    assert_eq!(whole, format!("{kept}three"));
-    assert_eq!(length, whole.len() as u64);
-}
-
-pub(crate) async fn a_long_stream_keeps_every_byte_in_order(f: &impl Fixture) {
+pub(crate) async fn a_link_reads_the_object_until_its_time_is_over(f: &StoreRow) {
     let store = f.store();
-    let mut stream = store.append("long").await.unwrap();
-    let mut expected = Vec::new();
-    for n in 0_u32..2_000 {
-        let chunk = n.to_le_bytes().repeat(25);
-        stream.write(&chunk).await.unwrap();
-        expected.extend_from_slice(&chunk);
-        if n % 300 == 0 {
-            stream.flush().await.unwrap();
-        }
+    store
+        .put("a/b+c=d@e.json", Bytes::from_static(b"{}"))
+        .await
+        .unwrap();
+    for bad in [Duration::ZERO, MAX_LINK_TTL + Duration::from_secs(1)] {
+        let refused = store.link("a/b", bad).await;
+        assert!(!f.has_links() || matches!(refused, Err(StoreError::Refused { .. })));
     }
-    assert_eq!(stream.finish().await.unwrap(), expected.len() as u64);
-    assert!(store.get("long").await.unwrap().unwrap().bytes == expected);
+    let link = async |ttl| store.link("a/b+c=d@e.json", ttl).await.unwrap();
+    if !f.has_links() {
+        assert!(link(Duration::from_mins(1)).await.is_none());
+        return;
+    }
+    let http = reqwest::Client::new();
+    let read = async |url: &str| {
+        let answer = http.get(url).send().await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    };
+    let good = link(MAX_LINK_TTL).await.unwrap();
+    assert!(!format!("{good:?}").contains("X-Amz"), "a link is a secret");
+    assert_eq!(read(good.expose()).await, (200, "{}".to_owned()));
+    store.put("a/other", Bytes::from_static(b"secret")).await.unwrap();
+    let tampered = good.expose().replace("b%2Bc%3Dd%40e.json", "other");
+    assert_ne!(tampered, good.expose());
+    assert_eq!(read(&tampered).await.0, 403);
+    let extended = good
+        .expose()
+        .replace("X-Amz-Expires=604800", "X-Amz-Expires=604799");
+    assert_ne!(extended, good.expose());
+    assert_eq!(read(&extended).await.0, 403);
+
+    let short = link(Duration::from_secs(1)).await.unwrap();
+    // The service has the machine's clock, and the second may have begun anywhere in it.
+    let expired = async {
+        while read(short.expose()).await.0 == 200 {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), expired)
+        .await
+        .unwrap();
+    assert_eq!(read(short.expose()).await.0, 403);
 }

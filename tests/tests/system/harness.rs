@@ -34,6 +34,7 @@ use tokio::{
 
 use crate::{
     canaries::{self, OPENAI_KEY},
+    cloud::Cloud,
     wire::Wire,
 };
 
@@ -41,6 +42,10 @@ use crate::{
 pub(crate) const DIALLED: &str = "+15550100100";
 /// The number of the caller. It must never be seen in a log.
 pub(crate) const CALLER: &str = "+15557654321";
+
+/// The names of the parameters that hold what is secret, with [`Options::cloud`].
+const LIVEKIT_SECRET: &str = "/trunkline/livekit/api_secret";
+const REDIS_URL: &str = "/trunkline/redis/url";
 
 /// The turn of a test; held to its end.
 pub(crate) async fn turn() -> MutexGuard<'static, ()> {
@@ -78,6 +83,9 @@ pub(crate) struct Options {
     pub(crate) wired: bool,
     /// More sections of the configuration.
     pub(crate) sections: String,
+    /// Queue, store and secrets on AWS, or what stands in for it. Then worker and gateway are two processes, and the functions are
+    /// the test's to start at [`System::http`].
+    pub(crate) cloud: Option<Cloud>,
 }
 
 impl Default for Options {
@@ -96,6 +104,7 @@ impl Default for Options {
             clock_ahead_s: 0,
             wired: false,
             sections: String::new(),
+            cloud: None,
         }
     }
 }
@@ -108,7 +117,8 @@ pub(crate) struct System {
     pub(crate) dir: Kept,
     pub(crate) log: PathBuf,
     serve: Child,
-    clock_ahead_s: i32,
+    /// Of every process.
+    env: Vec<(&'static str, String)>,
     pub(crate) wire: Option<Wire>,
     /// The worker and the functions, where each part has a process of its own.
     pub(crate) others: Vec<Child>,
@@ -152,6 +162,11 @@ impl System {
         .await
         .unwrap();
         write_profile(dir.path(), &options);
+        if let Some(cloud) = &options.cloud {
+            let keys = stack.keys();
+            cloud.put_parameter(LIVEKIT_SECRET, keys.api_secret()).await;
+            cloud.put_parameter(REDIS_URL, &stack.redis_url()).await;
+        }
         let rtp = RtpPorts::reserve().unwrap();
         let wire = if options.wired {
             Some(Wire::to(&stack.ws_url()).await)
@@ -164,21 +179,16 @@ impl System {
         let yaml = config(&stack, &url, http, &rtp, &options);
         std::fs::write(dir.path().join("trunkline.yaml"), yaml).unwrap();
         let log = log_path();
-        let parts: &[&str] = if options.apart {
-            &["worker", "functions"]
-        } else {
-            &[]
+        let parts: &[&str] = match (&options.cloud, options.apart) {
+            (Some(_), _) => &["worker"],
+            (None, true) => &["worker", "functions"],
+            (None, false) => &[],
         };
-        let others = parts
-            .iter()
-            .map(|part| spawn_serve(dir.path(), &log, Some(part), options.clock_ahead_s))
-            .collect();
-        let serve = spawn_serve(
-            dir.path(),
-            &log,
-            options.apart.then_some("gateway"),
-            options.clock_ahead_s,
-        );
+        let mut env = options.cloud.as_ref().map(Cloud::env).unwrap_or_default();
+        env.extend(faked_clock(options.clock_ahead_s));
+        let spawn = |part| spawn_serve(dir.path(), &log, part, &env);
+        let others: Vec<Child> = parts.iter().map(|part| spawn(Some(*part))).collect();
+        let serve = spawn((!parts.is_empty()).then_some("gateway"));
         let mut system = Self {
             stack,
             sip: ([127, 0, 0, 1], 0).into(),
@@ -186,7 +196,7 @@ impl System {
             dir,
             log,
             serve,
-            clock_ahead_s: options.clock_ahead_s,
+            env,
             wire,
             others,
             _rtp: rtp,
@@ -198,12 +208,8 @@ impl System {
 
     /// Starts one part in a process of its own.
     pub(crate) fn spawn(&mut self, part: &str) {
-        self.others.push(spawn_serve(
-            self.dir.path(),
-            &self.log,
-            Some(part),
-            self.clock_ahead_s,
-        ));
+        self.others
+            .push(spawn_serve(self.dir.path(), &self.log, Some(part), &self.env));
     }
 
     /// Kills the process with SIGKILL, as a crash would.
@@ -215,7 +221,7 @@ impl System {
     /// Starts the process again on the same data.
     pub(crate) async fn restart_serve(&mut self) {
         let old = std::fs::read_to_string(&self.log).unwrap().lines().count();
-        self.serve = spawn_serve(self.dir.path(), &self.log, None, self.clock_ahead_s);
+        self.serve = spawn_serve(self.dir.path(), &self.log, None, &self.env);
         self.wait_until_ready(old).await;
     }
 
@@ -431,15 +437,24 @@ async fn make_rule(sip: &SIPClient, trunk: String) -> Result<proto::SipDispatchR
 
 fn config(stack: &LocalStack, url: &str, http: SocketAddr, rtp: &RtpPorts, options: &Options) -> String {
     let keys = stack.keys();
+    let (secret, redis, rest) = match &options.cloud {
+        None => (
+            keys.api_secret().to_owned(),
+            stack.redis_url(),
+            "queue: sqlite:queue.sqlite\nstore: file:store\n".to_owned(),
+        ),
+        Some(cloud) => (
+            format!("ssm:{LIVEKIT_SECRET}"),
+            format!("ssm:{REDIS_URL}"),
+            cloud.yaml(),
+        ),
+    };
     format!(
-        "livekit:\n  url: {}\n  api_key: {}\n  api_secret: {}\nredis:\n  url: {}\nhttp:\n  listen: {http}\n\
-         sip:\n  listen: 127.0.0.1:0\n  rtp_ports: {rtp}\n{}profiles: profiles\nagents: {}\n\
-         queue: sqlite:queue.sqlite\nstore: file:store\nworker:\n  slots: {}\n\
+        "livekit:\n  url: {}\n  api_key: {}\n  api_secret: {secret}\nredis:\n  url: {redis}\nhttp:\n  listen: {http}\n\
+         sip:\n  listen: 127.0.0.1:0\n  rtp_ports: {rtp}\n{}profiles: profiles\nagents: {}\n{rest}worker:\n  slots: {}\n\
          providers:\n  openai:\n    api_key: {OPENAI_KEY}\n    base_url: http://{}/v1\nlog:\n  level: trace\n{}",
         url,
         keys.api_key(),
-        keys.api_secret(),
-        stack.redis_url(),
         options.sip,
         options.agents,
         options.slots,
@@ -490,13 +505,13 @@ fn faked_clock(ahead_s: i32) -> Vec<(&'static str, String)> {
     ]
 }
 
-fn spawn_serve(dir: &Path, log: &Path, only: Option<&str>, clock_ahead_s: i32) -> Child {
+fn spawn_serve(dir: &Path, log: &Path, only: Option<&str>, env: &[(&str, String)]) -> Child {
     let out = File::options().create(true).append(true).open(log).unwrap();
     Command::new(trunkline())
         .args(["serve", "--config"])
         .arg(dir.join("trunkline.yaml"))
         .args(only.iter().flat_map(|part| ["--only", part]))
-        .envs(faked_clock(clock_ahead_s))
+        .envs(env.iter().map(|(name, value)| (*name, value)))
         .stdin(Stdio::null())
         .stdout(out.try_clone().unwrap())
         .stderr(out)
@@ -505,13 +520,18 @@ fn spawn_serve(dir: &Path, log: &Path, only: Option<&str>, clock_ahead_s: i32) -
         .unwrap()
 }
 
-/// The command under test, built by the same `cargo test` as this binary.
+/// The command under test.
 fn trunkline() -> PathBuf {
+    built("trunkline")
+}
+
+/// A program that was built by the same `cargo test` as this binary.
+pub(crate) fn built(name: &str) -> PathBuf {
     let path = std::env::current_exe().unwrap();
-    let path = path.parent().and_then(Path::parent).unwrap().join("trunkline");
+    let path = path.parent().and_then(Path::parent).unwrap().join(name);
     assert!(
         path.exists(),
-        "{} is missing: run `cargo build -p cli`, or the whole of `make test`",
+        "{} is missing: run `cargo build`, or the whole of `make test`",
         path.display()
     );
     path

@@ -24,14 +24,17 @@ macro_rules! measured {
 }
 
 mod api;
+mod aws;
 mod browser;
 mod canaries;
+mod cloud;
 mod conversation;
 mod crash;
 mod endings;
 mod harness;
 mod hostile;
 mod http;
+mod lambda;
 mod links;
 mod load;
 mod phone;

@@ -179,7 +179,6 @@ impl Host {
                     .unwrap(),
             ),
             store,
-            links: Arc::new(api::NoLinks),
             link_secret: Secret::new("0123456789abcdefghijklmnopqrstuvwxyz"),
             clock,
         };

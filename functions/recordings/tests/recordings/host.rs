@@ -20,7 +20,7 @@ use platform::{
     queue::SqliteQueue,
     store::{FolderStore, Store},
 };
-use recordings::{NoLinks, RecordingsState, Signer};
+use recordings::{RecordingsState, Signer};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use sweep::{Report, sweep};
@@ -99,7 +99,6 @@ impl Host {
         let recordings = RecordingsState {
             livekit: livekit.clone(),
             store: store.clone(),
-            links: Arc::new(NoLinks),
             signer: Signer::new(&Secret::new(api_secret)),
             clock,
             config: recordings_config(),

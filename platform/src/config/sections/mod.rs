@@ -48,12 +48,16 @@ pub(super) fn config(cx: &Context<'_>, root: Node, base: &Path) -> Option<Config
     let sip_section = root.section("sip");
     let agents = agents(cx, root.list("agents"));
     let profiles = base.join(root.or("profiles", "profiles".to_owned(), not_empty));
-    let queue = match root.or("queue", QueueConfig::Sqlite("data/queue.sqlite".into()), queue) {
-        QueueConfig::Sqlite(path) => QueueConfig::Sqlite(base.join(path)),
-    };
-    let store = match root.or("store", StoreConfig::Folder("data/store".into()), store) {
-        StoreConfig::Folder(path) => StoreConfig::Folder(base.join(path)),
-    };
+    let queue = root
+        .or("queue", QueueConfig::Sqlite("data/queue.sqlite".into()), |text| {
+            queue(text, cx.env)
+        })
+        .below(base);
+    let store = root
+        .or("store", StoreConfig::Folder("data/store".into()), |text| {
+            store(text, cx.env)
+        })
+        .below(base);
     let worker = worker(cx, root.section("worker"));
     // How many calls may ring hangs on the slots by default.
     let sip = sip(cx, sip_section, worker.config.slots);

@@ -1,0 +1,10 @@
+//! LiveKit's webhooks, on Lambda; see `lambda`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    lambda::main(async |start| {
+        let ports = start.ports().await?;
+        lambda::serve(start.webhook(&ports)?).await
+    })
+}

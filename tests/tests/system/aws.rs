@@ -1,0 +1,116 @@
+//! A call in AWS mode: the functions as Lambda binaries, SQS, S3 and SSM on MiniStack, worker and gateway as processes of their own.
+
+use std::time::Duration;
+
+use audio::Codec;
+use dev::MiniStack;
+use platform::store::{Page, Store};
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
+
+use crate::{
+    cloud::{API_KEY, Cloud},
+    harness::{Options, System, turn},
+    lambda::{Front, Function},
+    phone::{self, PAUSE, SOON, answered, voice},
+};
+
+async fn keys(store: &dyn Store, prefix: &str) -> Vec<String> {
+    let listing = store.list(prefix, Page::default()).await.unwrap();
+    listing.entries.into_iter().map(|entry| entry.key).collect()
+}
+
+/// The call's folder and its record, once it is there.
+async fn record(store: &dyn Store, log: &std::path::Path) -> (String, Value) {
+    let until = Instant::now() + SOON * 2;
+    loop {
+        let keys = keys(store, "calls/").await;
+        if let Some(key) = keys.iter().find(|key| key.ends_with("/record.json")) {
+            let object = store.get(key).await.unwrap().unwrap();
+            let folder = key.trim_end_matches("record.json").to_owned();
+            return (folder, serde_json::from_slice(&object.bytes).unwrap());
+        }
+        assert!(Instant::now() < until, "no record in S3; log: {}", log.display());
+        sleep(Duration::from_millis(50)).await;
+    }
+}
+
+async fn status(request: reqwest::RequestBuilder) -> (u16, Value) {
+    let answer = request.send().await.unwrap();
+    let status = answer.status().as_u16();
+    (status, answer.json().await.unwrap_or_default())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn functions_on_lambda_with_queue_and_store_on_aws_serve_a_call_as_one_process_does() {
+    let _turn = turn().await;
+    let ministack = MiniStack::start(None).await.unwrap();
+    let cloud = Cloud::on(&ministack).await;
+    let (env, spool) = (cloud.env(), tempfile::tempdir().unwrap());
+    let store = cloud.store(spool.path()).await;
+    let system = System::start(Options {
+        cloud: Some(cloud),
+        ..Options::default()
+    })
+    .await;
+    let start = async |name: &str| Function::start(name, system.dir.path(), &env, &system.log).await;
+    let [webhook, token, api, sweep] = [
+        start("webhook").await,
+        start("token").await,
+        start("api").await,
+        start("sweep").await,
+    ];
+    let _front = Front::start(system.http, &webhook, &token, &api).await;
+
+    let call = answered(&system, Codec::G722).await;
+    let mut ear = call.ear_from_start();
+    ear.wait_for_utterance(PAUSE, SOON * 2).await.unwrap();
+    call.speak(&voice(phone::QUESTION)).await.unwrap();
+    ear.wait_for_utterance(PAUSE, SOON * 2).await.unwrap();
+    call.hang_up().await;
+    call.wait_ended(SOON).await.unwrap();
+
+    let (folder, record) = record(&*store, &system.log).await;
+    assert_eq!(record["outcome"]["kind"], "caller_hung_up", "{record}");
+    assert_eq!(record["turns"][1]["speaker"], "caller");
+    assert_eq!(record["turns"][1]["text"], phone::QUESTION);
+    assert_eq!(record["turns"][2]["text"], phone::ANSWER);
+    let objects = keys(&*store, &folder).await;
+    for name in ["recording.ogg", "transcript.json", "claim.json", "job.json"] {
+        let key = format!("{folder}{name}");
+        assert!(objects.contains(&key), "{key} is not in {objects:?}");
+    }
+    assert_eq!(record["recording"]["key"], format!("{folder}recording.ogg"));
+    let recording = store
+        .get(&format!("{folder}recording.ogg"))
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(&recording.bytes[..4], b"OggS");
+
+    // The operators' function finds the call, and knows nobody without a key; so does the token endpoint.
+    let http = reqwest::Client::new();
+    let url = |path: &str| format!("http://{}{path}", system.http);
+    let (refused, problem) = status(http.get(url("/v1/calls"))).await;
+    assert_eq!(refused, 401, "{problem}");
+    let (found, list) = status(http.get(url("/v1/calls")).bearer_auth(API_KEY)).await;
+    assert_eq!(found, 200, "{list}");
+    assert_eq!(list["calls"][0]["call"], record["call"], "{list}");
+    let wanted = http
+        .post(url("/v1/token"))
+        .body("{}")
+        .header("content-type", "application/json");
+    let (refused, _) = status(wanted.try_clone().unwrap()).await;
+    assert_eq!(refused, 401);
+    let (created, issued) = status(wanted.bearer_auth(API_KEY)).await;
+    assert_eq!(created, 201, "{issued}");
+    assert!(issued["participant_token"].is_string());
+    let (unsigned, _) = status(http.post(url("/webhooks/livekit")).body("x")).await;
+    assert_eq!(unsigned, 401);
+
+    // A run of the sweep finds nothing left open.
+    let swept = sweep.invoke(json!({"source": "aws.scheduler"})).await;
+    assert_eq!(swept["failures"], 0, "{swept}");
+    assert_eq!(keys(&*store, "open/").await, Vec::<String>::new());
+    system.stop().await;
+}
