@@ -8,7 +8,7 @@ use http::{
     HeaderValue, StatusCode,
     header::{RETRY_AFTER, WWW_AUTHENTICATE},
 };
-use platform::{livekit::LiveKitError, problem::Problem, store::StoreError};
+use platform::{livekit::LiveKitError, problem::Problem, store::StoreError, targets::TargetError};
 
 /// A refusal or failure on its way out: problem details for the caller, a reason and a cause for the log.
 #[derive(Debug, Clone)]
@@ -69,6 +69,14 @@ impl Fail {
         .field(field)
         .remedy(remedy);
         Self::new(problem, reason)
+    }
+
+    /// What may not be dialled stood in `field`.
+    pub fn target(error: TargetError, field: &str) -> Self {
+        match error {
+            TargetError::Invalid => Self::invalid(field, error.to_string(), error.remedy()),
+            _ => Self::refused(error.reason(), field, error.to_string(), error.remedy()),
+        }
     }
 
     /// 409: it does not fit what is there.

@@ -5,7 +5,7 @@
 //! - A function wraps every route in [`guard`]. The scope is read from the route's own OpenAPI description
 //!   (`security(("bearer" = ["calls:read"]))`), so that document and check cannot differ; a route without a scope answers 403 to all.
 //! - Handlers take [`Caller`] and ask it whether a resource is theirs ([`Caller::owns_room`]); what is not theirs does not exist (404).
-//! - What is dialled goes through [`targets::Policy`], and is counted by [`caps::Caps`] before it is dialled.
+//! - What is dialled goes through [`platform::targets::Policy`], refused as [`Fail::target`] says, and is counted by [`caps::Caps`] before it is dialled.
 //! - What must not be done twice asks [`idempotency::once`] before it is done.
 //! - URLs that other services are made to fetch or push to go through [`outside::OutsideUrl`].
 //! - Bodies come in by [`Body`], queries by [`Params`]: both are bounded in bytes and time and refuse unknown fields.
@@ -31,7 +31,6 @@ mod page;
 mod rate;
 mod refusal;
 mod request;
-pub mod targets;
 
 use std::sync::Arc;
 

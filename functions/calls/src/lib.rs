@@ -3,7 +3,7 @@
 //! # Calling contract
 //!
 //! - A call is one room session, and its id is the room's sid (`RM_…`). Outbound, the room is made first, then the phone is dialled.
-//! - Before anything is dialled, in this order: the target is allowed ([`access::targets`]), the trunk is listed, the idempotency key is
+//! - Before anything is dialled, in this order: the target is allowed ([`platform::targets`]), the trunk is listed, the idempotency key is
 //!   taken by put-if-absent, and the call is counted ([`access::caps`]). Nothing is ever dialled twice for one key, also not when the
 //!   function dies in between: who repeats the request then learns the room, and not a second ringing phone.
 //! - A phone that is busy, declines, does not answer or does not exist is an outcome, not an error: the answer is 201 with `outcome`.
@@ -29,10 +29,9 @@ use access::{
     Access,
     caps::{Caps, LiveRooms},
     guard,
-    targets::Policy,
 };
 use async_trait::async_trait;
-use platform::{clock::SharedClock, config::CallsConfig, livekit::LiveKit, store::Store};
+use platform::{clock::SharedClock, config::CallsConfig, livekit::LiveKit, store::Store, targets::Policy};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 pub use outcome::CallOutcome;

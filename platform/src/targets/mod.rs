@@ -7,9 +7,7 @@ mod lists;
 
 use std::fmt;
 
-use platform::config::Targets;
-
-use crate::{Caller, Fail};
+use crate::config::{NumberPrefix, Targets};
 use lists::{EMERGENCY, PREMIUM, PREMIUM_NATIONAL};
 
 /// No number in E.164 with its country code is shorter; what is shorter is a service number behind a country code.
@@ -91,19 +89,15 @@ impl TargetError {
         }
     }
 
-    /// As an answer to whoever put it into `field`.
-    pub fn fail(self, field: &str) -> Fail {
-        let remedy = match self {
+    /// What to do about it.
+    pub fn remedy(self) -> &'static str {
+        match self {
             Self::Invalid => "write a number like +4930123456, or sip:user@host",
             Self::Emergency | Self::Premium => {
                 "calls.targets.special allows what must be dialled all the same"
             }
             Self::NotListed => "calls.targets.numbers and calls.targets.sip_hosts list what may be dialled",
             Self::NotListedForCaller => "the caller's `numbers` list what it may dial",
-        };
-        match self {
-            Self::Invalid => Fail::invalid(field, self.to_string(), remedy),
-            _ => Fail::refused(self.reason(), field, self.to_string(), remedy),
         }
     }
 }
@@ -119,24 +113,24 @@ impl Policy {
     }
 
     /// Reads what a caller wants to dial: `+4930123456`, `tel:+4930123456`, `sip:user@host[:port]`. Spaces, dots, dashes and brackets
-    /// in numbers are ignored.
+    /// in numbers are ignored. `own` narrows the list for one caller; empty: it does not.
     ///
     /// # Errors
     /// As [`TargetError`] says.
-    pub fn check(&self, text: &str, caller: &Caller) -> Result<Target, TargetError> {
+    pub fn check(&self, text: &str, own: &[NumberPrefix]) -> Result<Target, TargetError> {
         let text = text.trim();
         if text.len() > 256 || !text.is_ascii() {
             return Err(TargetError::Invalid);
         }
         match scheme(text) {
-            Some(("sip", rest)) => self.sip(rest, caller),
-            Some(("tel", rest)) => self.number(rest, caller),
+            Some(("sip", rest)) => self.sip(rest, own),
+            Some(("tel", rest)) => self.number(rest, own),
             Some(_) => Err(TargetError::Invalid),
-            None => self.number(text, caller),
+            None => self.number(text, own),
         }
     }
 
-    fn number(&self, text: &str, caller: &Caller) -> Result<Target, TargetError> {
+    fn number(&self, text: &str, own: &[NumberPrefix]) -> Result<Target, TargetError> {
         let dialled = without_separators(text);
         let digits = dialled.strip_prefix('+').unwrap_or(&dialled);
         if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
@@ -157,7 +151,7 @@ impl Policy {
         if !listed {
             self.listed(&dialled)?;
         }
-        own(&dialled, caller)?;
+        narrowed(&dialled, own)?;
         Ok(Target::Number(dialled))
     }
 
@@ -166,7 +160,7 @@ impl Policy {
         is_listed.then_some(()).ok_or(TargetError::NotListed)
     }
 
-    fn sip(&self, rest: &str, caller: &Caller) -> Result<Target, TargetError> {
+    fn sip(&self, rest: &str, own: &[NumberPrefix]) -> Result<Target, TargetError> {
         // No parameters, no headers, no escapes: each of them can carry another number than the one that is checked.
         let (user, host) = rest.split_once('@').ok_or(TargetError::Invalid)?;
         let plain = |b: u8| b.is_ascii_alphanumeric() || b"+-._".contains(&b);
@@ -201,7 +195,7 @@ impl Policy {
             if !special {
                 self.listed(&dialled)?;
             }
-            own(&dialled, caller)?;
+            narrowed(&dialled, own)?;
         }
         Ok(Target::Sip {
             user: user.to_owned(),
@@ -221,8 +215,8 @@ impl Policy {
     }
 }
 
-fn own(number: &str, caller: &Caller) -> Result<(), TargetError> {
-    let is_own = caller.numbers.is_empty() || caller.numbers.iter().any(|prefix| prefix.covers(number));
+fn narrowed(number: &str, own: &[NumberPrefix]) -> Result<(), TargetError> {
+    let is_own = own.is_empty() || own.iter().any(|prefix| prefix.covers(number));
     is_own.then_some(()).ok_or(TargetError::NotListedForCaller)
 }
 
