@@ -12,7 +12,8 @@ help: ## list the targets
 setup: ## install what is missing: Debian packages, livekit-server, test tools, the Rust toolchain
 	@scripts/setup
 
-demo: setup ## a SIP call to an agent, before your eyes; KEEP=1 leaves it running for your softphone; ARGS="--codec pcmu"
+demo: ## a SIP call to an agent, before your eyes; KEEP=1 leaves it running for your softphone; ARGS=--plain for plain lines
+	@scripts/setup demo
 	@$(CARGO) build --locked -p cli --bin trunkline
 	@$(CARGO) run --locked --quiet -p cli --bin trunkline -- demo $(if $(filter-out 0,$(KEEP)),--keep) $(ARGS)
 

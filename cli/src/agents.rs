@@ -5,7 +5,11 @@ use std::{collections::HashMap, sync::Arc};
 use events::{ProfileHash, ProfileName};
 use pipeline::{Phrases, Profile, ProfileError};
 use platform::config::Config;
-use providers::{Faults, Providers, Registry};
+use platform::targets::Policy;
+use providers::{
+    Faults, Providers, Registry,
+    tools::{HttpTool, Secrets, Tool, Toolbox},
+};
 use worker::{Agent, Agents};
 
 use crate::brains;
@@ -46,14 +50,43 @@ fn agent(config: &Config, registry: &Registry, name: &ProfileName) -> Result<Age
     let brains = brains::build(registry, &profile);
     let brains = brains.map_err(|faults| lines(&faults).into_iter().map(at).collect::<Vec<_>>())?;
     let Providers { stt, llm, tts } = brains;
+    let tools = tools(config, &profile).map_err(|faults| faults.into_iter().map(at).collect::<Vec<_>>())?;
     Ok(Agent {
         profile,
         hash,
         stt,
         llm,
         tts,
+        tools,
         phrases: Phrases::new(),
     })
+}
+
+/// The services that the profile names, and all that stands against them and against its transfers.
+fn tools(config: &Config, profile: &Profile) -> Result<Toolbox, Vec<String>> {
+    let secrets: Secrets = config
+        .tool_secrets
+        .iter()
+        .map(|(name, secret)| (name.clone(), secret.expose().to_owned().into()))
+        .collect();
+    let mut faults = Vec::new();
+    let mut tools: Vec<Arc<dyn Tool>> = Vec::new();
+    for (at, tool) in profile.tools.iter().enumerate() {
+        match HttpTool::new(tool.clone(), &secrets) {
+            Ok(tool) => tools.push(Arc::new(tool)),
+            Err(found) => faults.extend(lines(&found).iter().map(|fault| format!("tools[{at}].{fault}"))),
+        }
+    }
+    if let Some(transfers) = &profile.transfers {
+        faults.extend(worker::check_transfers(
+            transfers,
+            &Policy::new(config.calls.targets.clone()),
+        ));
+    }
+    if !faults.is_empty() {
+        return Err(faults);
+    }
+    Toolbox::new(tools).map_err(|found| lines(&found))
 }
 
 fn lines(faults: &Faults) -> Vec<String> {

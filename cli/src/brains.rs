@@ -22,8 +22,21 @@ pub(crate) fn build(registry: &Registry, profile: &Profile) -> Result<Providers,
         llm: choice(choices.llm.as_ref()),
         tts: choice(choices.tts.as_ref()),
         language: &profile.language,
+        tools: tools(profile),
         dialogue: profile.dialogue.clone(),
     })
+}
+
+/// All that the agent's model may call, in this call or in every one.
+fn tools(profile: &Profile) -> Vec<&str> {
+    let mut tools: Vec<_> = profile.tools.iter().map(|tool| tool.spec.name.as_str()).collect();
+    if profile.transfers.is_some() {
+        tools.push("transfer_call");
+    }
+    if profile.dtmf {
+        tools.extend(["send_dtmf", "collect_dtmf"]);
+    }
+    tools
 }
 
 fn choice(choice: Option<&ProviderChoice>) -> Choice<'_> {

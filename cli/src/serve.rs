@@ -13,6 +13,7 @@ use platform::{
     livekit::LiveKit,
     queue::{self, Queue},
     store::{self, Store},
+    targets::Policy,
     telemetry,
 };
 use service::Gateway;
@@ -74,15 +75,16 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     if let Some(ports) = ports.as_ref().filter(|_| arguments.runs(Part::Functions)) {
         http = Some(functions(&config, ports, &agents, &life)?);
     }
-    let mut gateway = None;
-    if arguments.runs(Part::Gateway) {
-        gateway = Some(Arc::new(start_gateway(&config).await?));
-    }
     if let Some(ports) = ports.as_ref().filter(|_| arguments.runs(Part::Functions)) {
         start_sweep(&config, ports, &agents, &life)?;
     }
     if let Some(ports) = ports.as_ref().filter(|_| arguments.runs(Part::Worker)) {
-        start_worker(&config, ports, agents, &life);
+        // Calls are let in when there is somebody to take them.
+        start_worker(&config, ports, agents, &life).cancelled().await;
+    }
+    let mut gateway = None;
+    if arguments.runs(Part::Gateway) {
+        gateway = Some(Arc::new(start_gateway(&config).await?));
     }
     life.tasks.spawn(vitals::log(life.soft.clone(), gateway.clone()));
     if let Some(gateway) = gateway.clone() {
@@ -267,7 +269,13 @@ fn start_sweep(
     Ok(())
 }
 
-fn start_worker(config: &Config, ports: &Ports, agents: worker::Agents, life: &Lifecycle) {
+/// Starts the worker; the token is cancelled when it takes jobs.
+fn start_worker(
+    config: &Config,
+    ports: &Ports,
+    agents: worker::Agents,
+    life: &Lifecycle,
+) -> CancellationToken {
     // The same process id may well be another worker's on another machine.
     let name = format!("worker-{}-{:08x}", std::process::id(), rand::random::<u32>());
     let setup = Setup::new(
@@ -280,10 +288,14 @@ fn start_worker(config: &Config, ports: &Ports, agents: worker::Agents, life: &L
             store: ports.store.clone(),
             queue: ports.queue.clone(),
             clock: ports.clock.clone(),
+            targets: Policy::new(config.calls.targets.clone()),
         },
         &config.worker,
     );
-    life.tasks.spawn(Worker::new(setup).run(life.clone()));
+    let worker = Worker::new(setup);
+    let prepared = worker.prepared();
+    life.tasks.spawn(worker.run(life.clone()));
+    prepared
 }
 
 async fn start_gateway(config: &Config) -> anyhow::Result<Gateway> {

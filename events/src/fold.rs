@@ -269,6 +269,37 @@ impl CallState {
         record
     }
 
+    /// Adds to `record` what its closer did not see: an agent that comes when the phone has given up already meets nobody.
+    pub fn complete(&self, record: &mut CallRecord, regions: &Regions) {
+        if let Some(leg) = self
+            .caller
+            .as_ref()
+            .filter(|leg| leg.participant.kind == ParticipantKind::Sip)
+        {
+            let attributes = &leg.participant.attributes;
+            let Parties { caller, called } = Parties::of(attributes, regions);
+            record.caller.get_or_insert(caller);
+            record.called.get_or_insert(called);
+            for (known, name) in [
+                (&mut record.trunk, attribute::SIP_TRUNK),
+                (&mut record.rule, attribute::SIP_RULE),
+                (&mut record.sip_call, attribute::SIP_CALL),
+            ] {
+                if known.is_none() {
+                    *known = attributes.get(name).map(str::to_owned);
+                }
+            }
+        }
+        for entry in &self.timeline {
+            let is_known = record.timeline.iter().any(|known| known.step == entry.step);
+            // The end of the room is a step of calls without an agent only.
+            if !is_known && entry.step != Step::RoomFinished {
+                record.timeline.push(entry.clone());
+            }
+        }
+        record.timeline.sort_by_key(|entry| entry.at);
+    }
+
     /// How a call ended that had a job and no agent: `cancelled` when the caller gave up, `no_agent` otherwise.
     ///
     /// Our gateway says which ([`attribute::END`]); for other gateways the time tells: a caller that left by itself within

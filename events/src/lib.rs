@@ -44,8 +44,8 @@ pub use job::{CallJob, IndexEntry, ProfileHash, ProfileHashError, ProfileRef};
 pub use party::{Party, PhoneNumber, PhoneNumberError, Region, RegionError, SipUser};
 pub use progress::{Progress, Transcript};
 pub use record::{
-    CallRecord, Outcome, Recording, RecordingPolicy, Speaker, Step, TimelineEntry, Transcribed, TurnLatency,
-    TurnRecord,
+    CallRecord, Outcome, Recording, RecordingPolicy, Speaker, Step, TimelineEntry, ToolRecord, Transcribed,
+    TurnLatency, TurnRecord,
 };
 pub use recording::recording_ms;
 pub use timestamp::Timestamp;

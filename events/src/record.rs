@@ -47,6 +47,9 @@ pub struct CallRecord {
     /// What was said, in the order of its start.
     #[serde(default)]
     pub turns: Vec<TurnRecord>,
+    /// The tools that the agent's model called, in the order of the calls.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tools: Vec<ToolRecord>,
     /// The recording; `None` when nothing was recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recording: Option<Recording>,
@@ -83,6 +86,7 @@ impl CallRecord {
             ended_at,
             timeline: Vec::new(),
             turns: Vec::new(),
+            tools: Vec::new(),
             recording: None,
             transcript: None,
         }
@@ -103,6 +107,20 @@ impl CallRecord {
     }
 }
 
+/// A tool that the agent's model called. What it was given and gave back is not kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ToolRecord {
+    /// Its name; `unknown` for one that the model made up.
+    pub name: String,
+    /// When it was called.
+    pub called_at: Timestamp,
+    /// How long it took; `None` when it was interrupted, or had not come back at the end of the call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub took_ms: Option<u32>,
+    /// Whether it failed.
+    pub is_error: bool,
+}
+
 /// How a call ended. Written as `{"kind": "no_match", "reason": "number_not_listed"}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "OutcomeText", into = "OutcomeText")]
@@ -113,6 +131,8 @@ pub enum Outcome {
     CallerHungUp,
     /// The agent hung up.
     AgentHungUp,
+    /// The agent has transferred the caller to somebody else.
+    Transferred,
     /// The caller gave up before the call was answered.
     Cancelled,
     /// No agent answered in time.
@@ -152,6 +172,7 @@ impl Outcome {
             Self::Completed => "completed",
             Self::CallerHungUp => "caller_hung_up",
             Self::AgentHungUp => "agent_hung_up",
+            Self::Transferred => "transferred",
             Self::Cancelled => "cancelled",
             Self::NoAgent => "no_agent",
             Self::NoMatch { .. } => "no_match",
@@ -177,6 +198,7 @@ impl From<OutcomeText> for Outcome {
             "completed" => Self::Completed,
             "caller_hung_up" => Self::CallerHungUp,
             "agent_hung_up" => Self::AgentHungUp,
+            "transferred" => Self::Transferred,
             "cancelled" => Self::Cancelled,
             "no_agent" => Self::NoAgent,
             "no_match" => Self::NoMatch {

@@ -2,13 +2,18 @@
 
 use std::time::Duration;
 
-use providers::{Message, Role};
+use providers::{
+    Message,
+    tools::{ToolCall, ToolResult, Toolbox},
+};
 use tokio::sync::mpsc;
+use turns::UtteranceId;
 
 use crate::RecordingPolicy;
-use crate::report::{ConversationEvent, ConversationReport, EndReason, Said, Speaker, SpokenTurn};
+use crate::report::{ConversationEvent, ConversationReport, EndReason, Said, Speaker, SpokenTurn, ToolUse};
 use crate::stages::Stage;
 use crate::text::is_affirmative;
+use crate::tools::{interrupted, under_way};
 
 /// The most recent messages that a model is asked with; older ones stay in the report.
 const MAX_MESSAGES: usize = 200;
@@ -22,9 +27,96 @@ pub(crate) struct Ledger {
     /// What was said before this conversation began.
     earlier: Vec<Said>,
     turns: Vec<SpokenTurn>,
+    exchanges: Vec<Exchange>,
     failures: Vec<Stage>,
     recording: RecordingPolicy,
     recording_from: Option<Duration>,
+}
+
+/// Tools that were called at once, and what became of them.
+struct Exchange {
+    utterance: UtteranceId,
+    place: Place,
+    /// Whether it only tells once more of a call whose result came late.
+    is_echo: bool,
+    calls: Vec<Called>,
+}
+
+/// Where an exchange stands among the turns.
+#[derive(Clone, Copy)]
+enum Place {
+    /// Before the agent's turn that is to come, when so many turns were over.
+    Within(usize),
+    /// Behind that turn, which is not over yet.
+    Behind,
+    /// Behind so many turns.
+    After(usize),
+}
+
+impl Place {
+    /// Whether it comes before the turn `at`.
+    fn is_before(self, at: usize, is_agents: bool) -> bool {
+        match self {
+            // What was called while nobody knew yet that the caller's turn was over, belongs behind it.
+            Self::Within(turns) => turns < at || (turns == at && is_agents),
+            Self::Behind => false,
+            Self::After(turns) => turns <= at,
+        }
+    }
+}
+
+struct Called {
+    call: ToolCall,
+    /// Whether there is such a tool: what a model makes up is kept out of reports.
+    is_known: bool,
+    at: Duration,
+    /// Whether it waits for the agent to be heard.
+    waits: bool,
+    result: Option<ToolResult>,
+    took: Option<Duration>,
+    is_error: bool,
+}
+
+impl Called {
+    fn tool_use(&self) -> ToolUse {
+        ToolUse {
+            name: if self.is_known {
+                self.call.name.clone()
+            } else {
+                "unknown".to_owned()
+            },
+            called_at: self.at,
+            took: self.took,
+            is_error: self.is_error,
+        }
+    }
+
+    fn waits_for(&self, result: &ToolResult, waits: bool) -> bool {
+        self.call.id == result.id && self.result.is_none() && self.waits == waits
+    }
+
+    fn returned(&mut self, result: ToolResult, took: Duration) {
+        self.took = Some(took);
+        self.is_error = result.is_error;
+        self.result = Some(result);
+    }
+
+    /// The same once more, with the result that came late.
+    fn echo(&self, result: ToolResult) -> Self {
+        let id = format!("{}_result", self.call.id);
+        Self {
+            call: ToolCall {
+                id: id.clone(),
+                ..self.call.clone()
+            },
+            is_known: self.is_known,
+            at: self.at,
+            waits: true,
+            is_error: result.is_error,
+            result: Some(ToolResult { id, ..result }),
+            took: self.took,
+        }
+    }
 }
 
 impl Ledger {
@@ -35,12 +127,13 @@ impl Ledger {
     ) -> Self {
         let too_many = earlier.len().saturating_sub(MAX_MESSAGES);
         earlier.drain(..too_many);
-        let (turns, failures) = (Vec::new(), Vec::new());
+        let (turns, exchanges, failures) = (Vec::new(), Vec::new(), Vec::new());
         Self {
             events,
             lost_events: 0,
             earlier,
             turns,
+            exchanges,
             failures,
             recording,
             recording_from: None,
@@ -90,28 +183,134 @@ impl Ledger {
         self.tell(ConversationEvent::Failed { stage, reason, at });
     }
 
-    /// The history for the model, which ends with `words`, the caller's.
-    pub(crate) fn messages(&self, words: &str) -> Vec<Message> {
-        let earlier = self.said().map(|(speaker, text)| {
-            let role = match speaker {
-                Speaker::User => Role::User,
-                Speaker::Agent => Role::Assistant,
+    /// Notes tools that the model called; those of `after` wait for the agent to be heard.
+    pub(crate) fn called(
+        &mut self,
+        utterance: UtteranceId,
+        calls: Vec<ToolCall>,
+        after: &[ToolCall],
+        tools: &Toolbox,
+        at: Duration,
+    ) {
+        let (waiting, now): (Vec<_>, Vec<_>) = calls.into_iter().partition(|call| after.contains(call));
+        let place = Place::Within(self.turns.len());
+        for (calls, place, waits) in [(now, place, false), (waiting, Place::Behind, true)] {
+            let called = |call: ToolCall| Called {
+                is_known: tools.has(&call.name),
+                call,
+                at,
+                waits,
+                result: None,
+                took: None,
+                is_error: true,
             };
-            Message {
-                role,
-                text: text.to_owned(),
+            let calls: Vec<_> = calls.into_iter().map(called).collect();
+            if !calls.is_empty() {
+                self.exchanges.push(Exchange {
+                    utterance,
+                    place,
+                    is_echo: false,
+                    calls,
+                });
             }
-        });
-        let skipped = (self.earlier.len() + self.turns.len()).saturating_sub(MAX_MESSAGES);
-        let last = Message {
-            role: Role::User,
-            text: words.to_owned(),
+        }
+    }
+
+    /// The utterance is over: what it announced stands behind it.
+    pub(crate) fn announced(&mut self, utterance: UtteranceId) {
+        let turns = self.turns.len();
+        for exchange in self.exchanges.iter_mut().filter(|it| it.utterance == utterance) {
+            if matches!(exchange.place, Place::Behind) {
+                exchange.place = Place::After(turns);
+            }
+        }
+    }
+
+    /// Notes what a tool has given back that ran within the utterance.
+    pub(crate) fn returned(&mut self, utterance: UtteranceId, result: ToolResult, took: Duration) {
+        let own = self.exchanges.iter_mut().filter(|it| it.utterance == utterance);
+        let mut calls = own.flat_map(|exchange| &mut exchange.calls);
+        let Some(called) = calls.find(|called| called.waits_for(&result, false)) else {
+            return;
         };
-        earlier
-            .skip(skipped)
-            .chain([last])
-            .filter(|message| !message.text.is_empty())
-            .collect()
+        called.returned(result, took);
+        let tool_use = called.tool_use();
+        self.tell(ConversationEvent::Tool(tool_use));
+    }
+
+    /// Notes what a tool has given back that had waited for the agent to be heard. `current`: what the agent says or is about to say.
+    pub(crate) fn acted(&mut self, current: Option<UtteranceId>, result: ToolResult, took: Duration) {
+        let turns = self.turns.len();
+        let found = self.exchanges.iter_mut().find_map(|exchange| {
+            let place = exchange.place;
+            let mut calls = exchange.calls.iter_mut();
+            let called = calls.find(|called| called.waits_for(&result, true))?;
+            Some((exchange.utterance, place, called))
+        });
+        let Some((own, place, called)) = found else { return };
+        let has_gone_on = current.is_some() || !matches!(place, Place::After(after) if after == turns);
+        called.returned(result.clone(), took);
+        let tool_use = called.tool_use();
+        if has_gone_on {
+            // A result far behind would not be seen.
+            called.result = Some(under_way(&called.call));
+            let echo = called.echo(result);
+            let place = current.map_or(Place::After(turns), |_| Place::Behind);
+            self.exchanges.push(Exchange {
+                utterance: current.unwrap_or(own),
+                place,
+                is_echo: true,
+                calls: vec![echo],
+            });
+        }
+        self.tell(ConversationEvent::Tool(tool_use));
+    }
+
+    /// The utterance was cut off: what it called has no result any more. `waiting`: what waited for its end neither.
+    pub(crate) fn cut_off(&mut self, utterance: UtteranceId, waiting: bool) {
+        let mut uses = Vec::new();
+        for exchange in self.exchanges.iter_mut().filter(|it| it.utterance == utterance) {
+            for called in &mut exchange.calls {
+                if called.result.is_none() && (waiting || !called.waits) {
+                    called.result = Some(interrupted(&called.call, !called.waits));
+                    uses.push(called.tool_use());
+                }
+            }
+        }
+        for tool_use in uses {
+            self.tell(ConversationEvent::Tool(tool_use));
+        }
+    }
+
+    /// The history for the model, which ends with `words`, the caller's, if there are any.
+    pub(crate) fn messages(&self, words: Option<&str>) -> Vec<Message> {
+        let message = |(speaker, text): (Speaker, &str)| match speaker {
+            Speaker::User => Message::User(text.to_owned()),
+            Speaker::Agent => Message::Assistant(text.to_owned()),
+        };
+        let earlier = self.earlier.iter().map(|said| (said.speaker, said.text.as_str()));
+        let mut messages: Vec<_> = earlier.map(message).collect();
+        let mut exchanges = self.exchanges.iter().peekable();
+        for (at, turn) in self.turns.iter().enumerate() {
+            let is_agents = turn.speaker == Speaker::Agent;
+            while let Some(exchange) = exchanges.next_if(|it| it.place.is_before(at, is_agents)) {
+                exchange.tell(&mut messages);
+            }
+            messages.push(message((turn.speaker, &turn.text)));
+        }
+        exchanges.for_each(|exchange| exchange.tell(&mut messages));
+        messages.extend(words.map(|words| Message::User(words.to_owned())));
+        messages.retain(|message| !message.is_empty());
+        let skipped = messages.len().saturating_sub(MAX_MESSAGES);
+        // A result without its call is no history.
+        let skipped = skipped
+            + messages
+                .iter()
+                .skip(skipped)
+                .take_while(|message| matches!(message, Message::Result(_)))
+                .count();
+        messages.drain(..skipped);
+        messages
     }
 
     /// Everything, oldest first.
@@ -120,15 +319,36 @@ impl Ledger {
         earlier.chain(self.turns.iter().map(|turn| (turn.speaker, turn.text.as_str())))
     }
 
+    fn tools(&self) -> Vec<ToolUse> {
+        let own = self.exchanges.iter().filter(|it| !it.is_echo);
+        own.flat_map(|it| &it.calls).map(Called::tool_use).collect()
+    }
+
     pub(crate) fn close(mut self, reason: EndReason, at: Duration) -> ConversationReport {
         self.tell(ConversationEvent::Ended { reason, at });
+        let tools = self.tools();
         ConversationReport {
             reason,
             duration: at,
             turns: self.turns,
+            tools,
             recording_from: self.recording_from,
             failures: self.failures,
             lost_events: self.lost_events,
         }
+    }
+}
+
+impl Exchange {
+    /// Each call with its result, also when there is none yet.
+    fn tell(&self, messages: &mut Vec<Message>) {
+        messages.push(Message::Calls(
+            self.calls.iter().map(|called| called.call.clone()).collect(),
+        ));
+        let results = self.calls.iter().map(|called| {
+            let result = called.result.clone();
+            Message::Result(result.unwrap_or_else(|| under_way(&called.call)))
+        });
+        messages.extend(results);
     }
 }

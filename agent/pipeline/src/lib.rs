@@ -14,6 +14,9 @@
 //!
 //! - The conversation ends when the caller's frames end, the agent has said its last words, providers have failed too
 //!   often, nobody speaks for long, or its token is cancelled. All its tasks have ended then.
+//! - What the model may do besides speaking are the tools of [`Setup::tools`], and `end_call`. Those that run at once are waited for
+//!   within the utterance, at most three times; then the model has to answer in words. Each call is in the history with one result, also
+//!   when the caller interrupted it.
 //! - Time is tokio's: a test that pauses it runs in virtual time, to the frame.
 //!
 //! # What never happens
@@ -36,6 +39,7 @@ mod speech;
 mod stages;
 mod tap;
 mod text;
+mod tools;
 
 pub use conversation::{Conversation, Setup, SetupError};
 pub use detector::{EarshotDetector, SpeechDetector};
@@ -43,8 +47,11 @@ pub use phrases::Phrases;
 pub use playout::{AudioOut, AudioOutError};
 pub use profile::{
     Profile, ProfileError, ProfileFault, ProviderChoice, ProviderChoices, RecordingPolicy, Timeouts,
+    Transfers,
 };
-pub use report::{ConversationEvent, ConversationReport, EndReason, Latency, Said, Speaker, SpokenTurn};
+pub use report::{
+    ConversationEvent, ConversationReport, EndReason, Latency, Said, Speaker, SpokenTurn, ToolUse,
+};
 pub use stages::Stage;
 pub use tap::{Delays, Slot, Tap};
 

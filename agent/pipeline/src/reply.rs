@@ -4,7 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use providers::{Action, ChatRequest, Llm, LlmEvent, ProviderError};
+use providers::{
+    ChatRequest, Llm, LlmEvent, Message, ProviderError,
+    tools::{ToolCall, Toolbox},
+};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 use turns::UtteranceId;
@@ -13,6 +16,7 @@ use crate::playout::Piece;
 use crate::speech::{Broken, Mouth, Speech};
 use crate::stages::{Stage, StageEvent};
 use crate::text::Chunker;
+use crate::tools::{Calls, MAX_STEPS};
 
 /// Sentences that may wait for the synthesis; then the model's stream waits.
 const WAITING_SENTENCES: usize = 8;
@@ -45,6 +49,9 @@ pub(crate) struct Reply {
     pub(crate) script: Script,
     pub(crate) llm: Arc<dyn Llm>,
     pub(crate) llm_timeout: Duration,
+    pub(crate) toolbox: Toolbox,
+    /// Said while a tool takes long.
+    pub(crate) hold: String,
     pub(crate) speech: Speech,
     pub(crate) on_failure: OnFailure,
     pub(crate) pieces: mpsc::Sender<Piece>,
@@ -58,6 +65,8 @@ impl Reply {
             script,
             llm,
             llm_timeout,
+            toolbox,
+            hold,
             speech,
             on_failure,
             pieces,
@@ -80,7 +89,17 @@ impl Reply {
                 Script::Phrase(text) => {
                     let _ = lines.send(Line { text, is_fixed: true }).await;
                 }
-                Script::Chat(request) => think(llm, request, llm_timeout, &lines, &teller).await,
+                Script::Chat(request) => {
+                    let thinker = Thinker {
+                        llm,
+                        limit: llm_timeout,
+                        toolbox,
+                        hold,
+                        lines: &lines,
+                        teller: &teller,
+                    };
+                    thinker.think(request).await;
+                }
             }
             drop(lines);
         };
@@ -90,15 +109,15 @@ impl Reply {
 }
 
 /// Tells the conversation what happens.
-struct Teller {
-    utterance: UtteranceId,
+pub(crate) struct Teller {
+    pub(crate) utterance: UtteranceId,
     events: mpsc::Sender<StageEvent>,
     on_failure: OnFailure,
 }
 
 impl Teller {
     /// The conversation always listens, and when it does not any more the call is over.
-    async fn tell(&self, event: StageEvent) {
+    pub(crate) async fn tell(&self, event: StageEvent) {
         let _ = self.events.send(event).await;
     }
 
@@ -116,93 +135,132 @@ impl Teller {
     }
 }
 
-/// Asks the model and passes on whole sentences; after a failure, the apology.
-async fn think(
+/// The model's part of one utterance.
+struct Thinker<'a> {
     llm: Arc<dyn Llm>,
-    request: ChatRequest,
     limit: Duration,
-    lines: &mpsc::Sender<Line>,
-    teller: &Teller,
-) {
-    if let Err(error) = answer(llm, request, limit, lines, teller).await {
-        teller.failed(Stage::Llm, error).await;
-        let text = teller.on_failure.phrase.clone();
-        let _ = lines.send(Line { text, is_fixed: true }).await;
-    }
+    toolbox: Toolbox,
+    hold: String,
+    lines: &'a mpsc::Sender<Line>,
+    teller: &'a Teller,
 }
 
-async fn answer(
-    llm: Arc<dyn Llm>,
-    request: ChatRequest,
-    limit: Duration,
-    lines: &mpsc::Sender<Line>,
-    teller: &Teller,
-) -> Result<(), ProviderError> {
-    let provider = llm.name();
-    let asked = Instant::now();
-    let mut stream = llm.chat(request);
-    let mut chunker = Chunker::default();
-    let (mut chars, mut has_action) = (0, false);
-    while chars < MAX_REPLY_CHARS {
-        let next = timeout(limit, stream.next()).await;
-        let Some(event) = next.map_err(|_| ProviderError::Timeout {
-            provider,
-            after: limit,
-        })?
-        else {
-            break;
-        };
-        match event? {
-            LlmEvent::Text(text) => {
-                if chars == 0 && !text.is_empty() {
-                    let ttft = asked.elapsed();
-                    teller
-                        .tell(StageEvent::FirstToken {
-                            utterance: teller.utterance,
-                            ttft,
-                        })
-                        .await;
-                }
-                chars += text.chars().count();
-                chunker.push(&text);
-            }
-            LlmEvent::Action(Action::EndCall) => {
-                has_action = true;
-                teller
-                    .tell(StageEvent::EndCall {
-                        utterance: teller.utterance,
-                    })
-                    .await;
-            }
+/// What a model said and wants done.
+struct Answer {
+    text: String,
+    calls: Vec<ToolCall>,
+}
+
+/// Nobody listens any more.
+struct Unheard;
+
+impl Thinker<'_> {
+    /// Asks the model and passes on whole sentences; after a failure, the apology.
+    async fn think(self, request: ChatRequest) {
+        if let Err(error) = self.answer(request).await {
+            self.teller.failed(Stage::Llm, error).await;
+            let text = self.teller.on_failure.phrase.clone();
+            let _ = self.lines.send(Line { text, is_fixed: true }).await;
         }
-        while let Some(text) = chunker.next() {
-            if lines
-                .send(Line {
-                    text,
-                    is_fixed: false,
-                })
-                .await
-                .is_err()
-            {
+    }
+
+    /// Asks the model, and again with the results of the tools that it called; the last time without any tools.
+    async fn answer(&self, mut request: ChatRequest) -> Result<(), ProviderError> {
+        let mut has_said = false;
+        for step in 0..=MAX_STEPS {
+            if step == MAX_STEPS {
+                request.tools.clear();
+            }
+            let Ok(Answer { text, calls }) = self.ask(request.clone(), step).await? else {
+                return Ok(());
+            };
+            has_said |= !text.trim().is_empty();
+            // An answer in words was asked for.
+            let calls = if request.tools.is_empty() {
+                Vec::new()
+            } else {
+                calls
+            };
+            // Silence is an answer only to a tool that was announced.
+            if calls.is_empty() && !has_said {
+                return Err(ProviderError::Protocol {
+                    provider: self.llm.name(),
+                    reason: "an empty answer".into(),
+                });
+            }
+            let calls = Calls::new(calls, &self.toolbox);
+            let (ends_call, has_results) = (calls.ends_call, calls.has_results());
+            let (calls, results) = calls
+                .run(&self.toolbox, self.teller, self.hold_the_line(has_said))
+                .await;
+            if ends_call {
+                let utterance = self.teller.utterance;
+                self.teller.tell(StageEvent::EndCall { utterance }).await;
+            }
+            if ends_call || !has_results {
                 return Ok(());
             }
+            let said = (!text.is_empty()).then_some(Message::Assistant(text));
+            request.messages.extend(said);
+            request.messages.push(Message::Calls(calls));
+            request.messages.extend(results.into_iter().map(Message::Result));
+        }
+        Ok(())
+    }
+
+    /// What a caller hears who waits for a tool, unless something was said already.
+    async fn hold_the_line(&self, has_said: bool) {
+        if !has_said {
+            let text = self.hold.clone();
+            let _ = self.lines.send(Line { text, is_fixed: true }).await;
         }
     }
-    if let Some(text) = chunker.finish() {
-        let _ = lines
-            .send(Line {
-                text,
-                is_fixed: false,
-            })
-            .await;
+
+    /// One request. Its sentences are passed on as they come.
+    async fn ask(&self, request: ChatRequest, step: usize) -> Result<Result<Answer, Unheard>, ProviderError> {
+        let (provider, limit) = (self.llm.name(), self.limit);
+        let asked = Instant::now();
+        let mut stream = self.llm.chat(request);
+        let mut chunker = Chunker::default();
+        let (mut chars, mut said, mut calls) = (0, String::new(), Vec::new());
+        while chars < MAX_REPLY_CHARS {
+            let next = timeout(limit, stream.next()).await;
+            let next = next.map_err(|_| ProviderError::Timeout {
+                provider,
+                after: limit,
+            })?;
+            match next.transpose()? {
+                None => break,
+                Some(LlmEvent::Text(text)) => {
+                    if step == 0 && chars == 0 && !text.is_empty() {
+                        let (utterance, ttft) = (self.teller.utterance, asked.elapsed());
+                        self.teller.tell(StageEvent::FirstToken { utterance, ttft }).await;
+                    }
+                    chars += text.chars().count();
+                    said.push_str(&text);
+                    chunker.push(&text);
+                }
+                Some(LlmEvent::Call(call)) => calls.push(call),
+            }
+            while let Some(text) = chunker.next() {
+                if self.line(text).await.is_err() {
+                    return Ok(Err(Unheard));
+                }
+            }
+        }
+        if let Some(text) = chunker.finish()
+            && self.line(text).await.is_err()
+        {
+            return Ok(Err(Unheard));
+        }
+        Ok(Ok(Answer { text: said, calls }))
     }
-    if chars == 0 && !has_action {
-        return Err(ProviderError::Protocol {
-            provider,
-            reason: "an empty answer".into(),
-        });
+
+    async fn line(&self, text: String) -> Result<(), Unheard> {
+        let is_fixed = false;
+        let sent = self.lines.send(Line { text, is_fixed }).await;
+        sent.map_err(|_| Unheard)
     }
-    Ok(())
 }
 
 /// Speaks the lines one after the other; returns whether anything can be heard.

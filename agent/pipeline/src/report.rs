@@ -75,6 +75,19 @@ impl std::fmt::Debug for SpokenTurn {
     }
 }
 
+/// A tool that the model called. What it was given and gave back is not kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ToolUse {
+    /// Its name; `unknown` where the agent has no such tool.
+    pub name: String,
+    /// When it was called.
+    pub called_at: Duration,
+    /// How long it took; `None` when it was interrupted, or had not come back at the end.
+    pub took: Option<Duration>,
+    /// Whether it failed.
+    pub is_error: bool,
+}
+
 /// Why a conversation is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EndReason {
@@ -128,6 +141,8 @@ pub enum ConversationEvent {
     },
     /// A turn is over. The caller's comes when its reply begins, since it may go on until then.
     Turn(SpokenTurn),
+    /// A tool has come back, or was interrupted.
+    Tool(ToolUse),
     /// From now on the call may be recorded.
     RecordingGateOpened {
         /// When.
@@ -160,6 +175,8 @@ pub struct ConversationReport {
     pub duration: Duration,
     /// Every turn, in the order in which they ended.
     pub turns: Vec<SpokenTurn>,
+    /// Every tool that was called, in the order of the calls.
+    pub tools: Vec<ToolUse>,
     /// When the recording gate opened.
     pub recording_from: Option<Duration>,
     /// Failures of the stages.

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use providers::{ProviderError, Transcript};
+use providers::{
+    ProviderError, Transcript,
+    tools::{ToolCall, ToolResult},
+};
 use turns::{TurnId, UtteranceId};
 
 /// A stage of a turn that may fail.
@@ -38,6 +41,20 @@ pub(crate) enum StageEvent {
     FirstToken { utterance: UtteranceId, ttft: Duration },
     /// The model wants the call to end after this utterance.
     EndCall { utterance: UtteranceId },
+    /// The model has called tools; those that wait for the agent to be heard are `after`, and the others are running.
+    Called {
+        utterance: UtteranceId,
+        calls: Vec<ToolCall>,
+        after: Vec<ToolCall>,
+    },
+    /// One of the others has come back, so long after it was called.
+    Returned {
+        utterance: UtteranceId,
+        result: ToolResult,
+        took: Duration,
+    },
+    /// One that waited has come back, so long after it was called.
+    Acted { result: ToolResult, took: Duration },
     /// There is something to play, so long after its sentence was asked for.
     FirstAudio { utterance: UtteranceId, ttfb: Duration },
     /// A stage has failed; the apology is under way in the same utterance, if it can be.

@@ -7,6 +7,7 @@
 //! - Dropping a future or a stream cancels its request, and kills its process.
 //! - Every adapter has limits on time, input and output of its own. [`ProviderError`] says whether asking again can
 //!   help; no adapter asks again by itself.
+//! - What a model may do besides speaking are [`tools`].
 //! - A process that uses HTTP installs its TLS provider first.
 //!
 //! # What never happens
@@ -24,10 +25,9 @@ pub mod offline;
 pub mod openai;
 mod ports;
 mod registry;
+pub mod tools;
 
 pub use dialogue::{Dialogue, Scripted};
 pub use fault::{Fault, Faults};
-pub use ports::{
-    Action, ChatRequest, Llm, LlmEvent, Message, ProviderError, Role, SpeechRequest, Stt, Transcript, Tts,
-};
+pub use ports::{ChatRequest, Llm, LlmEvent, Message, ProviderError, SpeechRequest, Stt, Transcript, Tts};
 pub use registry::{Choice, Providers, Registry, Wanted};

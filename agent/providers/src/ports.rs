@@ -4,6 +4,8 @@
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 
+use crate::tools::{ToolCall, ToolResult, ToolSpec};
+
 /// What went wrong at a provider, and whether asking again can help.
 #[derive(Debug, thiserror::Error)]
 pub enum ProviderError {
@@ -77,28 +79,38 @@ pub trait Stt: Send + Sync {
     async fn transcribe(&self, speech: &[i16], language: &str) -> Result<Transcript, ProviderError>;
 }
 
-/// Who said a message of the history.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Role {
-    /// The caller.
-    User,
-    /// The agent.
-    Assistant,
+/// One message of the history: what was heard from, or played to, the caller, and what tools did meanwhile. Redacted in `Debug`.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Message {
+    /// The caller's words.
+    User(String),
+    /// The agent's words.
+    Assistant(String),
+    /// Tools that the model called at once. As many results follow, in any order.
+    Calls(Vec<ToolCall>),
+    /// What became of one of them.
+    Result(ToolResult),
 }
 
-/// One message of the history: what was heard from, or played to, the caller. Redacted in `Debug`.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Message {
-    /// Who said it.
-    pub role: Role,
-    /// The words.
-    pub text: String,
+impl Message {
+    /// Whether it has neither words nor calls.
+    pub fn is_empty(&self) -> bool {
+        match self {
+            Self::User(text) | Self::Assistant(text) => text.is_empty(),
+            Self::Calls(calls) => calls.is_empty(),
+            Self::Result(_) => false,
+        }
+    }
 }
 
 impl std::fmt::Debug for Message {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Message({:?}, {} chars)", self.role, self.text.chars().count())
+        match self {
+            Self::User(text) => write!(f, "User({} chars)", text.chars().count()),
+            Self::Assistant(text) => write!(f, "Assistant({} chars)", text.chars().count()),
+            Self::Calls(calls) => f.debug_tuple("Calls").field(calls).finish(),
+            Self::Result(result) => f.debug_tuple("Result").field(result).finish(),
+        }
     }
 }
 
@@ -107,8 +119,10 @@ impl std::fmt::Debug for Message {
 pub struct ChatRequest {
     /// The profile's prompt.
     pub system: String,
-    /// Oldest first; ends with the caller's words.
+    /// Oldest first; ends with the caller's words, or with the results of tools.
     pub messages: Vec<Message>,
+    /// What it may call. None: it has to answer in words.
+    pub tools: Vec<ToolSpec>,
     /// BCP 47 tag.
     pub language: String,
 }
@@ -122,27 +136,20 @@ impl std::fmt::Debug for ChatRequest {
     }
 }
 
-/// What a language model may ask for besides speech.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Action {
-    /// Hang up when the reply has been played out.
-    EndCall,
-}
-
 /// One piece of a streamed reply. Redacted in `Debug`.
 #[derive(Clone, PartialEq, Eq)]
 pub enum LlmEvent {
     /// The next piece of text, as it came; sentences are cut by the pipeline.
     Text(String),
-    /// Something to be done, once.
-    Action(Action),
+    /// A tool is to be called, [`END_CALL`](crate::tools::END_CALL) among them.
+    Call(ToolCall),
 }
 
 impl std::fmt::Debug for LlmEvent {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Text(text) => write!(f, "Text({} chars)", text.chars().count()),
-            Self::Action(action) => write!(f, "Action({action:?})"),
+            Self::Call(call) => call.fmt(f),
         }
     }
 }

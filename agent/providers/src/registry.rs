@@ -6,6 +6,7 @@ use crate::{
     Dialogue, Fault, Faults, Llm, Scripted, Stt, Tts, language,
     offline::{EspeakNg, Flite, PocketSphinx, Slots},
     openai::{Client, OpenAiConfig, OpenAiLlm, OpenAiStt, OpenAiTts},
+    tools::END_CALL,
 };
 
 const STT: &[&str] = &["auto", "pocketsphinx", "openai"];
@@ -33,6 +34,8 @@ pub struct Wanted<'a> {
     pub tts: Choice<'a>,
     /// BCP 47 tag.
     pub language: &'a str,
+    /// The tools that the agent has, for the actions of the dialogue; `end_call` is always there.
+    pub tools: Vec<&'a str>,
     /// The scripted dialogue's file, for `pocketsphinx` and `dialogue`.
     pub dialogue: Option<PathBuf>,
 }
@@ -83,6 +86,15 @@ impl Registry {
             .map_err(|Faults(mut found)| {
                 faults.append(&mut found);
             });
+        if let Ok(Some(dialogue)) = &dialogue {
+            let is_unknown = |tool: &str| tool != END_CALL && !wanted.tools.contains(&tool);
+            let unknown = dialogue.tools().into_iter().filter(|(_, tool)| is_unknown(tool));
+            faults.extend(unknown.map(|(key, tool)| {
+                let problem = format!("calls `{tool}`, which the agent does not have");
+                let remedy = "add it to the profile (`tools`, `transfers`, `dtmf`), or write end_call";
+                Fault::new(format!("dialogue: {key}"), problem, remedy)
+            }));
+        }
         let mut keep = |found: Faults| faults.extend(found.0);
         let stt = self
             .stt(wanted, dialogue.as_ref().map(Option::as_ref))

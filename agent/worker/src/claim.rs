@@ -20,6 +20,8 @@ pub(crate) enum Attempt {
     HeldByOther { for_another: Duration },
     /// The call is over.
     Closed,
+    /// The call is over, and nobody has ever claimed it.
+    NeverHeld,
 }
 
 /// A claim in this worker's hands.
@@ -54,6 +56,12 @@ pub(crate) struct Claims<'a> {
 impl Claims<'_> {
     fn now(&self) -> Timestamp {
         self.clock.now().into()
+    }
+
+    /// Whether anybody has ever claimed the call of `job`.
+    pub(crate) async fn exists(&self, job: &CallJob) -> Result<bool, StoreError> {
+        let key = keys::claim(job.created_at, &job.call);
+        Ok(self.store.get(&key).await?.is_some())
     }
 
     /// Tries to make the call of `job` this worker's.
@@ -205,7 +213,7 @@ mod tests {
         match claims.take(&job()).await.unwrap() {
             Attempt::Won(held) => held,
             Attempt::HeldByOther { .. } => panic!("held by another"),
-            Attempt::Closed => panic!("closed"),
+            Attempt::Closed | Attempt::NeverHeld => panic!("closed"),
         }
     }
 

@@ -27,6 +27,7 @@ mod testing;
 
 use std::error::Error;
 
+pub use call::tools::check_transfers;
 pub use intake::Worker;
 pub use setup::{Agent, Agents, Setup, Shared};
 

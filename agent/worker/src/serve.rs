@@ -2,8 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use events::{CallJob, CallRecord, Claim, Step, Transcript, keys};
-use platform::{queue::Received, store::StoreError};
+use events::{CallEvent, CallJob, CallRecord, CallState, Claim, Step, Transcript, keys};
+use platform::{
+    queue::Received,
+    store::{Page, Store, StoreError},
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -19,6 +22,9 @@ use crate::{
 /// How long a job that could not be served waits for its next attempt: two more fit into the time that a phone rings.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
 
+/// Events that are read of a call that was never answered; it has some ten.
+const MAX_EVENTS: usize = 200;
+
 /// Serves `job`. Whatever comes of it, the queue is told: the job is deleted when the call's record is written, and
 /// comes again when it is not.
 pub(crate) async fn job(
@@ -28,7 +34,8 @@ pub(crate) async fn job(
     hard: &CancellationToken,
     tasks: &TaskTracker,
 ) {
-    let attempt = match attempt(setup, &job).await {
+    let is_open = is_open(setup, &job).await;
+    let attempt = match attempt(setup, &job, is_open).await {
         Ok(attempt) => attempt,
         Err(error) => {
             tracing::error!(
@@ -39,7 +46,16 @@ pub(crate) async fn job(
         }
     };
     match attempt {
-        Attempt::Won(held) => owned(setup, job, received, held, hard, tasks).await,
+        Attempt::Won(held) => {
+            let ours = Ours { job, is_open, held };
+            owned(setup, ours, received, hard, tasks).await;
+        }
+        Attempt::NeverHeld => {
+            tracing::info!(
+                "the room is gone and nobody has held the call; its webhooks close it, or the sweep"
+            );
+            acknowledge(setup, received).await;
+        }
         Attempt::Closed => {
             tracing::debug!("the call is over; the job is dropped");
             acknowledge(setup, received).await;
@@ -54,26 +70,56 @@ pub(crate) async fn job(
     }
 }
 
-async fn attempt(setup: &Setup, job: &CallJob) -> Result<Attempt, StoreError> {
+/// Whether the call's room is there; `None`: LiveKit does not say, and is asked again by whoever gets the call.
+async fn is_open(setup: &Setup, job: &CallJob) -> Option<bool> {
+    match setup.room_is_open(job).await {
+        Ok(is_open) => Some(is_open),
+        Err(error) => {
+            tracing::debug!(
+                error = cause(&error),
+                "LiveKit does not tell whether the room is there"
+            );
+            None
+        }
+    }
+}
+
+/// A call that ended before anybody held it is not claimed: its webhooks, which may still be on their way, know how it ended.
+async fn attempt(setup: &Setup, job: &CallJob, is_open: Option<bool>) -> Result<Attempt, StoreError> {
     if progress::is_closed(setup.terms.store.as_ref(), job.created_at, &job.call).await? {
         return Ok(Attempt::Closed);
     }
-    setup.terms.claims().take(job).await
+    let claims = setup.terms.claims();
+    if is_open == Some(false) && !claims.exists(job).await? {
+        return Ok(Attempt::NeverHeld);
+    }
+    claims.take(job).await
+}
+
+/// A call that was claimed.
+struct Ours {
+    job: CallJob,
+    is_open: Option<bool>,
+    held: Held,
 }
 
 /// The call is this worker's.
 async fn owned(
     setup: &Arc<Setup>,
-    job: CallJob,
+    ours: Ours,
     received: &Received,
-    held: Held,
     hard: &CancellationToken,
     tasks: &TaskTracker,
 ) {
+    let Ours { job, is_open, held } = ours;
     let generation = held.generation();
     let last = held.last().cloned();
     let lease = Lease::start(setup.terms.clone(), held, received.receipt.clone(), tasks);
-    let takeover = Takeover { generation, last };
+    let takeover = Takeover {
+        generation,
+        last,
+        is_open,
+    };
     let ended = conversation(setup, &job, &takeover, &lease, hard, tasks).await;
     let Some(mut held) = lease.stop().await else {
         tracing::warn!("the call was lost; nothing more is written");
@@ -121,6 +167,8 @@ struct Takeover {
     generation: u64,
     /// Its claim.
     last: Option<Claim>,
+    /// Whether the room was there shortly before.
+    is_open: Option<bool>,
 }
 
 /// Holds the conversation, or finds that there is none to hold, and returns what is known of the call at its end.
@@ -138,7 +186,11 @@ async fn conversation(
     let mut journal = Journal::open(store, job, generation, &setup.name, now).await?;
     journal.step(Step::Claimed, now);
     journal.write(now).await?;
-    if !setup.room_is_open(job).await? {
+    let is_open = match takeover.is_open {
+        Some(is_open) => is_open,
+        None => setup.room_is_open(job).await?,
+    };
+    if !is_open {
         tracing::info!(generation, "the room is gone; closing the call");
         let left = journal.left();
         let recording_ms = recording_ms(setup, &left).await;
@@ -183,6 +235,9 @@ async fn archive(
     if let (Some(ms), Some(recording)) = (recording_ms(setup, &record).await, &mut record.recording) {
         recording.duration_ms = ms;
     }
+    if record.answered_at.is_none() {
+        complete(setup, &mut record).await;
+    }
     if let Some(transcript) = Transcript::of(&record) {
         let key = keys::transcript(record.started_at, &record.call);
         store.put(&key, transcript.encode().into()).await?;
@@ -199,6 +254,37 @@ async fn archive(
     setup.terms.claims().close(held).await?;
     progress::unmark(store, &record.call).await;
     Ok(())
+}
+
+/// What the webhooks have told of a call that was never answered: the agent has hardly seen it. Their events inform, and decide nothing.
+async fn complete(setup: &Setup, record: &mut CallRecord) {
+    let store = setup.terms.store.as_ref();
+    match events_of(store, record).await {
+        Ok(events) => {
+            if let Some(state) = CallState::fold(&events) {
+                state.complete(record, &setup.regions);
+            }
+        }
+        Err(error) => tracing::warn!(
+            error = cause(&error),
+            "the record lacks what the call's webhooks have told"
+        ),
+    }
+}
+
+async fn events_of(store: &dyn Store, record: &CallRecord) -> Result<Vec<CallEvent>, StoreError> {
+    let prefix = keys::events(record.started_at, &record.call);
+    let page = Page {
+        after: None,
+        limit: MAX_EVENTS,
+    };
+    let mut events = Vec::new();
+    for entry in store.list(&prefix, page).await?.entries {
+        if let Some(object) = store.get(&entry.key).await? {
+            events.extend(CallEvent::decode(&object.bytes).ok());
+        }
+    }
+    Ok(events)
 }
 
 async fn acknowledge(setup: &Setup, received: &Received) {

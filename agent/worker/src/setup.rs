@@ -9,8 +9,9 @@ use platform::{
     livekit::{LiveKit, LiveKitError},
     queue::Queue,
     store::Store,
+    targets::Policy,
 };
-use providers::{Llm, Stt, Tts};
+use providers::{Llm, Stt, Tts, tools::Toolbox};
 
 use crate::lease::LeaseTerms;
 
@@ -26,6 +27,8 @@ pub struct Agent {
     pub llm: Arc<dyn Llm>,
     /// What it speaks with.
     pub tts: Arc<dyn Tts>,
+    /// What it can do in every call; transfers and touch tones come with the call.
+    pub tools: Toolbox,
     /// Its fixed sentences, synthesised once for all calls.
     pub phrases: Phrases,
 }
@@ -47,6 +50,8 @@ pub struct Setup {
     pub(crate) agents: Agents,
     /// How numbers without a country code are read.
     pub(crate) regions: Regions,
+    /// Whom calls may be transferred to.
+    pub(crate) targets: Policy,
     pub(crate) terms: LeaseTerms,
 }
 
@@ -58,6 +63,8 @@ pub struct Shared {
     pub queue: Arc<dyn Queue>,
     /// The wall clock.
     pub clock: SharedClock,
+    /// Whom calls may be transferred to.
+    pub targets: Policy,
 }
 
 impl Setup {
@@ -89,6 +96,7 @@ impl Setup {
             livekit,
             agents,
             regions,
+            targets: shared.targets,
             terms,
         }
     }

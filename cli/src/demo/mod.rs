@@ -86,14 +86,18 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let folder = output_folder(&arguments.out)?;
     screen.print(&summary::title(arguments.codec));
     // Dropping a stage in the making ends what it has started.
-    let stage = tokio::select! {
+    let mut stage = tokio::select! {
         stage = Stage::start(&folder, livekit_server(&arguments), &mut screen) => stage?,
         () = stop.cancelled() => return Ok(ExitCode::from(INTERRUPTED)),
     };
-    let shown = show(&arguments, &stage, &folder, &mut screen, &stop).await;
+    let mut shown = show(&arguments, &stage, &folder, &mut screen, &stop).await;
     if arguments.keep && matches!(shown, Ok(Some(_))) {
         screen.print(&summary::keep(stage.sip(), CALLED));
-        stop.cancelled().await;
+        // Both are cancel-safe: they only wait.
+        tokio::select! {
+            () = stop.cancelled() => {}
+            ended = stage.watch() => shown = Err(ended.into()),
+        }
     }
     screen.release();
     stage.stop().await.context("ending what the demo started")?;

@@ -25,6 +25,8 @@ const ROOM_PREFIX: &str = "voice-ai-call";
 const READY_LIMIT: Duration = Duration::from_secs(30);
 /// How often its log is read meanwhile.
 const POLL: Duration = Duration::from_millis(50);
+/// How often a stage that is left running is looked at.
+const WATCH: Duration = Duration::from_millis(500);
 /// How long a call that is still up may go on: with `--keep` a softphone's.
 const DRAIN: Duration = Duration::from_secs(2);
 /// Between the second SIGTERM, which cuts what still runs, and SIGKILL.
@@ -81,6 +83,16 @@ impl Stage {
             sip,
             _rtp: rtp,
         })
+    }
+
+    /// Waits for a part that ends by itself, which none should; its end is the error.
+    pub(super) async fn watch(&mut self) -> StackError {
+        loop {
+            if let Err(error) = self.serve.still_runs().and_then(|()| self.stack.still_runs()) {
+                return error;
+            }
+            tokio::time::sleep(WATCH).await;
+        }
     }
 
     /// Where SIP is listened to.

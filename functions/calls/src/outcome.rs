@@ -1,6 +1,6 @@
 //! What became of a dialled phone.
 
-use platform::livekit::LiveKitError;
+use platform::livekit::{LiveKitError, PhoneOutcome};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -25,24 +25,14 @@ pub enum CallOutcome {
 impl CallOutcome {
     /// Reads LiveKit's error: `None` when it says nothing about the phone.
     pub(crate) fn of(error: &LiveKitError) -> Option<(Self, Option<u16>)> {
-        match error {
-            LiveKitError::Sip { status, .. } => Some((Self::of_status(*status), Some(*status))),
-            // The gateway's own end of ringing has no SIP status.
-            LiveKitError::Refused { code, .. } if code == "canceled" => Some((Self::NoAnswer, None)),
-            LiveKitError::Refused { code, .. } if code == "failed_precondition" => {
-                Some((Self::TrunkFailure, None))
-            }
-            _ => None,
-        }
-    }
-
-    fn of_status(status: u16) -> Self {
-        match status {
-            486 | 600 => Self::Busy,
-            403 | 603 => Self::Declined,
-            408 | 480 | 487 => Self::NoAnswer,
-            301 | 302 | 400 | 404 | 410 | 484 | 604 => Self::Invalid,
-            _ => Self::TrunkFailure,
-        }
+        let (outcome, status) = PhoneOutcome::of(error)?;
+        let outcome = match outcome {
+            PhoneOutcome::Busy => Self::Busy,
+            PhoneOutcome::Declined => Self::Declined,
+            PhoneOutcome::NoAnswer => Self::NoAnswer,
+            PhoneOutcome::Invalid => Self::Invalid,
+            PhoneOutcome::TrunkFailure => Self::TrunkFailure,
+        };
+        Some((outcome, status))
     }
 }

@@ -7,7 +7,7 @@ use axum::{
     Json,
     extract::{Path, State},
 };
-use events::{CallId, CallRecord, EgressRecord, IndexEntry, Timestamp, keys};
+use events::{CallId, CallRecord, EgressId, EgressRecord, IndexEntry, Timestamp, keys};
 use platform::store::{Page, Store, StoreError};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -40,6 +40,18 @@ impl Located {
         let key = keys::record(self.created_at, &self.id);
         let object = state.store.get(&key).await?;
         Ok(object.and_then(|object| CallRecord::decode(&object.bytes).ok()))
+    }
+
+    /// One egress that has ended.
+    pub(crate) async fn egress(&self, state: &RecordingsState, id: &str) -> Result<EgressRecord, Fail> {
+        let unknown = || Fail::not_found("unknown_egress");
+        let id = EgressId::new(id).map_err(|_| unknown())?;
+        let object = state
+            .store
+            .get(&keys::egress(self.created_at, &self.id, &id))
+            .await?;
+        let record = object.and_then(|object| EgressRecord::decode(&object.bytes).ok());
+        record.ok_or_else(unknown)
     }
 
     async fn egresses(&self, state: &RecordingsState) -> Result<Vec<EgressRecord>, Fail> {

@@ -6,6 +6,7 @@
 //! - Starting is asked for once. Where no egress process is free LiveKit says so after 22–24 s, so the deadline is [`START_DEADLINE`]; a
 //!   start whose answer is lost is 504 and never repeated, also not by whoever sends its idempotency key again.
 //! - Stream URLs are checked by [`access::outside`], file names may not climb, and neither stream keys nor S3 secrets come back.
+//! - A link to a file of an egress is S3's own, made with the keys of `recordings.s3`.
 //! - A link opens one recording, without a key, for ten minutes. Where the store has no links of its own, it is a path of ours,
 //!   signed by [`Signer`]; that route alone is behind no [`access::guard`].
 //!
@@ -57,6 +58,7 @@ pub fn router(access: &Access, state: RecordingsState) -> OpenApiRouter {
         .routes(guard(access, routes!(egress::read, egress::stop, update::update)))
         .routes(guard(access, routes!(update::update_streams)))
         .routes(guard(access, routes!(link::recording)))
+        .routes(guard(access, routes!(link::egress_file)))
         .routes(guard(access, routes!(call::recordings)))
         .routes(routes!(download::download))
         .with_state(Arc::new(state))

@@ -1,4 +1,4 @@
-//! Links to the recordings of agents.
+//! Links to the recordings of agents, and to the files of egresses.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,7 +8,7 @@ use axum::{
     extract::{Path, State},
 };
 use events::{CallId, Timestamp, keys};
-use platform::store::{Store, StoreError};
+use platform::store::{Store, StoreError, link_to_file};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -48,6 +48,41 @@ pub(crate) async fn recording(
     let url = url(&state, &call, expires_at).await?;
     let expires_at = expires_at.to_string();
     Ok(Json(Link { url, expires_at }))
+}
+
+/// A link to a file that an egress has written to `recordings.s3`, good for ten minutes. `file` counts from 0, in the order of
+/// `GET /v1/calls/{call}/recordings`.
+#[utoipa::path(get, path = "/v1/calls/{call}/egress/{egress}/files/{file}", tag = "recordings",
+    params(("call" = String, Path, description = "`RM_…`"), ("egress" = String, Path, description = "`EG_…`"),
+        ("file" = u32, Path, description = "Its place in `files`")),
+    security(("bearer" = ["recordings:read"])),
+    responses(
+        (status = 200, description = "The link", body = Link),
+        (status = 401, description = "No key or token, or a wrong one"),
+        (status = 403, description = "The scope is missing"),
+        (status = 404, description = "No such call, egress or file, the file was not stored, or another caller's"),
+        (status = 409, description = "`recordings.s3` is not configured"),
+    ))]
+pub(crate) async fn egress_file(
+    State(state): State<Arc<RecordingsState>>,
+    caller: Caller,
+    Path((id, egress, file)): Path<(String, String, String)>,
+) -> Result<Json<Link>, Fail> {
+    let call = Located::of(&state, &caller, &id).await?;
+    let record = call.egress(&state, &egress).await?;
+    let file: Option<usize> = file.parse().ok();
+    let file = file.and_then(|at| record.files.get(at));
+    let file = file.ok_or_else(|| Fail::not_found("no_such_file"))?;
+    if file.size_bytes == 0 {
+        return Err(Fail::not_found("file_was_not_stored"));
+    }
+    let s3 = crate::output::target(&state.config)?;
+    let expires_at = Timestamp::from(state.clock.now()).plus(VALID).to_string();
+    let url = link_to_file(s3, &file.filename, VALID).await?;
+    Ok(Json(Link {
+        url: url.expose().to_owned(),
+        expires_at,
+    }))
 }
 
 /// The store's own link where it has some, else one to our own route. Nothing else makes links.

@@ -1,7 +1,10 @@
 //! Where an egress writes to: checked, and turned into LiveKit's words.
 
 use access::{Fail, outside::OutsideUrl};
-use platform::{config::RecordingsConfig, livekit::proto};
+use platform::{
+    config::{RecordingsConfig, S3Target},
+    livekit::proto,
+};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -137,15 +140,20 @@ pub(crate) async fn streams(
     Ok(urls)
 }
 
-/// The storage of files.
-pub(crate) fn s3(config: &RecordingsConfig) -> Result<proto::S3Upload, Fail> {
-    let Some(s3) = &config.s3 else {
-        return Err(Fail::conflict(
+/// Where files are.
+pub(crate) fn target(config: &RecordingsConfig) -> Result<&S3Target, Fail> {
+    config.s3.as_ref().ok_or_else(|| {
+        Fail::conflict(
             "no_s3",
             "there is no place for files",
             "set recordings.s3, or stream",
-        ));
-    };
+        )
+    })
+}
+
+/// The same in LiveKit's words.
+pub(crate) fn s3(config: &RecordingsConfig) -> Result<proto::S3Upload, Fail> {
+    let s3 = target(config)?;
     Ok(proto::S3Upload {
         access_key: s3.access_key.clone(),
         secret: s3.secret.expose().to_owned(),

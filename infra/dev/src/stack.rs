@@ -185,6 +185,14 @@ impl LocalStack {
         }
     }
 
+    /// # Errors
+    ///
+    /// [`StackError::Exited`] when one of the servers has ended.
+    pub fn still_runs(&mut self) -> Result<(), StackError> {
+        self.redis.still_runs()?;
+        self.livekit.still_runs()
+    }
+
     /// Ends one server by SIGKILL, as a crash would; [`Self::restart`] brings it back.
     ///
     /// # Errors

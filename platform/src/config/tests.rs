@@ -149,7 +149,7 @@ fn the_example_names_every_key_with_its_default() {
         drain_limit openai base_url level format access keys key_sha256 scopes limits concurrent calls_per_day minutes_per_day \
         identities attributes room_config agents jwt issuer audience jwks_url requests_per_minute token origins server_url \
         calls targets sip_hosts special trunks per_trunk per_number max_duration ringing_timeout recordings s3 bucket \
-        region endpoint path_style access_key secret private_hosts ingress";
+        region endpoint path_style access_key secret private_hosts ingress tools secrets";
     for key in keys.split_whitespace() {
         assert!(example.contains(&format!("{key}:")), "{key}");
     }

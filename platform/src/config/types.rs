@@ -1,4 +1,5 @@
 use std::{
+    collections::BTreeMap,
     fmt,
     net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
@@ -39,6 +40,8 @@ pub struct Config {
     pub worker: Worker,
     /// `providers`: keys of AI providers.
     pub providers: Providers,
+    /// `tools.secrets`: what the tools of agent profiles send along, by the names that profiles know them by. Default: none.
+    pub tool_secrets: BTreeMap<String, Secret>,
     /// `access`: who may use the HTTP API. `None` when there is no such section: the API is then not served at all.
     pub access: Option<AccessConfig>,
     /// `token`: the endpoint that clients get their tokens from.

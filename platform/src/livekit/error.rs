@@ -138,7 +138,7 @@ impl AuthFault {
             Self::UnknownKey => "livekit.api_key must be one of `keys:` in the server's configuration",
             Self::WrongSecret => "livekit.api_secret must be the one beside that key in the server's `keys:`",
             Self::Clock { .. } => {
-                "the clocks of this machine and of the server differ by more than a minute; set both by NTP"
+                "the clocks of this machine and of the server differ by more than two minutes; set both by NTP"
             }
             Self::Other => "the key lacks a grant; use one from the server's `keys:`, which have all",
         }

@@ -27,6 +27,7 @@ use std::{sync::Arc, time::Duration};
 pub use egress::EgressStart;
 pub use error::{AuthFault, LiveKitError};
 pub use livekit_protocol as proto;
+pub use outbound::PhoneOutcome;
 pub use pbjson_types::Duration as ProtoDuration;
 pub use rooms::{Data, ParticipantUpdate};
 pub use token::{JOIN_TTL, ParticipantKind, TokenRequest};

@@ -18,6 +18,46 @@ static LIST_OUTBOUND_TRUNKS: Method = method("ListSIPOutboundTrunk", Repeat::Saf
 static CREATE_PARTICIPANT: Method = method("CreateSIPParticipant", Repeat::IfUnsent);
 static TRANSFER_PARTICIPANT: Method = method("TransferSIPParticipant", Repeat::IfUnsent);
 
+/// Why a dialled phone did not take the call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PhoneOutcome {
+    /// The line was busy (SIP 486, 600).
+    Busy,
+    /// The other side did not want it (603, 403).
+    Declined,
+    /// It rang, or could not be reached for the time being (480, 408, 487, or the ringing timeout).
+    NoAnswer,
+    /// There is no such number or address (404, 484, 604, 410, 400, 301, 302).
+    Invalid,
+    /// The trunk did not do it (everything else).
+    TrunkFailure,
+}
+
+impl PhoneOutcome {
+    /// Reads LiveKit's error, and the SIP status in it: `None` when it says nothing about the phone.
+    pub fn of(error: &LiveKitError) -> Option<(Self, Option<u16>)> {
+        match error {
+            LiveKitError::Sip { status, .. } => Some((Self::of_status(*status), Some(*status))),
+            // The gateway's own end of ringing has no SIP status.
+            LiveKitError::Refused { code, .. } if code == "canceled" => Some((Self::NoAnswer, None)),
+            LiveKitError::Refused { code, .. } if code == "failed_precondition" => {
+                Some((Self::TrunkFailure, None))
+            }
+            _ => None,
+        }
+    }
+
+    fn of_status(status: u16) -> Self {
+        match status {
+            486 | 600 => Self::Busy,
+            403 | 603 => Self::Declined,
+            408 | 480 | 487 => Self::NoAnswer,
+            301 | 302 | 400 | 404 | 410 | 484 | 604 => Self::Invalid,
+            _ => Self::TrunkFailure,
+        }
+    }
+}
+
 impl LiveKit {
     /// Makes an outbound trunk.
     ///

@@ -38,7 +38,7 @@ use time::OffsetDateTime;
 
 pub use folder::FolderStore;
 pub use key::{MAX_KEY_BYTES, MAX_SEGMENT_BYTES, MAX_SEGMENTS};
-pub use s3::S3Store;
+pub use s3::{S3Store, link_to_file};
 
 use crate::{Secret, aws::Access, clock::SharedClock, config::StoreConfig};
 

@@ -148,15 +148,15 @@ fn what_could_carry_another_number_is_no_target() {
 
 #[test]
 fn a_callers_own_list_narrows_the_list() {
-    let own = own(&["+1415"]);
-    assert!(policy(&[]).check("+14155552671", &own).is_ok());
+    let narrow = own(&["+1415"]);
+    assert!(policy(&[]).check("+14155552671", &narrow).is_ok());
     assert_eq!(
-        policy(&[]).check("+12125552671", &own),
+        policy(&[]).check("+12125552671", &narrow),
         Err(TargetError::NotListedForCaller)
     );
-    assert!(policy(&[]).check("sip:2001@pbx.example.com", &own).is_ok());
+    assert!(policy(&[]).check("sip:2001@pbx.example.com", &narrow).is_ok());
     assert_eq!(
-        policy(&[]).check("sip:+12125552671@pbx.example.com", &own),
+        policy(&[]).check("sip:+12125552671@pbx.example.com", &narrow),
         Err(TargetError::NotListedForCaller)
     );
     assert_eq!(

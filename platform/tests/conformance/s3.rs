@@ -6,8 +6,8 @@ use axum::body::{Body, Bytes};
 use dev::MiniStack;
 use platform::{
     clock::SystemClock,
-    config::{self, S3Config, StoreConfig},
-    store::{Page, S3Store, Store, StoreError},
+    config::{self, S3Config, S3Target, StoreConfig},
+    store::{MAX_LINK_TTL, Page, S3Store, Store, StoreError, link_to_file},
 };
 use tokio::{net::TcpListener, sync::watch, task::JoinSet, time::Instant};
 
@@ -68,6 +68,34 @@ async fn a_prefix_keeps_stores_of_one_bucket_apart() {
     let listing = outer.list(&format!("{name}/"), Page::default()).await.unwrap();
     let keys: Vec<String> = listing.entries.into_iter().map(|entry| entry.key).collect();
     assert_eq!(keys, [format!("{name}/a-b/k"), format!("{name}/a/k")]);
+}
+
+#[tokio::test]
+async fn a_file_that_somebody_else_wrote_is_read_by_its_link() {
+    let (server, folder) = (ministack::lend().await, tempfile::tempdir().unwrap());
+    store_rows::make_bucket(&server).await;
+    // What an egress writes: any name, in a bucket that is nobody's store.
+    let name = format!("{:016x}", rand::random::<u64>());
+    let store = open(&parsed(&server.url(), &name, folder.path())).await;
+    store.put("a+b@c.mp4", Bytes::from_static(b"film")).await.unwrap();
+    let target = S3Target {
+        bucket: BUCKET.to_owned(),
+        region: MiniStack::REGION.to_owned(),
+        endpoint: Some(server.url()),
+        path_style: true,
+        access_key: MiniStack::KEY.to_owned(),
+        secret: MiniStack::KEY.into(),
+    };
+    let link = |ttl| link_to_file(&target, "x/a+b@c.mp4", ttl);
+    for bad in [Duration::ZERO, MAX_LINK_TTL + Duration::from_secs(1)] {
+        assert!(matches!(link(bad).await, Err(StoreError::Refused { .. })));
+    }
+    let url = link_to_file(&target, &format!("{name}/a+b@c.mp4"), Duration::from_mins(1))
+        .await
+        .unwrap();
+    let film = reqwest::get(url.expose()).await.unwrap();
+    assert_eq!(film.status(), 200);
+    assert_eq!(film.bytes().await.unwrap().as_ref(), b"film");
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep};
 use crate::{
     harness::{Options, System, children, turn},
     phone::{self, PAUSE, SOON, answered, voice},
+    wire::Weather,
 };
 
 /// After the end of a call, this long until nothing of it is left.
@@ -76,13 +77,18 @@ impl System {
     /// Within [`CLEAN`] of now: no room, no call, no media port, no job, no handle and no task more than `before`, but for
     /// the SDK's last offer, which goes within [`LAST_OFFER`].
     pub(crate) async fn assert_clean(&self, before: Vitals) {
+        self.assert_clean_of(1, before).await;
+    }
+
+    /// The same after so many calls at once, each of which may have a last offer.
+    pub(crate) async fn assert_clean_of(&self, calls: u64, before: Vitals) {
         let call_ended = Instant::now();
         loop {
             let rooms = self.rooms().list_rooms(Vec::new()).await.unwrap().len();
             let now = self.vitals().await;
             let jobs = self.jobs().await;
             let is_gone = rooms == 0 && jobs == 0 && now.calls == 0 && now.rtp_ports == 0;
-            let is_gone = is_gone && now.handles <= before.handles && now.tasks <= before.tasks + 1;
+            let is_gone = is_gone && now.handles <= before.handles && now.tasks <= before.tasks + calls;
             let after = call_ended.elapsed();
             if is_gone && now.tasks <= before.tasks {
                 measured!("nothing is left {after:.1?} after the call");
@@ -201,9 +207,79 @@ async fn a_cancel_while_ringing_leaves_a_cancelled_record_and_nothing_else() {
 
     let (_, record) = system.new_record(&before, CLEAN).await;
     assert_eq!(outcome(&record), "cancelled", "{record}");
+    assert_is_complete(&record);
     first.hang_up().await;
     first.wait_ended(SOON).await.unwrap();
     system.assert_clean(vitals).await;
+    system.stop().await;
+}
+
+/// What an unanswered call's record must tell, whoever closed it.
+fn assert_is_complete(record: &Value) {
+    for key in ["caller", "called", "trunk", "rule", "sip_call", "profile"] {
+        assert!(!record[key].is_null(), "{key}: {record}");
+    }
+    let steps: Vec<_> = record["timeline"].as_array().unwrap().iter().collect();
+    let steps: Vec<_> = steps
+        .iter()
+        .map(|entry| entry["step"].as_str().unwrap())
+        .collect();
+    for step in ["invite", "ringing", "caller_joined", "job_enqueued"] {
+        assert!(steps.contains(&step), "{step}: {steps:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancel_while_the_agent_joins_leaves_a_cancelled_record_and_no_room() {
+    let _turn = turn().await;
+    let system = System::start(Options {
+        wired: true,
+        ..Options::default()
+    })
+    .await;
+    let vitals = warm_up(&system).await;
+    // At once after the claim, and so late that the agent's join makes a room of its own.
+    for late in [Duration::ZERO, Duration::from_secs(2)] {
+        system.wire.as_ref().unwrap().turn(Weather::LateAgent(late));
+        let before = system.calls();
+        let claims = system.count("step", "claimed");
+        let call = Caller::new(phone::config(&system, Codec::G722))
+            .place()
+            .await
+            .unwrap();
+        call.wait_ringing(SOON).await.unwrap();
+        let until = Instant::now() + SOON;
+        while system.count("step", "claimed") == claims {
+            assert!(
+                Instant::now() < until,
+                "not claimed; log: {}",
+                system.log.display()
+            );
+            sleep(Duration::from_millis(5)).await;
+        }
+        call.hang_up().await;
+        call.wait_ended(SOON).await.unwrap();
+        let (folder, record) = system.new_record(&before, SOON).await;
+        measured!("agent {late:?} late: {}", record["outcome"]["kind"]);
+        if late.is_zero() {
+            // Whether the answer or the CANCEL was first is the network's.
+            assert!(
+                ["cancelled", "caller_hung_up"].contains(&outcome(&record)),
+                "{record}"
+            );
+        } else {
+            assert_eq!(outcome(&record), "cancelled", "{record}");
+        }
+        assert_is_complete(&record);
+        call.finish().await;
+        // The room that the agent's join has made was no call.
+        system.assert_clean(vitals).await;
+        assert!(system.open_calls().is_empty(), "{}", folder.display());
+    }
+    assert_eq!(
+        system.count("message", "the call's room closed while the agent joined"),
+        1
+    );
     system.stop().await;
 }
 

@@ -65,6 +65,10 @@ pub(crate) struct Options {
     pub(crate) recording: &'static str,
     /// The `providers:` key of the profile.
     pub(crate) providers: &'static str,
+    /// More keys of the profile.
+    pub(crate) profile: String,
+    /// A dialogue in place of the shipped one.
+    pub(crate) dialogue: Option<&'static str>,
     /// Where the OpenAI-compatible service listens. By default nobody does.
     pub(crate) openai: SocketAddr,
     /// The number that the trunk owns.
@@ -95,6 +99,8 @@ impl Default for Options {
             slots: 8,
             recording: "always",
             providers: "{stt: pocketsphinx, llm: dialogue, tts: flite}",
+            profile: String::new(),
+            dialogue: None,
             openai: ([127, 0, 0, 1], 9).into(),
             trunk_number: DIALLED,
             rule: true,
@@ -114,6 +120,8 @@ pub(crate) struct System {
     pub(crate) stack: LocalStack,
     pub(crate) sip: SocketAddr,
     pub(crate) http: SocketAddr,
+    /// Where livekit-server sends its webhooks to.
+    pub(crate) receiver: SocketAddr,
     pub(crate) dir: Kept,
     pub(crate) log: PathBuf,
     serve: Child,
@@ -193,6 +201,7 @@ impl System {
             stack,
             sip: ([127, 0, 0, 1], 0).into(),
             http,
+            receiver,
             dir,
             log,
             serve,
@@ -296,6 +305,12 @@ impl System {
         text.lines()
             .filter_map(|line| serde_json::from_str(line).ok())
             .collect()
+    }
+
+    /// How many lines of the log say so.
+    pub(crate) fn count(&self, key: &str, value: &str) -> usize {
+        let lines = self.log_lines();
+        lines.iter().filter(|line| line[key] == value).count()
     }
 
     /// The store's folder.
@@ -476,11 +491,18 @@ fn write_profile(dir: &Path, options: &Options) {
     let lines = text.lines().filter(|line| !line.starts_with("recording:"));
     let text: String = lines.flat_map(|line| [line, "\n"]).collect();
     let Options {
-        recording, providers, ..
+        recording,
+        providers,
+        profile: more,
+        dialogue,
+        ..
     } = options;
+    if let Some(dialogue) = dialogue {
+        std::fs::write(to.join("reception.dialogue.yaml"), dialogue).unwrap();
+    }
     std::fs::write(
         &profile,
-        format!("{text}recording: {recording}\nproviders: {providers}\n"),
+        format!("{text}recording: {recording}\nproviders: {providers}\n{more}"),
     )
     .unwrap();
 }

@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{
@@ -23,6 +24,8 @@ pub(crate) enum Weather {
     Fair,
     /// Each waits so long.
     Slow(Duration),
+    /// The agent's room connection waits so long; everything else passes.
+    LateAgent(Duration),
     /// Each is answered so, and the connection closed.
     Answer(&'static str),
 }
@@ -87,6 +90,7 @@ async fn ask(
         let said = &chunk[..length];
         let now = *weather.borrow();
         match now {
+            Weather::LateAgent(pause) if is_agents_join(said) => sleep(pause).await,
             Weather::Slow(pause) if said.starts_with(b"POST /twirp") => sleep(pause).await,
             Weather::Answer(status) if said.starts_with(b"POST /twirp") => {
                 let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
@@ -101,6 +105,17 @@ async fn ask(
             return;
         }
     }
+}
+
+/// Whether the head of a request opens a room connection by the token of an agent.
+fn is_agents_join(said: &[u8]) -> bool {
+    let head = String::from_utf8_lossy(said);
+    let mut claims = head.match_indices("eyJ").filter_map(|(at, _)| {
+        let claims = head[at..].split('.').nth(1)?;
+        URL_SAFE_NO_PAD.decode(claims).ok()
+    });
+    let is_agents = |claims: Vec<u8>| String::from_utf8_lossy(&claims).contains("\"kind\":\"agent\"");
+    head.starts_with("GET /rtc") && claims.any(is_agents)
 }
 
 async fn answer(mut from: OwnedReadHalf, to: Arc<Mutex<OwnedWriteHalf>>) {

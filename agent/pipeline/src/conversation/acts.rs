@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use providers::ChatRequest;
+use providers::{ChatRequest, tools::ToolCall};
 use tokio::sync::mpsc;
-use turns::{Cause, End, Output, TurnId, UtteranceId};
+use tokio::time::Instant;
+use turns::{AgentState, Cause, End, Input, Output, TurnId, UtteranceId};
 
 use super::{Conversation, Opening, Playing, Preparing, UserTurn};
 use crate::listen::transcribe;
@@ -13,6 +14,7 @@ use crate::reply::{OnFailure, Reply, Script};
 use crate::report::{Latency, Speaker, SpokenTurn};
 use crate::speech::Speech;
 use crate::stages::StageEvent;
+use crate::tools::{MAX_STEPS, end_call};
 use crate::{ConversationEvent, EndReason};
 
 /// Sound that may wait between synthesis and playout, in pieces of 100 ms.
@@ -44,7 +46,13 @@ impl Conversation {
                     self.ledger.tell(ConversationEvent::Resumed { at });
                 }
                 Output::Interrupt { utterance, cause } => self.interrupt(utterance, cause),
-                Output::Agent(state) => self.ledger.tell(ConversationEvent::Agent { state, at }),
+                Output::Agent(state) => {
+                    self.ledger.tell(ConversationEvent::Agent { state, at });
+                    // Somebody spoke when there was something to say.
+                    if state == AgentState::Listening && self.has_news {
+                        self.machine.handle(Input::Say, at);
+                    }
+                }
                 Output::User(state) => self.ledger.tell(ConversationEvent::User { state, at }),
                 Output::End(end) => self.end = Some(self.end_reason(end)),
             }
@@ -121,6 +129,7 @@ impl Conversation {
     }
 
     fn end_of_turn(&mut self, turn: TurnId, reply: UtteranceId, last_voice: Duration) {
+        self.spoke_up = 0;
         self.hearing.end(turn);
         let delay = self.now().saturating_sub(last_voice);
         let mut latency = Latency::default();
@@ -131,6 +140,8 @@ impl Conversation {
         }
         self.preparing = Some(Preparing {
             utterance: reply,
+            is_opening: false,
+            after: Vec::new(),
             answers: Some(turn),
             last_voice: Some(last_voice),
             latency,
@@ -141,9 +152,13 @@ impl Conversation {
         self.reply_when_possible();
     }
 
+    /// The agent speaks of itself: first of all, and then when a tool that it did not wait for has come back.
     fn open(&mut self, utterance: UtteranceId) {
+        let is_opening = !std::mem::replace(&mut self.has_opened, true);
         self.preparing = Some(Preparing {
             utterance,
+            is_opening,
+            after: Vec::new(),
             answers: None,
             last_voice: None,
             latency: Latency::default(),
@@ -151,11 +166,51 @@ impl Conversation {
             has_failed: false,
             pieces: None,
         });
-        let phrase = match &self.opening {
-            Some(Opening::Greeting(phrase) | Opening::Bridge(phrase)) => phrase.clone(),
-            None => String::new(),
+        let script = match &self.opening {
+            Some(Opening::Greeting(phrase) | Opening::Bridge(phrase)) if is_opening => {
+                Script::Phrase(phrase.clone())
+            }
+            _ => {
+                let mut request = self.request(None);
+                self.has_news = false;
+                self.spoke_up += 1;
+                if self.spoke_up > MAX_STEPS {
+                    // Nobody has said anything since: a model could go on like this for ever.
+                    request.tools.clear();
+                }
+                Script::Chat(request)
+            }
         };
-        self.start_reply(Script::Phrase(phrase), self.on_failure());
+        self.start_reply(script, self.on_failure());
+    }
+
+    fn request(&self, words: Option<&str>) -> ChatRequest {
+        let mut tools = self.tools.specs();
+        tools.push(end_call());
+        ChatRequest {
+            system: self.profile.prompt.clone(),
+            messages: self.ledger.messages(words),
+            tools,
+            language: self.profile.language.clone(),
+        }
+    }
+
+    /// Runs tools that have waited for the agent to be heard, side by side.
+    pub(super) fn run_tools(&mut self, calls: Vec<ToolCall>) {
+        for call in calls {
+            let (tools, events, token) = (
+                self.tools.clone(),
+                self.stage_events.0.clone(),
+                self.cancel.child_token(),
+            );
+            self.tasks.spawn(async move {
+                let called = Instant::now();
+                if let Some(result) = token.run_until_cancelled(tools.call(&call)).await {
+                    let took = called.elapsed();
+                    let _ = events.send(StageEvent::Acted { result, took }).await;
+                }
+            });
+        }
     }
 
     /// Starts the reply as soon as the turn has ended, its words are known, and what was heard of the utterance that
@@ -177,11 +232,8 @@ impl Conversation {
         match &user.transcript {
             None => {}
             Some(Ok(words)) => {
-                let request = ChatRequest {
-                    system: self.profile.prompt.clone(),
-                    messages: self.ledger.messages(words),
-                    language: self.profile.language.clone(),
-                };
+                let request = self.request(Some(words));
+                self.has_news = false;
                 self.start_reply(Script::Chat(request), self.on_failure());
             }
             Some(Err(_)) => {
@@ -231,6 +283,8 @@ impl Conversation {
             script,
             llm: self.llm.clone(),
             llm_timeout: self.profile.timeouts.llm,
+            toolbox: self.tools.clone(),
+            hold: self.profile.hold.clone(),
             speech,
             on_failure,
             pieces,
@@ -253,7 +307,10 @@ impl Conversation {
     /// Synthesises what will be needed when the synthesis is down.
     pub(super) fn prepare_phrases(&mut self) {
         let (speech, token) = (self.speech(), self.cancel.child_token());
-        let phrases = [self.profile.fallback.clone(), self.profile.goodbye.clone()];
+        let mut phrases = vec![self.profile.fallback.clone(), self.profile.goodbye.clone()];
+        if !self.tools.is_empty() {
+            phrases.push(self.profile.hold.clone());
+        }
         self.tasks.spawn(async move {
             let prepare = async {
                 for phrase in &phrases {
@@ -283,7 +340,8 @@ impl Conversation {
         let Some(pieces) = preparing.pieces else { return };
         self.playing = Some(Playing {
             utterance,
-            is_opening: preparing.answers.is_none(),
+            is_opening: preparing.is_opening,
+            after: preparing.after,
             started_at: None,
             last_voice: preparing.last_voice,
             latency: preparing.latency,
@@ -299,6 +357,8 @@ impl Conversation {
             .take_if(|preparing| preparing.utterance == utterance)
         {
             preparing.token.cancel();
+            self.ledger.cut_off(utterance, true);
+            self.ledger.announced(utterance);
             if cause == Cause::Stalled {
                 tracing::warn!("an utterance was not ready within its limit and was given up");
                 self.commit_user_turn();
@@ -309,6 +369,7 @@ impl Conversation {
             .filter(|playing| playing.utterance == utterance)
         {
             playing.token.cancel();
+            self.ledger.cut_off(utterance, true);
             self.command(Command::Interrupt { utterance });
         }
     }

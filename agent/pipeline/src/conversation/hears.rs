@@ -1,7 +1,7 @@
 //! What happens to the conversation: frames, providers' news, playout's news.
 
-use providers::{ProviderError, Transcript};
-use turns::{Input, TurnId, Voice};
+use providers::{ProviderError, Transcript, tools::ToolCall};
+use turns::{Input, TurnId, UtteranceId, Voice};
 
 use super::Conversation;
 use crate::playout::{News, Played};
@@ -43,12 +43,37 @@ impl Conversation {
                 }
             }
             StageEvent::EndCall { utterance } => self.input(Input::Closing { utterance }),
+            StageEvent::Called {
+                utterance,
+                calls,
+                after,
+            } => self.called(utterance, calls, &after),
+            StageEvent::Returned {
+                utterance,
+                result,
+                took,
+            } => {
+                self.ledger.returned(utterance, result, took);
+                self.makes_progress(utterance);
+            }
+            StageEvent::Acted { result, took } => {
+                // An empty result is one that nothing is to be said about.
+                let speaks_up = !result.content.is_empty();
+                let current = self.playing.as_ref().map(|it| it.utterance);
+                let current = current.or(self.preparing.as_ref().map(|it| it.utterance));
+                self.ledger.acted(current, result, took);
+                if speaks_up {
+                    // If somebody speaks just now, the next reply knows of it, or else it is said afterwards.
+                    self.has_news = true;
+                    self.input(Input::Say);
+                }
+            }
             StageEvent::FirstAudio { utterance, ttfb } => {
                 let Some(preparing) = self.preparing.as_mut().filter(|it| it.utterance == utterance) else {
                     return;
                 };
                 preparing.latency.tts_ttfb = Some(ttfb);
-                let interruptible = preparing.answers.is_some() || self.profile.greeting_interruptible;
+                let interruptible = !preparing.is_opening || self.profile.greeting_interruptible;
                 self.input(Input::ReplyReady {
                     utterance,
                     interruptible,
@@ -76,11 +101,35 @@ impl Conversation {
                 };
                 if preparing.answers.is_some() {
                     self.commit_user_turn();
-                } else {
+                }
+                if preparing.is_opening {
                     self.prepare_phrases();
                 }
+                self.ledger.announced(utterance);
                 self.input(Input::ReplyFailed { utterance });
+                self.run_tools(preparing.after);
             }
+        }
+    }
+
+    fn called(&mut self, utterance: UtteranceId, calls: Vec<ToolCall>, after: &[ToolCall]) {
+        let waiting = match (&mut self.preparing, &mut self.playing) {
+            (Some(preparing), _) if preparing.utterance == utterance => &mut preparing.after,
+            (_, Some(playing)) if playing.utterance == utterance => &mut playing.after,
+            // It was cut off in this moment, before the model was asked anything else.
+            _ => return,
+        };
+        waiting.extend_from_slice(after);
+        let at = self.started.elapsed();
+        self.ledger.called(utterance, calls, after, &self.tools, at);
+        self.makes_progress(utterance);
+    }
+
+    /// The machine is not to take the silence of a tool for a playout that is stuck.
+    fn makes_progress(&mut self, utterance: UtteranceId) {
+        if self.playing.as_ref().is_some_and(|it| it.utterance == utterance) {
+            let event = turns::Playout::Mark;
+            self.input(Input::Playout { utterance, event });
         }
     }
 
@@ -182,6 +231,13 @@ impl Conversation {
                     latency: playing.latency,
                 };
                 self.ledger.turn(turn, at);
+            }
+            self.ledger.announced(utterance);
+            if is_finished {
+                self.ledger.cut_off(utterance, false);
+                self.run_tools(playing.after);
+            } else {
+                self.ledger.cut_off(utterance, true);
             }
             // Of a notice that broke off, or that an apology replaced, nobody can tell what the caller knows.
             let is_notice = playing.is_opening && self.opens_with_greeting();

@@ -6,7 +6,10 @@ mod hears;
 use std::sync::Arc;
 use std::time::Duration;
 
-use providers::{Llm, ProviderError, Stt, Tts};
+use providers::{
+    Llm, ProviderError, Stt, Tts,
+    tools::{ToolCall, Toolbox},
+};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -44,6 +47,8 @@ pub struct Setup {
     pub llm: Arc<dyn Llm>,
     /// Text to speech.
     pub tts: Arc<dyn Tts>,
+    /// What the model may do besides speaking and ending the call.
+    pub tools: Toolbox,
     /// Phrases that were synthesised before; to be shared by all conversations of a process.
     pub phrases: Phrases,
     /// Finds voice in the caller's frames.
@@ -78,6 +83,7 @@ pub struct Conversation {
     stt: Arc<dyn Stt>,
     llm: Arc<dyn Llm>,
     tts: Arc<dyn Tts>,
+    tools: Toolbox,
     phrases: Phrases,
     /// Said first.
     opening: Option<Opening>,
@@ -95,6 +101,12 @@ pub struct Conversation {
     started: Instant,
     starved_at: Instant,
     user: Option<UserTurn>,
+    /// Whether the greeting, or the bridge, is over or was never to come.
+    has_opened: bool,
+    /// Whether a tool has come back of which the model does not know yet.
+    has_news: bool,
+    /// How often the agent has spoken of itself since the caller's last turn.
+    spoke_up: usize,
     preparing: Option<Preparing>,
     playing: Option<Playing>,
     /// Failed replies in a row.
@@ -133,7 +145,10 @@ struct UserTurn {
 /// The agent's utterance of which nothing was played.
 struct Preparing {
     utterance: UtteranceId,
+    is_opening: bool,
     answers: Option<TurnId>,
+    /// Tools that run when it has been heard.
+    after: Vec<ToolCall>,
     last_voice: Option<Duration>,
     latency: Latency,
     token: CancellationToken,
@@ -146,6 +161,7 @@ struct Preparing {
 struct Playing {
     utterance: UtteranceId,
     is_opening: bool,
+    after: Vec<ToolCall>,
     started_at: Option<Duration>,
     last_voice: Option<Duration>,
     latency: Latency,
@@ -189,6 +205,7 @@ impl Conversation {
             stt: setup.stt,
             llm: setup.llm,
             tts: setup.tts,
+            tools: setup.tools,
             phrases: setup.phrases,
             opening,
             detector: setup.detector,
@@ -197,6 +214,9 @@ impl Conversation {
             started: now,
             starved_at: now,
             user: None,
+            has_opened: false,
+            has_news: false,
+            spoke_up: 0,
             preparing: None,
             playing: None,
             errors: 0,

@@ -1,5 +1,6 @@
 //! A YAML mapping that is read key by key and remembers what was asked of it: what is left over is a fault.
 
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -83,6 +84,69 @@ impl Fields {
             values,
             known: Vec::new(),
         })
+    }
+
+    /// A list of sections.
+    pub(super) fn sections(&mut self, key: &str, most: usize, faults: &mut Vec<ProfileFault>) -> Vec<Self> {
+        let items = match self.take(key) {
+            None => return Vec::new(),
+            Some(Value::Sequence(items)) if items.len() <= most => items,
+            Some(_) => {
+                let remedy = format!("write `- ` before each, at most {most} times");
+                self.fault(key, "is not a list, or too long", &remedy, faults);
+                return Vec::new();
+            }
+        };
+        let mut sections = Vec::with_capacity(items.len());
+        for (at, item) in items.into_iter().enumerate() {
+            let key = format!("{key}[{at}]");
+            let Value::Mapping(values) = item else {
+                self.fault(&key, "is not a section", "indent its keys under it", faults);
+                continue;
+            };
+            sections.push(Self {
+                prefix: format!("{}{key}.", self.prefix),
+                values,
+                known: Vec::new(),
+            });
+        }
+        sections
+    }
+
+    /// A section of any depth.
+    pub(super) fn json(&mut self, key: &str, faults: &mut Vec<ProfileFault>) -> Option<serde_json::Value> {
+        let value = self.take(key)?;
+        let json = serde_json::to_value(&value)
+            .ok()
+            .filter(serde_json::Value::is_object);
+        if json.is_none() {
+            self.fault(
+                key,
+                "is not a section of texts",
+                "write `key: value` under it",
+                faults,
+            );
+        }
+        json
+    }
+
+    /// Texts by their names.
+    pub(super) fn texts(&mut self, key: &str, faults: &mut Vec<ProfileFault>) -> BTreeMap<String, String> {
+        let Some(mut section) = self.map(key, faults) else {
+            return BTreeMap::new();
+        };
+        let names: Vec<_> = section
+            .values
+            .keys()
+            .filter_map(|name| name.as_str().map(str::to_owned))
+            .collect();
+        let read = names.into_iter().filter_map(|name| {
+            let text = section.text(&name, faults)?;
+            Some((name, text))
+        });
+        let read = read.collect();
+        section.finish(faults);
+        read
     }
 
     pub(super) fn text(&mut self, key: &str, faults: &mut Vec<ProfileFault>) -> Option<String> {

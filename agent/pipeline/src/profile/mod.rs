@@ -1,15 +1,20 @@
 //! An agent's profile: one YAML file, read once, with all of its faults at once.
 
 mod fields;
+mod tools;
 mod turns;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use providers::file::{self, FileError};
+use providers::{
+    file::{self, FileError},
+    tools::HttpToolConfig,
+};
 use sha2::{Digest, Sha256};
 
 use fields::Fields;
+pub use tools::Transfers;
 
 /// When the recording of a call may begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
@@ -94,6 +99,14 @@ pub struct Profile {
     pub goodbye: String,
     /// Said instead of the greeting when a conversation goes on in another worker, the first one having died.
     pub bridge: String,
+    /// Said when a tool takes long and nothing was said before.
+    pub hold: String,
+    /// Services that the model may ask.
+    pub tools: Vec<HttpToolConfig>,
+    /// Where the model may transfer the call to; `None`: nowhere.
+    pub transfers: Option<Transfers>,
+    /// Whether the model may send and ask for touch tones. Default false.
+    pub dtmf: bool,
     /// How long a provider may take.
     pub timeouts: Timeouts,
     /// Failed replies in a row after which the agent says goodbye. 1 to 20; default 3.
@@ -192,6 +205,7 @@ impl Profile {
             fallback,
             goodbye,
             bridge,
+            hold,
         } = sentences(&language);
         let (turns, prefix_padding) = turns::read(fields.map("turns", faults), faults);
         let profile = Self {
@@ -206,6 +220,10 @@ impl Profile {
             fallback: fields.text("fallback", faults).unwrap_or_else(|| fallback.into()),
             goodbye: fields.text("goodbye", faults).unwrap_or_else(|| goodbye.into()),
             bridge: fields.text("bridge", faults).unwrap_or_else(|| bridge.into()),
+            hold: fields.text("hold", faults).unwrap_or_else(|| hold.into()),
+            tools: tools::read(&mut fields, faults),
+            transfers: tools::transfers(fields.map("transfers", faults), faults),
+            dtmf: fields.flag("dtmf", faults).unwrap_or(false),
             timeouts: timeouts(fields.map("timeouts", faults), faults),
             max_unrecoverable_errors: fields
                 .whole("max_unrecoverable_errors", 1..=20, faults)
@@ -274,6 +292,7 @@ struct Sentences {
     fallback: &'static str,
     goodbye: &'static str,
     bridge: &'static str,
+    hold: &'static str,
 }
 
 fn sentences(language: &str) -> Sentences {
@@ -283,12 +302,14 @@ fn sentences(language: &str) -> Sentences {
             fallback: "Извините, я вас не расслышал. Повторите, пожалуйста.",
             goodbye: "Извините, у нас неполадки. Перезвоните позже. До свидания.",
             bridge: "Извините, связь прервалась. Я снова с вами. Повторите, пожалуйста.",
+            hold: "Одну минуту, пожалуйста.",
         }
     } else {
         Sentences {
             fallback: "Sorry, I did not get that. Could you say it again?",
             goodbye: "Sorry, we have technical problems. Please call again later. Goodbye.",
             bridge: "Sorry, I was cut off for a moment. I am back now. Could you say that again?",
+            hold: "One moment, please.",
         }
     }
 }

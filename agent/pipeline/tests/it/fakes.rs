@@ -8,7 +8,10 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 use pipeline::SpeechDetector;
-use providers::{Action, ChatRequest, Llm, LlmEvent, ProviderError, SpeechRequest, Stt, Transcript, Tts};
+use providers::{
+    ChatRequest, Llm, LlmEvent, ProviderError, SpeechRequest, Stt, Transcript, Tts,
+    tools::{END_CALL, ToolCall},
+};
 use tokio::time::sleep;
 
 /// The sound of a word at 16 kHz: 200 ms.
@@ -44,6 +47,8 @@ pub(crate) enum Answer {
     Says(&'static str),
     /// Says that, and wants to hang up.
     SaysAndHangsUp(&'static str),
+    /// Says that, and calls these tools with these arguments.
+    SaysAndCalls(&'static str, &'static [(&'static str, &'static str)]),
     Fails,
     /// Says that and fails; the synthesis: half of the sentence.
     SaysAndFails(&'static str),
@@ -55,6 +60,20 @@ fn failure() -> ProviderError {
         provider: "fake",
         reason: "scripted".into(),
     }
+}
+
+fn calls(
+    mut events: Vec<Result<LlmEvent, ProviderError>>,
+    tools: &[(&str, &str)],
+) -> Vec<Result<LlmEvent, ProviderError>> {
+    for (at, (name, arguments)) in tools.iter().enumerate() {
+        events.push(Ok(LlmEvent::Call(ToolCall {
+            id: format!("c{at}"),
+            name: (*name).to_owned(),
+            arguments: (*arguments).to_owned(),
+        })));
+    }
+    events
 }
 
 /// One provider's answers, in order; then the last one for ever.
@@ -106,7 +125,10 @@ impl Stt for FakeStt {
                 confidence: None,
             }),
             Answer::Hangs => std::future::pending().await,
-            Answer::Fails | Answer::SaysAndFails(_) | Answer::SaysAndHangsUp(_) => Err(failure()),
+            Answer::Fails
+            | Answer::SaysAndFails(_)
+            | Answer::SaysAndHangsUp(_)
+            | Answer::SaysAndCalls(..) => Err(failure()),
         }
     }
 }
@@ -128,17 +150,15 @@ impl Llm for FakeLlm {
         self.requests.lock().unwrap().push(request);
         let text = |text: &str| {
             text.split('|')
+                .filter(|piece| !piece.is_empty())
                 .map(|piece| Ok(LlmEvent::Text(piece.into())))
                 .collect::<Vec<_>>()
         };
         let mut hangs = false;
         let events = match self.script.next() {
             Answer::Says(words) => text(words),
-            Answer::SaysAndHangsUp(words) => {
-                let mut events = if words.is_empty() { Vec::new() } else { text(words) };
-                events.push(Ok(LlmEvent::Action(Action::EndCall)));
-                events
-            }
+            Answer::SaysAndHangsUp(words) => calls(text(words), &[(END_CALL, "")]),
+            Answer::SaysAndCalls(words, tools) => calls(text(words), tools),
             Answer::Fails => vec![Err(failure())],
             Answer::SaysAndFails(words) => text(words).into_iter().chain([Err(failure())]).collect(),
             Answer::Hangs => {

@@ -15,5 +15,6 @@ mod fakes;
 mod interleavings;
 mod recording;
 mod takeover;
+mod tools;
 mod turns;
 mod world;

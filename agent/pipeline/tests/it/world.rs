@@ -9,7 +9,10 @@ use pipeline::{
     AudioOut, AudioOutError, Conversation, ConversationEvent, ConversationReport, FRAME_SAMPLES, Phrases,
     Profile, Said, Setup, Slot, SpokenTurn, Tap,
 };
-use providers::ChatRequest;
+use providers::{
+    ChatRequest, Message,
+    tools::{Tool, Toolbox},
+};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -30,6 +33,7 @@ pub(crate) struct Cast {
     pub(crate) events: usize,
     pub(crate) phrases: Phrases,
     pub(crate) earlier: Option<Vec<Said>>,
+    pub(crate) tools: Vec<Arc<dyn Tool>>,
 }
 
 impl Default for Cast {
@@ -45,6 +49,7 @@ impl Default for Cast {
             events: 1024,
             phrases: Phrases::new(),
             earlier: None,
+            tools: Vec::new(),
         }
     }
 }
@@ -172,6 +177,7 @@ impl Call {
             stt: Arc::new(stt),
             llm: Arc::new(llm),
             tts: Arc::new(tts),
+            tools: Toolbox::new(cast.tools).expect("good tools"),
             phrases: cast.phrases,
             detector: Box::new(LoudnessDetector),
             heard,
@@ -330,7 +336,15 @@ impl Call {
     pub(crate) fn last_request(&self) -> Vec<String> {
         let requests = self.requests.lock().unwrap();
         let last = requests.last().expect("a request");
-        last.messages.iter().map(|message| message.text.clone()).collect()
+        let words = |message: &Message| match message {
+            Message::User(text) | Message::Assistant(text) => text.clone(),
+            Message::Calls(calls) => {
+                let names: Vec<_> = calls.iter().map(|call| call.name.as_str()).collect();
+                format!("→ {}", names.join(", "))
+            }
+            Message::Result(result) => format!("← {}", result.content),
+        };
+        last.messages.iter().map(words).collect()
     }
 
     /// Nothing is left of the conversation: no request, no task.

@@ -19,7 +19,13 @@
 //!   - name: goodbye
 //!     phrases: [goodbye]
 //!     replies: Goodbye.
-//!     action: end_call
+//!     action: end_call                  # a tool without arguments; done when the reply has been said
+//!   - name: sales
+//!     phrases: [talk to sales]
+//!     replies: One moment, please.
+//!     action: {transfer_call: {to: sales}}
+//!     after: You are through.           # said with the tool's result, which `{result}` stands for; else nothing is
+//!     after_failure: Sorry, nobody is there.   # else the fallback
 //! fallback: Sorry, I did not understand.
 //! word_delay_ms: 0                      # between the words of a reply, 0 to 2000, to play a slow model
 //! ```
@@ -39,7 +45,7 @@ pub use matching::words;
 pub use script::Scripted;
 
 use crate::{
-    Action, Fault, Faults,
+    Fault, Faults,
     file::{self, FileError},
     offline::pocketsphinx::Phrase,
 };
@@ -64,6 +70,17 @@ struct Intent {
     action: Option<Action>,
     when: Option<String>,
     then: Option<String>,
+    /// What is said with the action's result, and when it failed.
+    after: Option<String>,
+    after_failure: Option<String>,
+}
+
+/// A tool that is called with a reply.
+#[derive(Clone, PartialEq, Eq)]
+struct Action {
+    tool: String,
+    /// JSON.
+    arguments: String,
 }
 
 impl Dialogue {
@@ -82,6 +99,15 @@ impl Dialogue {
     /// Reads a dialogue, or finds all that is wrong with it. An unknown key is a fault.
     pub fn parse(yaml: &str) -> Result<Self, Faults> {
         parse::dialogue(yaml)
+    }
+
+    /// The tools that it calls, each with its key.
+    pub fn tools(&self) -> Vec<(String, &str)> {
+        let actions = self.intents.iter().enumerate();
+        actions
+            .filter_map(|(at, intent)| Some((at, intent.action.as_ref()?)))
+            .map(|(at, action)| (format!("intents[{at}].action"), action.tool.as_str()))
+            .collect()
     }
 
     /// All phrases, for a recogniser that wants to know what to expect.

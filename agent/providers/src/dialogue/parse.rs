@@ -7,8 +7,8 @@ use std::{
 
 use serde_norway::Value;
 
-use super::{Dialogue, Intent, section::Section, words};
-use crate::{Action, Fault, Faults};
+use super::{Action, Dialogue, Intent, section::Section, words};
+use crate::{Fault, Faults};
 
 const MAX_INTENTS: usize = 500;
 const MAX_PHRASE_WORDS: usize = 30;
@@ -145,7 +145,20 @@ fn intent(mut section: Section<'_>, variables: &BTreeMap<String, String>) -> Int
         action: action(&mut section),
         when: section.text("when"),
         then: section.text("then"),
+        after: section.text("after"),
+        after_failure: section.text("after_failure"),
     };
+    if intent.action.is_none() {
+        for (key, text) in [("after", &intent.after), ("after_failure", &intent.after_failure)] {
+            if text.is_some() {
+                section.fault(
+                    key,
+                    "follows no action",
+                    "name the tool under `action`, or remove it",
+                );
+            }
+        }
+    }
     section.finish();
     intent
 }
@@ -199,12 +212,27 @@ fn fill(text: &str, variables: &BTreeMap<String, String>) -> Result<String, Stri
     Ok(filled)
 }
 
+/// The name of a tool, or one tool with its arguments.
 fn action(section: &mut Section<'_>) -> Option<Action> {
-    if section.text("action")? == "end_call" {
-        return Some(Action::EndCall);
+    let (tool, arguments) = match section.take("action")? {
+        Value::String(tool) => (tool, "{}".to_owned()),
+        Value::Mapping(mapping) if mapping.len() == 1 => {
+            let (tool, arguments) = mapping.into_iter().next()?;
+            let arguments = Some(arguments).filter(Value::is_mapping);
+            let arguments = arguments.and_then(|arguments| serde_json::to_string(&arguments).ok());
+            (tool.as_str()?.to_owned(), arguments.unwrap_or_default())
+        }
+        _ => (String::new(), String::new()),
+    };
+    if tool.is_empty() || arguments.is_empty() {
+        section.fault(
+            "action",
+            "is not the call of a tool",
+            "write end_call, or {transfer_call: {to: sales}}",
+        );
+        return None;
     }
-    section.fault("action", "is not a known action", "write end_call, or remove it");
-    None
+    Some(Action { tool, arguments })
 }
 
 /// What is wrong between intents: names and phrases that two have, states that cannot be reached or never end.
@@ -276,9 +304,9 @@ word_delay_ms: 5000
 variables: {hours: 9}
 greeting: Hi
 intents:
-  - {name: a, phrases: ['…', open], replies: 'At {hour}.', action: dance}
+  - {name: a, phrases: ['…', open], replies: 'At {hour}.', action: [dance]}
   - {name: a, phrases: [Open!], replies: 7, when: nowhere}
-  - {name: b, replies: [], then: never, phrase: x}
+  - {name: b, replies: [], then: never, phrase: x, after: y}
   - text
 ";
         let expected = [
@@ -290,6 +318,7 @@ intents:
             "intents[1].name",
             "intents[1].replies",
             "intents[1].when",
+            "intents[2].after",
             "intents[2].phrase",
             "intents[2].phrases",
             "intents[2].replies",

@@ -4,8 +4,11 @@ use std::sync::Arc;
 
 use futures_util::{StreamExt, stream, stream::BoxStream};
 
-use super::{Dialogue, words};
-use crate::{Action, ChatRequest, Llm, LlmEvent, Message, ProviderError, Role};
+use super::{Action, Dialogue, Intent, words};
+use crate::{
+    ChatRequest, Llm, LlmEvent, Message, ProviderError,
+    tools::{ToolCall, ToolResult},
+};
 
 /// Further back nothing is remembered.
 const MAX_TURNS: usize = 200;
@@ -29,11 +32,24 @@ impl Llm for Scripted {
     }
 
     fn chat(&self, request: ChatRequest) -> BoxStream<'static, Result<LlmEvent, ProviderError>> {
-        let (text, action) = self.dialogue.answer(&request.messages);
+        let (text, action) = if let Some(Message::Result(result)) = request.messages.last() {
+            (self.dialogue.after(&request.messages, result), None)
+        } else {
+            let (text, action) = self.dialogue.answer(&request.messages);
+            (text.to_owned(), action)
+        };
         let words = text
             .split_inclusive(' ')
             .map(|word| LlmEvent::Text(word.to_owned()));
-        let events: Vec<_> = words.chain(action.map(LlmEvent::Action)).collect();
+        let call = action.map(|Action { tool, arguments }| {
+            LlmEvent::Call(ToolCall {
+                // One in each message of the history at most, so its place tells it apart.
+                id: format!("call_{}", request.messages.len()),
+                name: tool.clone(),
+                arguments: arguments.clone(),
+            })
+        });
+        let events: Vec<_> = words.chain(call).collect();
         let delay = self.dialogue.word_delay;
         stream::iter(events)
             .then(move |event| async move {
@@ -49,18 +65,54 @@ impl Llm for Scripted {
 impl Dialogue {
     /// The answer to the last of the caller's messages. The earlier ones tell what is expected, and how often each
     /// reply was given already.
-    fn answer(&self, history: &[Message]) -> (&str, Option<Action>) {
-        let said: Vec<&Message> = history
+    fn answer(&self, history: &[Message]) -> (&str, Option<&Action>) {
+        let mut understood = self.understood(history);
+        let last = understood.pop().flatten();
+        let before = understood.iter().filter(|intent| **intent == last).count();
+        let intent = last.and_then(|at| self.intents.get(at));
+        let replies = intent.map_or(&self.fallback, |intent| &intent.replies);
+        let text = replies.iter().cycle().nth(before).map_or("", String::as_str);
+        (text, intent.and_then(|intent| intent.action.as_ref()))
+    }
+
+    /// What is said when the tool that the last answer called has come back.
+    fn after(&self, history: &[Message], result: &ToolResult) -> String {
+        let tool = history.iter().rev().find_map(|message| match message {
+            Message::Calls(calls) => calls.iter().find(|call| call.id == result.id),
+            _ => None,
+        });
+        let called = |intent: &&Intent| {
+            let action = intent.action.as_ref();
+            action.is_some_and(|action| tool.is_some_and(|tool| tool.name == action.tool))
+        };
+        let understood = self.understood(history).into_iter().rev().flatten();
+        let mut intents = understood.filter_map(|at| self.intents.get(at));
+        let intent: Option<&Intent> = intents.find(called);
+        let text = if result.is_error {
+            let own = intent.and_then(|intent| intent.after_failure.as_ref());
+            own.or(self.fallback.first())
+        } else {
+            intent.and_then(|intent| intent.after.as_ref())
+        };
+        text.map_or_else(String::new, |text| text.replace("{result}", &result.content))
+    }
+
+    /// The intents behind the caller's messages, of which the last is the last.
+    fn understood(&self, history: &[Message]) -> Vec<Option<usize>> {
+        let said: Vec<&str> = history
             .iter()
-            .filter(|message| message.role == Role::User)
+            .filter_map(|message| match message {
+                Message::User(text) => Some(text.as_str()),
+                _ => None,
+            })
             .collect();
         let recent = said
             .get(said.len().saturating_sub(MAX_TURNS)..)
             .unwrap_or_default();
         let mut expected: Option<&str> = None;
         let mut understood: Vec<Option<usize>> = Vec::with_capacity(recent.len());
-        for message in recent {
-            let intent = self.understand(&words(&message.text), expected);
+        for text in recent {
+            let intent = self.understand(&words(text), expected);
             if let Some(intent) = intent.and_then(|at| self.intents.get(at)) {
                 if intent.then.is_some() {
                     expected = intent.then.as_deref();
@@ -70,12 +122,7 @@ impl Dialogue {
             }
             understood.push(intent);
         }
-        let last = understood.pop().flatten();
-        let before = understood.iter().filter(|intent| **intent == last).count();
-        let intent = last.and_then(|at| self.intents.get(at));
-        let replies = intent.map_or(&self.fallback, |intent| &intent.replies);
-        let text = replies.iter().cycle().nth(before).map_or("", String::as_str);
-        (text, intent.and_then(|intent| intent.action))
+        understood
     }
 }
 
@@ -92,6 +139,12 @@ intents:
   - {name: accept, phrases: ['yes'], when: day, replies: Booked.}
   - {name: 'yes', phrases: ['yes'], replies: [Fine., Good.]}
   - {name: bye, phrases: [goodbye], replies: Bye now., action: end_call}
+  - {name: order, phrases: [my order], replies: Let me see., action: {find: {number: A1}}, after: 'It is {result}.'}
+  - name: sales
+    phrases: [sales]
+    replies: One moment.
+    action: {transfer_call: {to: sales}}
+    after_failure: Nobody is there.
 fallback: [Pardon?, Sorry?]
 ";
 
@@ -100,15 +153,9 @@ fallback: [Pardon?, Sorry?]
         let mut history = Vec::new();
         let mut answers = Vec::new();
         for text in said {
-            history.push(Message {
-                role: Role::User,
-                text: (*text).to_owned(),
-            });
+            history.push(Message::User((*text).to_owned()));
             let answer = dialogue.answer(&history).0.to_owned();
-            history.push(Message {
-                role: Role::Assistant,
-                text: answer.clone(),
-            });
+            history.push(Message::Assistant(answer.clone()));
             answers.push(answer);
         }
         answers
@@ -137,10 +184,8 @@ fallback: [Pardon?, Sorry?]
         let model = Scripted::new(Arc::new(Dialogue::parse(&yaml).unwrap()));
         let request = ChatRequest {
             system: String::new(),
-            messages: vec![Message {
-                role: Role::User,
-                text: "goodbye".to_owned(),
-            }],
+            messages: vec![Message::User("goodbye".to_owned())],
+            tools: Vec::new(),
             language: "en".to_owned(),
         };
         let start = tokio::time::Instant::now();
@@ -148,8 +193,50 @@ fallback: [Pardon?, Sorry?]
         let text = |text: &str| LlmEvent::Text(text.to_owned());
         assert_eq!(
             events,
-            [text("Bye "), text("now."), LlmEvent::Action(Action::EndCall)]
+            [
+                text("Bye "),
+                text("now."),
+                LlmEvent::Call(ToolCall {
+                    id: "call_1".to_owned(),
+                    name: "end_call".to_owned(),
+                    arguments: "{}".to_owned(),
+                }),
+            ]
         );
         assert_eq!(start.elapsed(), Duration::from_millis(300));
+    }
+
+    #[test]
+    fn what_follows_a_tool_is_said_with_its_result() {
+        let dialogue = Dialogue::parse(YAML).unwrap();
+        let after = |said: &str, is_error| {
+            let result = ToolResult {
+                id: "call_1".to_owned(),
+                content: "on its way".to_owned(),
+                is_error,
+            };
+            let history = [Message::User(said.to_owned())];
+            let (_, action) = dialogue.answer(&history);
+            let call = ToolCall {
+                id: result.id.clone(),
+                name: action.unwrap().tool.clone(),
+                arguments: String::new(),
+            };
+            let [said] = history;
+            // The caller has gone on meanwhile.
+            let history = [said, Message::Calls(vec![call]), Message::User("hm".to_owned())];
+            dialogue.after(&history, &result)
+        };
+        let (reply, action) = dialogue.answer(&[Message::User("where is my order".to_owned())]);
+        assert_eq!(reply, "Let me see.");
+        let action = action.unwrap();
+        assert_eq!(
+            (action.tool.as_str(), action.arguments.as_str()),
+            ("find", r#"{"number":"A1"}"#)
+        );
+        assert_eq!(after("where is my order", false), "It is on its way.");
+        assert_eq!(after("where is my order", true), "Pardon?");
+        assert_eq!(after("sales please", false), "");
+        assert_eq!(after("sales please", true), "Nobody is there.");
     }
 }

@@ -77,7 +77,7 @@ impl OpenAiConfig {
 }
 
 /// Proxies are for the outside, and plain HTTP is for the inside.
-pub(super) fn is_loopback(url: &Url) -> bool {
+pub(crate) fn is_loopback(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default();
     let address = host
         .trim_start_matches('[')

@@ -9,9 +9,9 @@ use super::{
     client::Answer,
     reply::Reply,
     sse::Decoder,
-    wire::{ChatBody, ChatMessage, end_call_tool},
+    wire::{ChatBody, ChatMessage, messages, tool},
 };
-use crate::{ChatRequest, Llm, LlmEvent, ProviderError, Role};
+use crate::{ChatRequest, Llm, LlmEvent, ProviderError};
 
 /// A reply on the phone has a few hundred pieces of some 300 bytes.
 const MAX_ANSWER_BYTES: usize = 8 << 20;
@@ -19,10 +19,10 @@ const MAX_ANSWER_BYTES: usize = 8 << 20;
 /// usable for the next turn; some servers never end it.
 const GRACE: Duration = Duration::from_millis(250);
 
-/// A language model. Its one tool is the function `end_call`, which becomes [`crate::Action::EndCall`].
+/// A language model.
 ///
 /// Understood beside the reference: events without `choices`, `delta` or `role`; a `content` that is null or a list of
-/// parts; tool calls without an index, or whose name comes in pieces; `function_call`; comments, pings, CR LF, no blank
+/// parts; tool calls without an index or an id, whose name comes in pieces, or whose arguments are an object; `function_call`; comments, pings, CR LF, no blank
 /// lines; a stream without `[DONE]`, without `finish_reason`, or that stays open after it; an error object within the
 /// stream; a reply that is not streamed at all; thoughts in `<think>`, which are not passed on.
 #[derive(Debug, Clone)]
@@ -43,25 +43,18 @@ impl OpenAiLlm {
     async fn ask(self, request: ChatRequest) -> Result<Reading, ProviderError> {
         let system = ChatMessage {
             role: "system",
-            content: &request.system,
+            content: Some(&request.system),
+            ..ChatMessage::default()
         };
-        let said = request.messages.iter().map(|message| ChatMessage {
-            role: match message.role {
-                Role::User => "user",
-                Role::Assistant => "assistant",
-            },
-            content: &message.text,
-        });
-        let messages = (!request.system.is_empty())
-            .then_some(system)
-            .into_iter()
-            .chain(said)
-            .collect();
+        let mut messages = messages(&request.messages);
+        if !request.system.is_empty() {
+            messages.insert(0, system);
+        }
         let body = ChatBody {
             model: &self.model,
             messages,
             stream: true,
-            tools: [end_call_tool()],
+            tools: request.tools.iter().map(tool).collect(),
         };
         let request = self.client.post("/chat/completions").json(&body);
         let answer = self.client.send(request, MAX_ANSWER_BYTES).await?;

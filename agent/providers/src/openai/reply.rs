@@ -1,29 +1,35 @@
 //! A reply of a language model, put together from what its stream brings.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use super::{
     NAME, failure,
-    wire::{ChatChunk, Delta, END_CALL, Function},
+    wire::{ChatChunk, Delta, Function},
 };
-use crate::{Action, LlmEvent, ProviderError};
+use crate::{LlmEvent, ProviderError, tools::ToolCall};
 
-/// Tool calls that a reply may have; we offer one.
+/// Tool calls that a reply may have.
 const MAX_TOOL_CALLS: usize = 16;
-/// A longer name is none of ours.
-const MAX_NAME_BYTES: usize = 64;
+/// A longer name or id is of no tool.
+const MAX_NAME_BYTES: usize = 256;
+/// More than any tool takes.
+const MAX_ARGUMENTS_BYTES: usize = 256 << 10;
 /// Opens and closes what reasoning models think aloud where a server does not separate it.
 const THOUGHT: (&str, &str) = ("<think>", "</think>");
 
-/// The text comes out as it comes in; the action, if there is one, at the end.
+/// The text comes out as it comes in; the tool calls, if there are any, at the end.
 #[derive(Default)]
 pub(super) struct Reply {
-    /// The functions' names by the index of their tool call; some servers send a name in pieces.
-    names: BTreeMap<u32, String>,
-    wants_end: bool,
+    calls: Vec<Building>,
     thought: Thought,
     has_text: bool,
     finished: bool,
+}
+
+/// A tool call whose pieces come one after the other.
+struct Building {
+    index: u32,
+    call: ToolCall,
 }
 
 impl Reply {
@@ -62,14 +68,23 @@ impl Reply {
         Ok(())
     }
 
-    /// What is left when the stream has ended. A reply with neither text nor action is a failure: it would leave the
+    /// What is left when the stream has ended. A reply with neither text nor call is a failure: it would leave the
     /// caller in silence.
     pub(super) fn finish(&mut self, out: &mut VecDeque<LlmEvent>) -> Result<(), ProviderError> {
         let rest = self.thought.finish();
         self.say(rest, out);
-        if self.wants_end || self.names.values().any(|name| name == END_CALL) {
-            out.push_back(LlmEvent::Action(Action::EndCall));
-        } else if !self.has_text {
+        let mut has_calls = false;
+        for (at, Building { mut call, .. }) in self.calls.drain(..).enumerate() {
+            if call.name.is_empty() {
+                continue;
+            }
+            if call.id.is_empty() {
+                call.id = format!("call_{at}");
+            }
+            has_calls = true;
+            out.push_back(LlmEvent::Call(call));
+        }
+        if !has_calls && !self.has_text {
             return Err(ProviderError::Protocol {
                 provider: NAME,
                 reason: "an empty reply".to_owned(),
@@ -90,21 +105,41 @@ impl Reply {
             self.say(text, out);
         }
         for call in tool_calls {
-            self.take_name(call.index, &call.function);
+            self.take_call(call.index, &call.id, &call.function);
         }
         if let Some(function) = function_call {
-            self.take_name(u32::MAX, &function);
+            self.take_call(u32::MAX, "", &function);
         }
     }
 
-    fn take_name(&mut self, index: u32, function: &Function) {
-        // Calls without an index all count as the first: a whole name is recognised by itself.
-        self.wants_end |= function.name == END_CALL;
-        if self.names.len() < MAX_TOOL_CALLS || self.names.contains_key(&index) {
-            let name = self.names.entry(index).or_default();
-            if name.len() + function.name.len() <= MAX_NAME_BYTES {
-                name.push_str(&function.name);
-            }
+    fn take_call(&mut self, index: u32, id: &str, function: &Function) {
+        // Calls without an index all count as the first. Another id, or a name after whole arguments, begins another call.
+        let continues = |Building { index: known, call }: &Building| {
+            let is_same = id.is_empty() || call.id.is_empty() || call.id == id;
+            let is_open = function.name.is_empty() || call.arguments.is_empty();
+            *known == index && is_same && is_open
+        };
+        let at = self.calls.iter().rposition(continues).unwrap_or(self.calls.len());
+        if at == self.calls.len() && at < MAX_TOOL_CALLS {
+            let call = ToolCall {
+                id: String::new(),
+                name: String::new(),
+                arguments: String::new(),
+            };
+            self.calls.push(Building { index, call });
+        }
+        let Some(Building { call, .. }) = self.calls.get_mut(at) else {
+            return;
+        };
+        if call.id.is_empty() && id.len() <= MAX_NAME_BYTES {
+            id.clone_into(&mut call.id);
+        }
+        // A name that is repeated whole with every piece is no name in pieces.
+        if call.name != function.name && call.name.len() + function.name.len() <= MAX_NAME_BYTES {
+            call.name.push_str(&function.name);
+        }
+        if call.arguments.len() + function.arguments.len() <= MAX_ARGUMENTS_BYTES {
+            call.arguments.push_str(&function.arguments);
         }
     }
 

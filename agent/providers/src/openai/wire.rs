@@ -7,32 +7,112 @@ use serde::{
 };
 use serde_json::{Value, json};
 
-/// The name of the function by which a model hangs up.
-pub(super) const END_CALL: &str = "end_call";
+use crate::{
+    Message,
+    tools::{self, ToolSpec},
+};
 
 #[derive(Serialize)]
 pub(super) struct ChatBody<'a> {
     pub(super) model: &'a str,
     pub(super) messages: Vec<ChatMessage<'a>>,
     pub(super) stream: bool,
-    pub(super) tools: [Value; 1],
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) tools: Vec<Value>,
+}
+
+#[derive(Default, Serialize)]
+pub(super) struct ChatMessage<'a> {
+    pub(super) role: &'static str,
+    /// Null only beside `tool_calls`.
+    pub(super) content: Option<&'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) tool_calls: Vec<CallMade<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) tool_call_id: Option<&'a str>,
 }
 
 #[derive(Serialize)]
-pub(super) struct ChatMessage<'a> {
-    pub(super) role: &'static str,
-    pub(super) content: &'a str,
+pub(super) struct CallMade<'a> {
+    id: &'a str,
+    r#type: &'static str,
+    function: FunctionMade<'a>,
 }
 
-/// The one tool: a function without arguments.
-pub(super) fn end_call_tool() -> Value {
+#[derive(Serialize)]
+struct FunctionMade<'a> {
+    name: &'a str,
+    arguments: &'a str,
+}
+
+/// The history as the service takes it: what the agent said before it called tools, and the calls, are one message.
+pub(super) fn messages(history: &[Message]) -> Vec<ChatMessage<'_>> {
+    let mut messages: Vec<ChatMessage<'_>> = Vec::with_capacity(history.len() + 1);
+    for message in history {
+        let (role, content) = match message {
+            Message::User(text) => ("user", text),
+            Message::Assistant(text) => ("assistant", text),
+            Message::Calls(calls) => {
+                let tool_calls = calls.iter().map(made).collect();
+                match messages.last_mut().filter(|last| last.can_take_calls()) {
+                    Some(said) => said.tool_calls = tool_calls,
+                    None => messages.push(ChatMessage {
+                        role: "assistant",
+                        tool_calls,
+                        ..ChatMessage::default()
+                    }),
+                }
+                continue;
+            }
+            Message::Result(result) => {
+                messages.push(ChatMessage {
+                    role: "tool",
+                    content: Some(&result.content),
+                    tool_call_id: Some(&result.id),
+                    ..ChatMessage::default()
+                });
+                continue;
+            }
+        };
+        messages.push(ChatMessage {
+            role,
+            content: Some(content),
+            ..ChatMessage::default()
+        });
+    }
+    messages
+}
+
+impl ChatMessage<'_> {
+    fn can_take_calls(&self) -> bool {
+        self.role == "assistant" && self.tool_calls.is_empty()
+    }
+}
+
+fn made(call: &tools::ToolCall) -> CallMade<'_> {
+    // Models write nothing where there are no arguments; services want an object back.
+    let arguments = if call.arguments.trim().is_empty() {
+        "{}"
+    } else {
+        &call.arguments
+    };
+    CallMade {
+        id: &call.id,
+        r#type: "function",
+        function: FunctionMade {
+            name: &call.name,
+            arguments,
+        },
+    }
+}
+
+pub(super) fn tool(spec: &ToolSpec) -> Value {
     json!({
         "type": "function",
         "function": {
-            "name": END_CALL,
-            "description": "Ends the phone call. Call it together with your last words, once the caller has said \
-                            goodbye or there is nothing left to do.",
-            "parameters": {"type": "object", "properties": {}, "additionalProperties": false},
+            "name": spec.name,
+            "description": spec.description,
+            "parameters": spec.parameters,
         },
     })
 }
@@ -84,6 +164,8 @@ pub(super) struct ToolCall {
     #[serde(default, deserialize_with = "lenient")]
     pub(super) index: u32,
     #[serde(default, deserialize_with = "lenient")]
+    pub(super) id: String,
+    #[serde(default, deserialize_with = "lenient")]
     pub(super) function: Function,
 }
 
@@ -91,6 +173,8 @@ pub(super) struct ToolCall {
 pub(super) struct Function {
     #[serde(default, deserialize_with = "lenient")]
     pub(super) name: String,
+    #[serde(default, deserialize_with = "arguments")]
+    pub(super) arguments: String,
 }
 
 #[derive(Deserialize)]
@@ -155,6 +239,15 @@ fn content<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
             .iter()
             .filter_map(|part| part.get("text").unwrap_or(part).as_str())
             .collect(),
+        _ => String::new(),
+    })
+}
+
+/// A piece of JSON text; some servers send the object itself.
+fn arguments<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    Ok(match Value::deserialize(from).map_err(D::Error::custom)? {
+        Value::String(text) => text,
+        object @ Value::Object(_) => object.to_string(),
         _ => String::new(),
     })
 }

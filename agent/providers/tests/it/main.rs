@@ -13,3 +13,4 @@ mod openai;
 mod reception;
 mod registry;
 mod stub;
+mod tools;

@@ -4,8 +4,9 @@ use std::{sync::Arc, time::Duration};
 
 use futures_util::{StreamExt, TryStreamExt};
 use providers::{
-    Action, ChatRequest, Llm, LlmEvent, Message, ProviderError, Role, SpeechRequest, Stt, Tts,
+    ChatRequest, Llm, LlmEvent, Message, ProviderError, SpeechRequest, Stt, Tts,
     openai::{Client, OpenAiLlm, OpenAiStt, OpenAiTts, Timeouts},
+    tools::{END_CALL, ToolCall, ToolResult, ToolSpec},
 };
 
 use tokio::sync::Notify;
@@ -28,17 +29,22 @@ data: [DONE]
 "#;
 
 fn request() -> ChatRequest {
-    let message = |role, text: &str| Message {
-        role,
-        text: text.to_owned(),
-    };
     ChatRequest {
         system: "canary-prompt".to_owned(),
         messages: vec![
-            message(Role::Assistant, "Hello."),
-            message(Role::User, "canary-words"),
+            Message::Assistant("Hello.".to_owned()),
+            Message::User("canary-words".to_owned()),
         ],
+        tools: vec![end_call()],
         language: "en".to_owned(),
+    }
+}
+
+fn end_call() -> ToolSpec {
+    ToolSpec {
+        name: END_CALL.to_owned(),
+        description: "Ends the call.".to_owned(),
+        parameters: serde_json::json!({"type": "object", "properties": {}}),
     }
 }
 
@@ -54,13 +60,15 @@ async fn chat_with(llm: OpenAiLlm) -> Result<(String, bool), ProviderError> {
     for event in events {
         match event {
             LlmEvent::Text(text) => {
-                assert!(!said.1, "the action comes last");
+                assert!(!said.1, "the call comes last");
                 said.0.push_str(&text);
             }
-            LlmEvent::Action(Action::EndCall) => {
-                assert!(!said.1, "the action comes once");
+            LlmEvent::Call(call) if call.name == END_CALL => {
+                assert!(!said.1, "the call comes once");
                 said.1 = true;
             }
+            // The conversation answers that there is no such tool.
+            LlmEvent::Call(_) => {}
         }
     }
     Ok(said)
@@ -95,8 +103,95 @@ async fn the_request_is_the_reference_s() {
     assert_eq!(body["tools"][0]["function"]["name"], "end_call");
 }
 
+#[tokio::test]
+async fn calls_and_results_go_back_as_the_reference_has_them() {
+    let stub = Stub::start(Replay::events(REFERENCE, 100)).await;
+    let call = |id: &str, arguments: &str| ToolCall {
+        id: id.to_owned(),
+        name: "find".to_owned(),
+        arguments: arguments.to_owned(),
+    };
+    let result = |id: &str| ToolResult {
+        id: id.to_owned(),
+        content: "on its way".to_owned(),
+        is_error: false,
+    };
+    let mut request = request();
+    request.messages.extend([
+        Message::Assistant("Let me see.".to_owned()),
+        Message::Calls(vec![call("1", r#"{"number":"A1"}"#), call("2", "")]),
+        Message::Result(result("1")),
+        Message::Result(result("2")),
+        Message::Calls(vec![call("3", "{}")]),
+        Message::Result(result("3")),
+    ]);
+    request.tools.clear();
+    let llm = OpenAiLlm::new(stub.client(), "m");
+    let _: Vec<LlmEvent> = llm.chat(request).try_collect().await.unwrap();
+    let body: serde_json::Value = serde_json::from_slice(&stub.asked().body).unwrap();
+    let made = |id: &str, arguments: &str| serde_json::json!({"id": id, "type": "function", "function": {"name": "find", "arguments": arguments}});
+    assert_eq!(body.get("tools"), None);
+    assert_eq!(
+        body["messages"].as_array().unwrap()[3..],
+        [
+            serde_json::json!({
+                "role": "assistant",
+                "content": "Let me see.",
+                "tool_calls": [made("1", r#"{"number":"A1"}"#), made("2", "{}")],
+            }),
+            serde_json::json!({"role": "tool", "content": "on its way", "tool_call_id": "1"}),
+            serde_json::json!({"role": "tool", "content": "on its way", "tool_call_id": "2"}),
+            serde_json::json!({"role": "assistant", "content": null, "tool_calls": [made("3", "{}")]}),
+            serde_json::json!({"role": "tool", "content": "on its way", "tool_call_id": "3"}),
+        ]
+    );
+}
+
+#[tokio::test]
+async fn parallel_calls_come_out_whole_however_they_come_in() {
+    let delta =
+        |calls: &str| format!("data: {{\"choices\":[{{\"delta\":{{\"tool_calls\":[{calls}]}}}}]}}\n\n");
+    let by_index = [
+        delta(r#"{"index":0,"id":"x","function":{"name":"a","arguments":""}}"#),
+        delta(r#"{"index":1,"id":"y","function":{"name":"b","arguments":"{\"k\""}}"#),
+        delta(r#"{"index":0,"function":{"arguments":"{}"}}"#),
+        delta(r#"{"index":1,"function":{"arguments":":1}"}}"#),
+    ];
+    let by_id = [
+        delta(r#"{"index":0,"id":"x","function":{"name":"a","arguments":"{}"}}"#),
+        delta(r#"{"index":0,"id":"y","function":{"name":"b","arguments":"{\"k\":1}"}}"#),
+    ];
+    let whole = [delta(
+        r#"{"id":"x","function":{"name":"a","arguments":{}}},{"id":"y","function":{"name":"b","arguments":{"k":1}}}"#,
+    )];
+    for stream in [by_index.concat(), by_id.concat(), whole.concat()] {
+        let stub = Stub::start(Replay::events(&stream, 7)).await;
+        let llm = OpenAiLlm::new(stub.client(), "m");
+        let events: Vec<LlmEvent> = llm.chat(request()).try_collect().await.unwrap();
+        let calls: Vec<_> = events
+            .iter()
+            .map(|event| match event {
+                LlmEvent::Call(call) => (call.id.as_str(), call.name.as_str(), call.arguments.as_str()),
+                LlmEvent::Text(_) => panic!("nothing was said"),
+            })
+            .collect();
+        assert_eq!(calls, [("x", "a", "{}"), ("y", "b", r#"{"k":1}"#)], "{stream}");
+    }
+    let nameless = [
+        delta(r#"{"function":{"name":"a","arguments":"{}"}}"#),
+        delta(r#"{"function":{"name":"b","arguments":"{}"}}"#),
+    ];
+    let stub = Stub::start(Replay::events(&nameless.concat(), 100)).await;
+    let llm = OpenAiLlm::new(stub.client(), "m");
+    let events: Vec<LlmEvent> = llm.chat(request()).try_collect().await.unwrap();
+    assert_eq!(
+        format!("{events:?}"),
+        "[ToolCall(a, 2 bytes), ToolCall(b, 2 bytes)]"
+    );
+}
+
 /// Name, stream, text, whether the call ends.
-const DEVIATIONS: [(&str, &str, &str, bool); 16] = [
+const DEVIATIONS: [(&str, &str, &str, bool); 14] = [
     (
         "no [DONE], no blank lines, no space, CR LF",
         "data:{\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\r\ndata:{\"choices\":[{\"delta\":{\"content\":\"b\"}}]}\r\n",
@@ -161,18 +256,6 @@ const DEVIATIONS: [(&str, &str, &str, bool); 16] = [
         "a function that was not offered",
         "data: {\"choices\":[{\"delta\":{\"content\":\"a\",\"tool_calls\":[{\"index\":0,\"function\":{\"name\":\"rm\"}}]}}]}\n\ndata: [DONE]\n\n",
         "a",
-        false,
-    ),
-    (
-        "a transfer that the caller talked the model into",
-        "data: {\"choices\":[{\"delta\":{\"content\":\"One moment.\",\"tool_calls\":[{\"index\":0,\"function\":{\"name\":\"transfer_call\",\"arguments\":\"{\\\"to\\\":\\\"+19005551234\\\"}\"}}]}}]}\n\ndata: [DONE]\n\n",
-        "One moment.",
-        false,
-    ),
-    (
-        "an outbound call that the caller talked the model into",
-        "data: {\"choices\":[{\"delta\":{\"content\":\"One moment.\",\"function_call\":{\"name\":\"create_sip_participant\",\"arguments\":\"{\\\"sip_call_to\\\":\\\"112\\\"}\"}}}]}\n\ndata: [DONE]\n\n",
-        "One moment.",
         false,
     ),
     (

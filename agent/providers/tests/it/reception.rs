@@ -5,8 +5,10 @@ use std::{path::PathBuf, sync::Arc};
 use audio::{Codec, Decoder, Encoder, Resampler};
 use futures_util::TryStreamExt;
 use providers::{
-    Action, ChatRequest, Dialogue, Llm, LlmEvent, Message, Role, Scripted, Stt, Tts,
+    ChatRequest, Dialogue, Llm, LlmEvent, Message, Scripted, Stt, Tts,
+    offline::pocketsphinx::UNINTELLIGIBLE,
     offline::{EspeakNg, Flite, PocketSphinx, Slots},
+    tools::END_CALL,
 };
 
 use crate::offline::{speech, spoken};
@@ -89,7 +91,11 @@ async fn a_voice_of_another_kind_is_understood_too() {
 async fn other_speech_is_not_taken_for_a_phrase() {
     let (ear, flite) = (ear(), Flite::new(Slots::default()));
     for text in UNEXPECTED {
-        assert_eq!(understood(&ear, &flite, "slt", text).await, "", "{text}");
+        assert_eq!(
+            understood(&ear, &flite, "slt", text).await,
+            UNINTELLIGIBLE,
+            "{text}"
+        );
     }
 }
 
@@ -142,26 +148,24 @@ async fn two_turns_are_heard_and_answered() {
     let mut answers = Vec::new();
     for text in ["What time do you open tomorrow?", "Thank you, goodbye!"] {
         let heard = understood(&ear, &flite, "", text).await;
-        messages.push(Message {
-            role: Role::User,
-            text: heard,
-        });
+        messages.push(Message::User(heard));
         let request = ChatRequest {
             system: String::new(),
             messages: messages.clone(),
+            tools: Vec::new(),
             language: "en".to_owned(),
         };
         let events: Vec<LlmEvent> = model.chat(request).try_collect().await.unwrap();
         let said = events.iter().filter_map(|event| match event {
             LlmEvent::Text(text) => Some(text.as_str()),
-            LlmEvent::Action(_) => None,
+            LlmEvent::Call(_) => None,
         });
         let said: String = said.collect();
-        messages.push(Message {
-            role: Role::Assistant,
-            text: said.clone(),
-        });
-        answers.push((said, events.contains(&LlmEvent::Action(Action::EndCall))));
+        messages.push(Message::Assistant(said.clone()));
+        answers.push((
+            said,
+            matches!(events.last(), Some(LlmEvent::Call(call)) if call.name == END_CALL),
+        ));
     }
     assert_eq!(
         answers,

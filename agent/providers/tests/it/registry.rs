@@ -84,6 +84,7 @@ fn with_a_key_whatever_is_not_named_is_openai() {
 fn all_that_stands_against_it_is_told_at_once() {
     let registry = Registry::new(None).unwrap();
     let wanted = Wanted {
+        tools: Vec::new(),
         stt: named("whisper"),
         llm: named("openai"),
         tts: named("flite"),

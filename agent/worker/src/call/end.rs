@@ -11,6 +11,10 @@ pub(crate) enum End {
         /// The gateway gave up because no agent answered in time.
         no_agent: bool,
     },
+    /// The agent has transferred the caller, who has left.
+    Transferred,
+    /// The call's room closed while the agent joined: whoever called gave up.
+    Vanished,
     /// Nobody came into the room.
     NobodyCame,
     /// The caller of a call that was taken over is in the room no more, or is not heard any more.
@@ -37,23 +41,24 @@ impl End {
             Self::CallerLeft { no_agent: false } if answered => Outcome::CallerHungUp,
             Self::CallerLeft { no_agent: false } | Self::NobodyCame => Outcome::Cancelled,
             Self::Goodbye => Outcome::Completed,
+            Self::Transferred => Outcome::Transferred,
             Self::GaveUp => Outcome::AgentHungUp,
             Self::Broken(reason) => Outcome::Failed {
                 reason: reason.clone(),
             },
             // The room closes under the agent when the caller has left before it was answered.
-            Self::PutOut(_) if !answered => Outcome::Cancelled,
+            Self::PutOut(_) | Self::Vanished if !answered => Outcome::Cancelled,
             // The room was deleted, or this agent removed, by an operator: the call did not end by itself.
             Self::PutOut(reason) => Outcome::Failed {
                 reason: format!("the agent was put out: {reason:?}"),
             },
-            Self::CallerLost | Self::Stopped | Self::Fenced => Outcome::Interrupted,
+            Self::Vanished | Self::CallerLost | Self::Stopped | Self::Fenced => Outcome::Interrupted,
         }
     }
 
     /// Whether the room is to be deleted, which hangs up whatever phone is still in it.
     pub(crate) fn ends_the_room(&self) -> bool {
-        !matches!(self, Self::Fenced | Self::Stopped)
+        !matches!(self, Self::Fenced | Self::Stopped | Self::Vanished)
     }
 }
 

@@ -9,8 +9,10 @@ use livekit::{
     prelude::{RemoteAudioTrack, RoomEvent},
 };
 use pipeline::{
-    Conversation, ConversationEvent, ConversationReport, EarshotDetector, EndReason, RecordingPolicy, Said,
+    Conversation, ConversationEvent, ConversationReport, EarshotDetector, EndReason, Profile,
+    RecordingPolicy, Said,
 };
+use providers::tools::Toolbox;
 use tokio::{
     sync::mpsc,
     task::JoinSet,
@@ -18,6 +20,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+use super::tools::{Keypad, Line, Transfer, collect_dtmf, send_dtmf};
 use super::{
     Call, End, distance,
     observe::Observer,
@@ -55,6 +58,8 @@ pub(super) struct Meeting<'a> {
     talk: JoinSet<ConversationReport>,
     news: (mpsc::Sender<ConversationEvent>, mpsc::Receiver<ConversationEvent>),
     recorder: Option<Recorder>,
+    transfer: Arc<Transfer>,
+    keypad: Arc<Keypad>,
     /// How far the phone is.
     delays: pipeline::Delays,
     /// Until when the caller must have come, or, after a takeover, must be heard.
@@ -85,6 +90,8 @@ impl<'a> Meeting<'a> {
             talk: JoinSet::new(),
             news: mpsc::channel(WAITING_EVENTS),
             recorder: None,
+            transfer: Arc::default(),
+            keypad: Arc::default(),
             delays: distance::delays(&HashMap::new()),
             patience: Instant::now() + limit,
         }
@@ -182,7 +189,12 @@ impl<'a> Meeting<'a> {
             Change::CallerLeft { no_agent } if self.hears_nobody_as_heir() && !no_agent => {
                 Some(End::CallerLost)
             }
+            Change::CallerLeft { .. } if self.transfer.took_place().await => Some(End::Transferred),
             Change::CallerLeft { no_agent } => Some(End::CallerLeft { no_agent }),
+            Change::Digit(digit) => {
+                self.keypad.press(digit);
+                None
+            }
             Change::CallerLost => Some(End::CallerLost),
             Change::Closed(DisconnectReason::DuplicateIdentity) => Some(End::Fenced),
             // An empty room closes by itself, perhaps before the heir has waited long enough.
@@ -232,6 +244,7 @@ impl<'a> Meeting<'a> {
             stt: self.agent.stt.clone(),
             llm: self.agent.llm.clone(),
             tts: self.agent.tts.clone(),
+            tools: self.tools(),
             phrases: self.agent.phrases.clone(),
             detector: Box::new(EarshotDetector::default()),
             heard,
@@ -249,6 +262,30 @@ impl<'a> Meeting<'a> {
         self.talk.spawn(conversation.run());
         self.listen();
         None
+    }
+
+    /// What the agent can do in every call, and what it can do in this one.
+    fn tools(&self) -> Toolbox {
+        let Profile { transfers, dtmf, .. } = &self.agent.profile;
+        let mut tools = Vec::new();
+        if let Some(transfers) = transfers {
+            let line = Line {
+                livekit: self.call.setup.livekit.clone(),
+                policy: self.call.setup.targets.clone(),
+                room: self.call.job.room.as_str().to_owned(),
+                phone: self.presence.phone(),
+            };
+            tools.push(self.transfer.tool(line, transfers.clone()));
+        }
+        if *dtmf {
+            tools.push(send_dtmf(self.room.room.clone()));
+            tools.push(collect_dtmf(self.keypad.clone()));
+        }
+        // Names that two have were a fault of the profile, before any call.
+        self.agent.tools.with(tools).unwrap_or_else(|faults| {
+            tracing::error!(%faults, "the agent goes without tools");
+            self.agent.tools.clone()
+        })
     }
 
     /// What an earlier holder of the call left of the conversation; `None` when it had not begun.

@@ -6,11 +6,15 @@ mod meeting;
 mod observe;
 mod presence;
 mod room;
+pub(crate) mod tools;
 
 use std::{sync::Arc, time::Duration};
 
 use events::{CallJob, CallRecord, Step};
-use platform::{livekit::LiveKitError, store::StoreError};
+use platform::{
+    livekit::{LiveKitError, proto},
+    store::StoreError,
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub(crate) use room::JoinError;
@@ -27,6 +31,8 @@ use room::AgentRoom;
 const JOIN_LIMIT: Duration = Duration::from_secs(4);
 /// Attempts to join.
 const JOIN_ATTEMPTS: u32 = 2;
+/// A room is made just before the one is in it whose join has made it. By the server's clock, in milliseconds.
+const MADE_BY_JOIN_MS: i64 = 1_000;
 /// What the agent said last is on its way to the phone for about so long after it has left this process.
 const LAST_WORDS: Duration = Duration::from_millis(300);
 
@@ -93,8 +99,9 @@ impl Call {
             self.write_journal().await?;
             self.meet(agent, room).await
         } else {
-            tracing::warn!("the room is another call's by now");
-            (End::CallerLost, room)
+            tracing::info!("the call's room closed while the agent joined");
+            self.dissolve().await;
+            (End::Vanished, room)
         };
         self.conclude(&end, &room).await
     }
@@ -104,6 +111,29 @@ impl Call {
         room.room
             .maybe_sid()
             .is_none_or(|sid| sid.as_str() == self.job.call.as_str())
+    }
+
+    /// Deletes the room if this join has made it: nobody else is in it, and it is no older than the agent's stay.
+    async fn dissolve(&self) {
+        let (name, livekit) = (self.job.room.as_str(), &self.setup.livekit);
+        let made = async {
+            let participants = livekit.list_participants(name).await?;
+            let [us] = participants.as_slice() else {
+                return Ok(());
+            };
+            let rooms = livekit.list_rooms(&[name]).await?;
+            let is_ours = |room: &proto::Room| us.joined_at_ms - room.creation_time_ms <= MADE_BY_JOIN_MS;
+            if us.identity == self.identity() && rooms.iter().all(is_ours) {
+                livekit.delete_room(name).await?;
+            }
+            Ok::<_, LiveKitError>(())
+        };
+        if let Err(error) = made.await {
+            tracing::warn!(
+                error = cause(&error),
+                "the room that the agent's join has made stays until it closes by itself"
+            );
+        }
     }
 
     async fn join(&self) -> Result<AgentRoom, CallError> {

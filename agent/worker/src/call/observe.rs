@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use events::{
-    CallRecord, Parties, Recording, RecordingPolicy as Policy, Regions, Speaker, Step, Timestamp,
+    CallRecord, Parties, Recording, RecordingPolicy as Policy, Regions, Speaker, Step, Timestamp, ToolRecord,
     TurnLatency, TurnRecord, keys,
     livekit::{Attributes, attribute},
 };
 use livekit::{participant::ParticipantKind, prelude::RemoteParticipant};
-use pipeline::{ConversationEvent, ConversationReport, Latency, RecordingPolicy, Said, SpokenTurn};
+use pipeline::{ConversationEvent, ConversationReport, Latency, RecordingPolicy, Said, SpokenTurn, ToolUse};
 
 use crate::progress::Journal;
 
@@ -18,6 +18,7 @@ pub(super) struct Observer {
     began: Timestamp,
     /// Turns of earlier holders of the call.
     earlier: Vec<TurnRecord>,
+    earlier_tools: Vec<ToolRecord>,
 }
 
 impl Observer {
@@ -26,6 +27,7 @@ impl Observer {
         Self {
             began: now,
             earlier: Vec::new(),
+            earlier_tools: Vec::new(),
         }
     }
 
@@ -33,6 +35,7 @@ impl Observer {
     pub(super) fn began(&mut self, at: Timestamp, record: &CallRecord) {
         self.began = at;
         self.earlier.clone_from(&record.turns);
+        self.earlier_tools.clone_from(&record.tools);
     }
 
     /// The caller is in the room: who it is, by LiveKit's attributes of a SIP participant.
@@ -72,6 +75,10 @@ impl Observer {
                 }
                 journal.record_mut().turns.push(record);
             }
+            ConversationEvent::Tool(used) => {
+                let record = self.tool(used);
+                journal.record_mut().tools.push(record);
+            }
             ConversationEvent::RecordingGateOpened { at } => {
                 let at = self.at(*at);
                 journal.step(Step::RecordingStarted, at);
@@ -108,6 +115,10 @@ impl Observer {
             .turns
             .extend(report.turns.iter().map(|turn| self.turn(turn)));
         record.turns.sort_by_key(|turn| turn.started_at);
+        record.tools.clone_from(&self.earlier_tools);
+        record
+            .tools
+            .extend(report.tools.iter().map(|used| self.tool(used)));
         if report.lost_events > 0 {
             tracing::warn!(lost = report.lost_events, "news of the conversation did not fit");
         }
@@ -135,6 +146,17 @@ impl Observer {
 
     fn at(&self, since_began: Duration) -> Timestamp {
         self.began.plus(since_began)
+    }
+
+    fn tool(&self, used: &ToolUse) -> ToolRecord {
+        ToolRecord {
+            name: used.name.clone(),
+            called_at: self.at(used.called_at),
+            took_ms: used
+                .took
+                .map(|took| u32::try_from(took.as_millis()).unwrap_or(u32::MAX)),
+            is_error: used.is_error,
+        }
     }
 
     fn turn(&self, turn: &SpokenTurn) -> TurnRecord {

@@ -17,6 +17,8 @@ pub(crate) enum Change {
     CallerJoined(RemoteParticipant),
     /// The caller can be heard.
     Track(RemoteAudioTrack),
+    /// The caller has pressed a key of the phone.
+    Digit(char),
     /// The phone was answered; at once for a caller without a phone.
     Answered,
     /// The caller is gone.
@@ -42,6 +44,12 @@ impl Presence {
     /// Whether the phone was answered.
     pub(crate) fn answered(&self) -> bool {
         self.answered
+    }
+
+    /// The identity of the caller's phone, if the caller has one.
+    pub(crate) fn phone(&self) -> Option<String> {
+        let caller = self.caller.as_ref()?;
+        (caller.kind() == ParticipantKind::Sip).then(|| caller.identity().to_string())
     }
 
     /// What is already there when the agent joins.
@@ -85,6 +93,15 @@ impl Presence {
                         no_agent: self.no_agent,
                     }
                 });
+            }
+            RoomEvent::SipDTMFReceived {
+                digit, participant, ..
+            } if participant.as_ref().is_none_or(|it| self.is_caller(it)) => {
+                changes.extend(
+                    digit
+                        .and_then(|digit| digit.chars().next())
+                        .map(|it| Change::Digit(it.to_ascii_uppercase())),
+                );
             }
             RoomEvent::Disconnected { reason } => changes.push(Change::Closed(reason)),
             _ => {}

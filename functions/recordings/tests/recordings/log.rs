@@ -6,8 +6,11 @@ use std::{
 };
 
 use parking_lot::Mutex;
+use platform::telemetry::CAPS;
 use serde_json::Value;
-use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::{
+    Layer as _, filter::Targets, fmt::MakeWriter, layer::SubscriberExt as _, util::SubscriberInitExt as _,
+};
 
 #[derive(Clone, Default)]
 pub(crate) struct Lines(Arc<Mutex<Vec<u8>>>);
@@ -36,12 +39,14 @@ static LINES: OnceLock<Lines> = OnceLock::new();
 pub(crate) fn keep() {
     LINES.get_or_init(|| {
         let lines = Lines::default();
-        let subscriber = tracing_subscriber::fmt()
-            .json()
-            .with_max_level(tracing::Level::DEBUG)
-            .with_writer(lines.clone())
-            .finish();
-        tracing::subscriber::set_global_default(subscriber).unwrap();
+        // As every process of Trunkline caps them.
+        let capped = Targets::new()
+            .with_default(tracing::Level::DEBUG)
+            .with_targets(CAPS.iter().copied());
+        let layer = tracing_subscriber::fmt::layer().json().with_writer(lines.clone());
+        tracing_subscriber::registry()
+            .with(layer.with_filter(capped))
+            .init();
         lines
     });
 }

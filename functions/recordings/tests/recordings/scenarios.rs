@@ -1,6 +1,6 @@
 //! Each recorded scenario leaves the right record and the right alert.
 
-use events::EgressEnd;
+use events::{CallId, EgressEnd};
 use serde_json::{Value, json};
 
 use crate::{
@@ -142,6 +142,38 @@ const SCENARIOS: &[Scenario] = &[
     },
 ];
 
+/// What was stored has a link at the bucket, signed and without the secret; what was not has none.
+async fn assert_files_are_linked(host: &Host, call: &CallId, egress: &str, files: &[(&str, u64)]) {
+    for (at, (name, size)) in files.iter().enumerate() {
+        let path = format!("/v1/calls/{call}/egress/{egress}/files/{at}");
+        assert_eq!(host.ask("GET", &path, OTHER, None).await.0, 404);
+        assert_eq!(host.ask("GET", &path, "", None).await.0, 401);
+        let (status, link) = host.ask("GET", &path, KEY, None).await;
+        if *size == 0 {
+            assert_eq!(status, 404, "{name}: {link}");
+            continue;
+        }
+        assert_eq!(status, 200, "{name}: {link}");
+        let url = link["url"].as_str().unwrap();
+        assert!(
+            url.starts_with("https://recordings.s3.us-east-1.amazonaws.com/"),
+            "{url}"
+        );
+        assert!(
+            url.contains(&format!("{name}?")) && url.contains("X-Amz-Expires=600"),
+            "{url}"
+        );
+        assert!(!url.contains("canary-s3-secret"), "{url}");
+    }
+    for path in [
+        format!("/v1/calls/{call}/egress/{egress}/files/9"),
+        format!("/v1/calls/{call}/egress/{egress}/files/x"),
+        format!("/v1/calls/{call}/egress/EG_other/files/0"),
+    ] {
+        assert_eq!(host.ask("GET", &path, KEY, None).await.0, 404, "{path}");
+    }
+}
+
 #[tokio::test]
 async fn each_recorded_scenario_leaves_its_record_and_its_alert_and_no_secret() {
     let host = Host::start().await;
@@ -178,6 +210,7 @@ async fn each_recorded_scenario_leaves_its_record_and_its_alert_and_no_secret() 
             "{shown}"
         );
         assert_eq!(host.ask("GET", &path, OTHER, None).await.0, 404);
+        assert_files_are_linked(&host, &call, &egress, scenario.files).await;
         let (status, listed) = host.ask("GET", &format!("/v1/egress/{egress}"), KEY, None).await;
         assert_eq!(
             (status, &listed["status"]),

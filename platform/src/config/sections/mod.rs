@@ -8,6 +8,7 @@ mod media;
 mod sip;
 
 use std::{
+    collections::BTreeMap,
     net::{Ipv4Addr, SocketAddr},
     path::Path,
     time::Duration,
@@ -62,6 +63,7 @@ pub(super) fn config(cx: &Context<'_>, root: Node, base: &Path) -> Option<Config
     // How many calls may ring hangs on the slots by default.
     let sip = sip(cx, sip_section, worker.config.slots);
     let providers = providers(root.section("providers"));
+    let tool_secrets = tool_secrets(root.section("tools"));
     let access = access(cx, root.has("access"), root.section("access"));
     let token = token(cx, root.section("token"));
     let calls = calls(cx, root.section("calls"));
@@ -86,6 +88,7 @@ pub(super) fn config(cx: &Context<'_>, root: Node, base: &Path) -> Option<Config
         store,
         worker: worker.config,
         providers,
+        tool_secrets,
         access,
         token,
         calls,
@@ -106,6 +109,7 @@ fn secrets(config: &Config) -> Vec<Secret> {
         .chain(access.filter_map(|key| key.key.as_ref()))
         .chain(config.recordings.s3.iter().map(|s3| &s3.secret))
         .chain(openai)
+        .chain(config.tool_secrets.values())
         .cloned()
         .chain(redis_password(&config.redis.url))
         .collect()
@@ -122,6 +126,15 @@ fn redis(mut section: Section<'_>) -> Redis {
     let url = section.or("url", Secret::new("redis://127.0.0.1:6379"), redis_url);
     section.finish();
     Redis { url }
+}
+
+fn tool_secrets(mut section: Section<'_>) -> BTreeMap<String, Secret> {
+    let secrets = section.texts("secrets");
+    section.finish();
+    secrets
+        .into_iter()
+        .map(|(name, secret)| (name, Secret::new(secret)))
+        .collect()
 }
 
 fn http(mut section: Section<'_>) -> Http {

@@ -9,6 +9,7 @@ mod stream;
 
 use std::{
     fmt,
+    path::PathBuf,
     sync::{Arc, Weak},
     time::{Duration, SystemTime},
 };
@@ -37,7 +38,7 @@ use crate::{
     Secret,
     aws::{Access, fault::Fault},
     clock::SharedClock,
-    config::S3Config,
+    config::{S3Config, S3Encryption, S3Target},
 };
 
 /// How often the spool is looked through for streams that nobody writes any more.
@@ -273,12 +274,7 @@ impl Store for S3Store {
 
     async fn link(&self, key: &str, ttl: Duration) -> Result<Option<Secret>, StoreError> {
         let key = Key::parse(key)?;
-        if ttl < Duration::from_secs(1) || ttl > MAX_LINK_TTL {
-            return Err(StoreError::Refused {
-                what: "the time of a link",
-                limit: "1 s to 7 days",
-            });
-        }
+        check_ttl(ttl)?;
         let link = self.core.bucket.link(&self.core.name(key.as_str()), ttl).await;
         link.map(Some).map_err(|fault| failed("make a link", fault))
     }
@@ -288,6 +284,40 @@ impl Store for S3Store {
         let bucket = &self.core.bucket.config.bucket;
         Ok(format!("s3://{bucket}/{}", self.core.name(key.as_str())))
     }
+}
+
+/// A URL that reads the file `key` of `recordings.s3` until `ttl` is over, which is at most [`MAX_LINK_TTL`]. Makes no request.
+///
+/// # Errors
+/// [`StoreError::Refused`] for a time out of bounds; [`StoreError::Unavailable`] when no link can be made of it.
+pub async fn link_to_file(target: &S3Target, key: &str, ttl: Duration) -> Result<Secret, StoreError> {
+    check_ttl(ttl)?;
+    let access = Access::Keys {
+        id: target.access_key.clone(),
+        secret: target.secret.clone(),
+    };
+    let config = S3Config {
+        bucket: target.bucket.clone(),
+        prefix: String::new(),
+        region: target.region.clone(),
+        endpoint: target.endpoint.clone(),
+        path_style: target.path_style,
+        encryption: S3Encryption::Bucket,
+        spool: PathBuf::new(),
+    };
+    let bucket = Bucket::new(&config, &access).await;
+    let link = bucket.link(key, ttl).await;
+    link.map_err(|fault| failed("make a link", fault))
+}
+
+fn check_ttl(ttl: Duration) -> Result<(), StoreError> {
+    if ttl < Duration::from_secs(1) || ttl > MAX_LINK_TTL {
+        return Err(StoreError::Refused {
+            what: "the time of a link",
+            limit: "1 s to 7 days",
+        });
+    }
+    Ok(())
 }
 
 /// Where the next page begins: behind all that is internal, if the last name was.
