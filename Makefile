@@ -44,7 +44,7 @@ lambda: ## the four functions for Lambda, for arm64 and x86-64, with their sizes
 lambda-dry: ## what `cargo lambda deploy` would do with each function, without an account; after `lambda`
 	@scripts/lambda dry $(ARCH)
 
-test-lambda: setup ## the functions as `lambda` builds them behind cargo-lambda's emulator, with every sample of a webhook
+test-lambda: setup ## the functions as `lambda` builds them behind cargo-lambda's emulator: every sample, and a whole call
 	@scripts/lambda test
 
 bench-lambda: setup ## the functions beside equivalents in Python, after `lambda`: start, warm, memory, size; ARGS="--runs 20"

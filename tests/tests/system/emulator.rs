@@ -19,7 +19,7 @@ use tokio::{
 use crate::{harness::free_tcp_port, lambda::Event};
 
 /// It asks cargo about the workspace first.
-const START: Duration = Duration::from_secs(60);
+const START: Duration = Duration::from_mins(1);
 const PROGRAM: &str = "../.cache/lambda/bin/cargo-lambda";
 
 /// A running emulator; it ends when dropped.
