@@ -1,7 +1,7 @@
 # The commands of daily work. `make` alone lists them.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test fuzz-api fmt audit audit-infra terraform-schema takeovers bench
+.PHONY: help setup demo test fuzz-api fmt audit audit-infra terraform-schema takeovers bench bench-lambda bench-webhook lambda lambda-dry test-lambda
 
 CARGO ?= cargo
 
@@ -38,6 +38,22 @@ terraform-schema: ## fetch again what the AWS provider accepts, into infra/terra
 
 takeovers: ## kill the worker in the middle of ten calls; the tests do it with two
 	@TRUNKLINE_TAKEOVERS=10 $(CARGO) test --locked --workspace --test system -- --nocapture takeover::a_call_whose_worker
+
+lambda: ## the four functions for Lambda, for arm64 and x86-64, with their sizes; ARCH=arm64 for one
+	@scripts/lambda build $(ARCH)
+
+lambda-dry: ## what `cargo lambda deploy` would do with each function, without an account; after `lambda`
+	@scripts/lambda dry $(ARCH)
+
+test-lambda: setup ## the functions as `lambda` builds them behind cargo-lambda's emulator: every sample, and a whole call
+	@scripts/lambda test
+
+bench-lambda: setup ## the functions beside equivalents in Python, after `lambda`: start, warm, memory, size; ARGS="--runs 20"
+	@scripts/bench lambda $(ARGS)
+
+bench-webhook: setup ## 100 webhooks a second into the release build of `serve` for a minute; ARGS="--rate 200"
+	@$(CARGO) build --locked --release -p cli --bin trunkline
+	@scripts/bench webhook $(ARGS)
 
 bench: ## Criterion benchmarks: webhook, audio path, turn machine
 	@$(CARGO) bench --locked --workspace

@@ -573,7 +573,7 @@ fn log_path() -> PathBuf {
     path
 }
 
-fn free_tcp_port() -> SocketAddr {
+pub(crate) fn free_tcp_port() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 

@@ -1,13 +1,14 @@
 //! Lambda as its functions see it: the runtime interface, and an HTTP front that makes events of requests.
 //!
 //! The interface is the documented one (`/2018-06-01/runtime`), so that the very binaries that are deployed run here. `cargo lambda watch`
-//! would build them once more, for minutes.
+//! would build them once more, for minutes. With [`PACKAGES`] its interface serves in place of the test's own, and what `make lambda` has
+//! built in place of what the test was built with (`make test-lambda`).
 
 use std::{
     collections::HashMap,
     fs::File,
     net::SocketAddr,
-    path::Path as FsPath,
+    path::{Path as FsPath, PathBuf},
     process::Stdio,
     sync::{
         Arc,
@@ -34,16 +35,21 @@ use tokio::{
     time::timeout,
 };
 
-use crate::harness::built;
+use crate::{
+    emulator::{self, Emulator},
+    harness::built,
+};
 
+/// The variable that names a folder of packages, as `make lambda` leaves one for each architecture.
+const PACKAGES: &str = "TRUNKLINE_LAMBDA_PACKAGES";
 /// As long as the longest of the functions may take.
 const LIMIT: Duration = Duration::from_secs(55);
 /// More than a test has under way.
 const WAITING: usize = 64;
 
-struct Event {
-    body: Value,
-    answer: oneshot::Sender<Value>,
+pub(crate) struct Event {
+    pub(crate) body: Value,
+    pub(crate) answer: oneshot::Sender<Value>,
 }
 
 /// A function with its process.
@@ -51,6 +57,7 @@ pub(crate) struct Function {
     events: mpsc::Sender<Event>,
     _process: Child,
     _interface: JoinSet<()>,
+    _emulator: Option<Emulator>,
 }
 
 struct Interface {
@@ -63,22 +70,21 @@ impl Function {
     /// Starts the binary as Lambda does: with its package's folder and the interface's address, and nothing else that it needs.
     pub(crate) async fn start(name: &str, package: &FsPath, env: &[(&str, String)], log: &FsPath) -> Self {
         let (events, receiver) = mpsc::channel(WAITING);
-        let interface = Arc::new(Interface {
-            events: Mutex::new(receiver),
-            running: Mutex::default(),
-            count: AtomicU32::new(0),
-        });
-        let router = Router::new()
-            .route("/2018-06-01/runtime/invocation/next", get(next))
-            .route("/2018-06-01/runtime/invocation/{id}/response", post(answered))
-            .route("/2018-06-01/runtime/invocation/{id}/error", post(answered))
-            .with_state(interface);
-        let (address, interface) = serve(router, "127.0.0.1:0").await;
+        let packages = std::env::var_os(PACKAGES).map(PathBuf::from);
+        let (program, address, interface, emulator) = if let Some(packages) = packages {
+            let emulator = Emulator::start(log).await;
+            let interface = emulator::hand_over(emulator.invocations(name), receiver);
+            let program = packages.join(name).join("bootstrap");
+            (program, emulator.interface(name), interface, Some(emulator))
+        } else {
+            let (address, interface) = interface(receiver).await;
+            (built(name), address.to_string(), interface, None)
+        };
         let out = File::options().append(true).open(log).unwrap();
-        let process = Command::new(built(name))
+        let process = Command::new(program)
             .env_clear()
             .envs(env.iter().map(|(name, value)| (*name, value)))
-            .env("AWS_LAMBDA_RUNTIME_API", address.to_string())
+            .env("AWS_LAMBDA_RUNTIME_API", address)
             .env("AWS_LAMBDA_FUNCTION_NAME", format!("trunkline-{name}"))
             .env("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")
             .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256")
@@ -95,6 +101,7 @@ impl Function {
             events,
             _process: process,
             _interface: interface,
+            _emulator: emulator,
         }
     }
 
@@ -102,6 +109,21 @@ impl Function {
     pub(crate) async fn invoke(&self, body: Value) -> Value {
         invoke(&self.events, body).await.expect("the function answers")
     }
+}
+
+/// Lambda's interface for one function.
+async fn interface(events: mpsc::Receiver<Event>) -> (SocketAddr, JoinSet<()>) {
+    let interface = Arc::new(Interface {
+        events: Mutex::new(events),
+        running: Mutex::default(),
+        count: AtomicU32::new(0),
+    });
+    let router = Router::new()
+        .route("/2018-06-01/runtime/invocation/next", get(next))
+        .route("/2018-06-01/runtime/invocation/{id}/response", post(answered))
+        .route("/2018-06-01/runtime/invocation/{id}/error", post(answered))
+        .with_state(interface);
+    serve(router, "127.0.0.1:0").await
 }
 
 async fn invoke(events: &mpsc::Sender<Event>, body: Value) -> Option<Value> {

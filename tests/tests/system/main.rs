@@ -30,6 +30,7 @@ mod canaries;
 mod cloud;
 mod conversation;
 mod crash;
+mod emulator;
 mod endings;
 mod harness;
 mod hostile;

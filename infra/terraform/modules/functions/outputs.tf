@@ -26,7 +26,7 @@ output "next_steps" {
   value = join("\n", concat(
     var.code_owner == "cargo-lambda" ? concat(
       ["Ship the code, from the repository's root:"],
-      ["  cargo lambda build --release --arm64 --lambda-dir target/lambda-arm64 -p lambda"],
+      ["  cargo lambda build --locked --profile function --arm64 --lambda-dir target/lambda-arm64 -p lambda"],
       [for function, name in local.names : "  cargo lambda deploy --lambda-dir target/lambda-arm64 --binary-name ${function} --include profiles --alias live ${name}"],
       ) : [
       "The code is Terraform's: `terraform apply` ships what the zips of `packages` hold.",
