@@ -26,6 +26,7 @@ pub mod problem;
 pub mod queue;
 pub mod redact;
 pub mod store;
+pub mod targets;
 pub mod telemetry;
 
 mod private;

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use access::{Body, Caller, Fail};
+use access::{Body, Caller, Fail, targets};
 use axum::{
     Json,
     extract::{Path, State},
@@ -152,8 +152,8 @@ pub(crate) async fn transfer(
     let call = locate::call(&shared, &caller, &id).await?;
     let target = shared
         .targets
-        .check(&wanted.to, &caller)
-        .map_err(|error| error.fail("to"))?;
+        .check(&wanted.to, &caller.numbers)
+        .map_err(|error| targets::fail(error, "to"))?;
     let ringing = ringing(wanted.ringing_timeout_s, state.config.ringing_timeout, true)?;
     let who = locate::participant(&state.livekit, &call, wanted.participant_identity.as_deref()).await?;
     let request = proto::TransferSipParticipantRequest {

@@ -2,7 +2,11 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use access::{Caller, Fail, caps::Wanted, targets::Target};
+use access::{
+    Caller, Fail,
+    caps::Wanted,
+    targets::{self, Target},
+};
 use events::RoomName;
 use platform::livekit::{ProtoDuration, proto};
 
@@ -33,8 +37,8 @@ impl Dial {
         let request = serde_json::to_string(&wanted).unwrap_or_default();
         let target = shared
             .targets
-            .check(&wanted.to, caller)
-            .map_err(|error| error.fail("to"))?;
+            .check(&wanted.to, &caller.numbers)
+            .map_err(|error| targets::fail(error, "to"))?;
         let leg = format!("{:016x}", rand::random::<u64>());
         let (room, room_is_ours) = room(caller, wanted.room, &leg)?;
         let ringing_s = ringing(

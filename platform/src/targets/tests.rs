@@ -1,14 +1,7 @@
-use platform::config::Grant;
-
 use super::*;
-use crate::Rooms;
 
-fn caller(numbers: &[&str]) -> Caller {
-    let grant = Grant {
-        numbers: numbers.iter().map(|prefix| prefix.parse().unwrap()).collect(),
-        ..Grant::default()
-    };
-    Caller::new("crm".into(), &grant, Rooms::default(), Vec::new())
+fn caller(numbers: &[&str]) -> Vec<NumberPrefix> {
+    numbers.iter().map(|prefix| prefix.parse().unwrap()).collect()
 }
 
 fn policy(special: &[&str]) -> Policy {

@@ -1,4 +1,5 @@
-//! Whom a call or a transfer may go to: the guard against toll fraud.
+//! Whom a call or a transfer may go to: the guard against toll fraud. The functions hold to it, and so does the gateway, whoever asks it
+//! to dial.
 //!
 //! Nothing may be dialled that the configuration does not list, and of what it lists, emergency and premium numbers are still refused.
 //! Both lists below are a second lock, not the first: keep `calls.targets.numbers` as narrow as the business is.
@@ -7,9 +8,7 @@ mod lists;
 
 use std::fmt;
 
-use platform::config::Targets;
-
-use crate::{Caller, Fail};
+use crate::config::{NumberPrefix, Targets};
 use lists::{EMERGENCY, PREMIUM, PREMIUM_NATIONAL};
 
 /// No number in E.164 with its country code is shorter; what is shorter is a service number behind a country code.
@@ -90,22 +89,6 @@ impl TargetError {
             Self::NotListedForCaller => "target_not_listed_for_caller",
         }
     }
-
-    /// As an answer to whoever put it into `field`.
-    pub fn fail(self, field: &str) -> Fail {
-        let remedy = match self {
-            Self::Invalid => "write a number like +4930123456, or sip:user@host",
-            Self::Emergency | Self::Premium => {
-                "calls.targets.special allows what must be dialled all the same"
-            }
-            Self::NotListed => "calls.targets.numbers and calls.targets.sip_hosts list what may be dialled",
-            Self::NotListedForCaller => "the caller's `numbers` list what it may dial",
-        };
-        match self {
-            Self::Invalid => Fail::invalid(field, self.to_string(), remedy),
-            _ => Fail::refused(self.reason(), field, self.to_string(), remedy),
-        }
-    }
 }
 
 /// What the configuration allows.
@@ -118,25 +101,25 @@ impl Policy {
         Self(targets)
     }
 
-    /// Reads what a caller wants to dial: `+4930123456`, `tel:+4930123456`, `sip:user@host[:port]`. Spaces, dots, dashes and brackets
-    /// in numbers are ignored.
+    /// Reads what somebody wants to dial: `+4930123456`, `tel:+4930123456`, `sip:user@host[:port]`. Spaces, dots, dashes and brackets
+    /// in numbers are ignored. `own` narrows the numbers for whoever asks; empty, it does not.
     ///
     /// # Errors
     /// As [`TargetError`] says.
-    pub fn check(&self, text: &str, caller: &Caller) -> Result<Target, TargetError> {
+    pub fn check(&self, text: &str, own: &[NumberPrefix]) -> Result<Target, TargetError> {
         let text = text.trim();
         if text.len() > 256 || !text.is_ascii() {
             return Err(TargetError::Invalid);
         }
         match scheme(text) {
-            Some(("sip", rest)) => self.sip(rest, caller),
-            Some(("tel", rest)) => self.number(rest, caller),
+            Some(("sip", rest)) => self.sip(rest, own),
+            Some(("tel", rest)) => self.number(rest, own),
             Some(_) => Err(TargetError::Invalid),
-            None => self.number(text, caller),
+            None => self.number(text, own),
         }
     }
 
-    fn number(&self, text: &str, caller: &Caller) -> Result<Target, TargetError> {
+    fn number(&self, text: &str, own: &[NumberPrefix]) -> Result<Target, TargetError> {
         let dialled = without_separators(text);
         let digits = dialled.strip_prefix('+').unwrap_or(&dialled);
         if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
@@ -157,7 +140,7 @@ impl Policy {
         if !listed {
             self.listed(&dialled)?;
         }
-        own(&dialled, caller)?;
+        is_own(&dialled, own)?;
         Ok(Target::Number(dialled))
     }
 
@@ -166,7 +149,7 @@ impl Policy {
         is_listed.then_some(()).ok_or(TargetError::NotListed)
     }
 
-    fn sip(&self, rest: &str, caller: &Caller) -> Result<Target, TargetError> {
+    fn sip(&self, rest: &str, own: &[NumberPrefix]) -> Result<Target, TargetError> {
         // No parameters, no headers, no escapes: each of them can carry another number than the one that is checked.
         let (user, host) = rest.split_once('@').ok_or(TargetError::Invalid)?;
         let plain = |b: u8| b.is_ascii_alphanumeric() || b"+-._".contains(&b);
@@ -201,7 +184,7 @@ impl Policy {
             if !special {
                 self.listed(&dialled)?;
             }
-            own(&dialled, caller)?;
+            is_own(&dialled, own)?;
         }
         Ok(Target::Sip {
             user: user.to_owned(),
@@ -221,8 +204,8 @@ impl Policy {
     }
 }
 
-fn own(number: &str, caller: &Caller) -> Result<(), TargetError> {
-    let is_own = caller.numbers.is_empty() || caller.numbers.iter().any(|prefix| prefix.covers(number));
+fn is_own(number: &str, own: &[NumberPrefix]) -> Result<(), TargetError> {
+    let is_own = own.is_empty() || own.iter().any(|prefix| prefix.covers(number));
     is_own.then_some(()).ok_or(TargetError::NotListedForCaller)
 }
 
