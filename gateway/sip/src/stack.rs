@@ -160,6 +160,8 @@ pub enum CallEvent {
     Ended,
     /// A re-INVITE or UPDATE; it waits for an answer.
     Renegotiation(Renegotiation),
+    /// The answer to the offer that a [`Renegotiation`] without one was given. Empty when the other side sent none.
+    OfferAnswered(Vec<u8>),
     /// An INFO, already answered with 200.
     Info { content_type: String, body: Vec<u8> },
     /// A call that we placed is under way: 180, 183, or another provisional answer but 100.

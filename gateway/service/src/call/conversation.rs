@@ -194,6 +194,12 @@ impl<'a> Conversation<'a> {
                 let _ = answer.send(parts.media.renegotiate(offer.as_deref()));
                 None
             }
+            Some(CallEvent::OfferAnswered(answer)) => {
+                if let Err(error) = parts.media.accept(&answer) {
+                    tracing::warn!(%error, "the session stays as it was");
+                }
+                None
+            }
             Some(CallEvent::Info { .. }) => None,
             Some(CallEvent::Progress { code, sdp }) => {
                 if let Way::Outgoing(dialled) = &mut parts.way

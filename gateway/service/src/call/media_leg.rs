@@ -51,6 +51,23 @@ impl Offer {
     }
 }
 
+/// Our SDP as an offer for sound both ways: what was agreed on stays, and so does every `m=` line (RFC 3264 §8).
+fn offered_again(description: &str, version: u64) -> String {
+    let line = |line: &str| match line {
+        "a=sendonly" | "a=recvonly" | "a=inactive" => "a=sendrecv\r\n".to_owned(),
+        origin if origin.starts_with("o=") => {
+            let version = version.to_string();
+            let words = origin.split(' ').enumerate();
+            let words: Vec<&str> = words
+                .map(|(at, word)| if at == 2 { version.as_str() } else { word })
+                .collect();
+            format!("{}\r\n", words.join(" "))
+        }
+        other => format!("{other}\r\n"),
+    };
+    description.lines().map(line).collect()
+}
+
 /// Our codecs, in our order, as far as LiveKit's trunk or rule allows them.
 pub(super) fn codecs(ours: &[Codec], media: Option<&MediaConfig>) -> Result<Vec<Codec>, EncryptionRequired> {
     let Some(media) = media else {
@@ -161,6 +178,13 @@ impl MediaLeg {
             .as_ref()
             .map_or(self.codecs.as_slice(), |agreed| agreed.as_slice());
         let negotiated = sdp::parse_answer(answer, &self.local(codecs))?;
+        let is_same = |agreed: Negotiated| agreed.payload_type == negotiated.payload_type;
+        if !self.negotiated.is_none_or(is_same) {
+            return Err(SdpError::NoCommonCodec {
+                ours: "the one agreed on".to_owned(),
+                theirs: negotiated.payload_type.to_string(),
+            });
+        }
         if let State::Running(control) = &self.state {
             control.update(negotiated.remote, negotiated.direction.sends());
         }
@@ -205,9 +229,12 @@ impl MediaLeg {
         self.negotiated.is_some_and(|negotiated| negotiated.held)
     }
 
-    /// Answers an offer within the call; `None` leaves the session as it was. A request for an offer gets our session as it stands.
+    /// Answers an offer within the call; `None` leaves the session as it was. A request for an offer gets one, for sound both ways: so a
+    /// call comes back from hold. Its answer is for [`MediaLeg::accept`].
     pub(super) fn renegotiate(&mut self, offer: Option<&[u8]>) -> Option<Vec<u8>> {
         let Some(offer) = offer else {
+            self.version += 1;
+            self.description = offered_again(&self.description, self.version);
             return Some(self.description());
         };
         let agreed = self.negotiated?;
@@ -275,5 +302,17 @@ impl MediaLeg {
             State::Running(_) => drop(self.changes.send(change).await),
             State::Waiting(_) => drop(self.changes.try_send(change)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_offer_within_the_call_is_what_stands_with_a_new_version_and_both_directions() {
+        let stands = "v=0\r\no=- 17 2 IN IP4 192.0.2.1\r\ns=x\r\nm=audio 20000 RTP/AVP 0 96\r\na=recvonly\r\nm=video 0 RTP/AVP 99\r\n";
+        let offered = "v=0\r\no=- 17 3 IN IP4 192.0.2.1\r\ns=x\r\nm=audio 20000 RTP/AVP 0 96\r\na=sendrecv\r\nm=video 0 RTP/AVP 99\r\n";
+        assert_eq!(offered_again(stands, 3), offered);
     }
 }

@@ -422,3 +422,26 @@ async fn a_gateway_that_drains_dials_nobody_and_keeps_its_calls() {
     over(&fixture).await;
     fixture.stop().await;
 }
+
+/// The callee puts us on hold, comes back by asking for our offer, and sends whatever else phones send within a call.
+#[tokio::test(flavor = "multi_thread")]
+async fn hold_and_resume_are_honoured_on_a_phone_that_we_dialled() {
+    let fixture = Fixture::dialling(allowed()).await;
+    let _agent = Agent::join(&fixture).await;
+    let steps = vec![
+        sipp::receive_invite(),
+        sipp::answer_with_sdp("200 OK", ""),
+        sipp::receive("ACK"),
+        sipp::reinvite(Some("sendonly"), "recvonly", None),
+        sipp::reinvite(None, "sendrecv", Some("sendrecv")),
+        sipp::request("UPDATE", "", ""),
+        sipp::request("OPTIONS", "", ""),
+        sipp::request("BYE", "", ""),
+    ];
+    let sipp = Sipp::start(&steps).await;
+    let trunk = trunk(&fixture, &sipp).await;
+    dial(&fixture, &request(&trunk)).await.expect("answered");
+    sipp.went_by_the_scenario().await;
+    over(&fixture).await;
+    fixture.stop().await;
+}

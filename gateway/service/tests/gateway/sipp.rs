@@ -119,6 +119,36 @@ pub(crate) fn request(method: &str, more: &str, body: &str) -> String {
     )
 }
 
+/// A re-INVITE of the phone: with an offer of this direction, or without one and with the answer in its ACK. The 200 must have `expected`.
+pub(crate) fn reinvite(offer: Option<&str>, expected: &str, answer: Option<&str>) -> String {
+    let sdp = |direction: &str| {
+        format!(
+            "v=0\no=- 1 2 IN IP4 [media_ip]\ns=-\nc=IN IP4 [media_ip]\nt=0 0\nm=audio [media_port] RTP/AVP 0 101\n\
+             a=rtpmap:0 PCMU/8000\na=rtpmap:101 telephone-event/8000\na=ptime:20\na={direction}\n"
+        )
+    };
+    let head = |method: &str, body: Option<&str>| {
+        let (kind, body) = body.map_or((String::new(), String::new()), |direction| {
+            ("Content-Type: application/sdp\n".to_owned(), sdp(direction))
+        });
+        format!(
+            "{method} [next_url] SIP/2.0\nVia: SIP/2.0/UDP [local_ip]:[local_port];branch=[branch]\nMax-Forwards: 70\n\
+             From: [$callee];tag=uas[call_number]\nTo: [$caller]\n[last_Call-ID:]\nCSeq: [cseq] {method}\n{CONTACT}{kind}\
+             Content-Length: [len]\n\n{body}"
+        )
+    };
+    format!(
+        "<send retrans=\"500\"><![CDATA[\n{}\n]]></send>\n\
+         <recv response=\"100\" optional=\"true\"/>\n\
+         <recv response=\"200\" crlf=\"true\" timeout=\"15000\"><action>\
+         <ereg regexp=\"a={expected}\" search_in=\"body\" check_it=\"true\" assign_to=\"direction\"/></action></recv>\n\
+         <Reference variables=\"direction\"/>\n\
+         <send><![CDATA[\n{}\n]]></send>\n",
+        head("INVITE", offer),
+        head("ACK", answer),
+    )
+}
+
 /// The INVITE, whose From and To are remembered for requests of the phone.
 pub(crate) fn receive_invite() -> String {
     "<recv request=\"INVITE\" crlf=\"true\" rrs=\"true\" timeout=\"15000\"><action>\

@@ -37,6 +37,11 @@ impl Requests {
         }
     }
 
+    /// The last ACK of the other side.
+    pub(super) fn last_ack(&self) -> Option<Request> {
+        self.dialog.last_remote_ack()
+    }
+
     /// Sends a request, once more with credentials when the other side wants them. `None`: no answer.
     pub(super) async fn ask(&self, method: Method, headers: Vec<Header>) -> Option<Response> {
         let request = self.request(method, headers.clone())?;

@@ -1,5 +1,7 @@
 //! What happens within a dialog that stands, whoever placed the call.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rsipstack::dialog::dialog::{DialogState, TransactionHandle};
@@ -22,11 +24,18 @@ pub(super) struct Within {
     ours: Requests,
     events: mpsc::Sender<CallEvent>,
     tasks: TaskTracker,
+    /// Whether our 200 to a re-INVITE made an offer, whose answer is in the ACK.
+    offered: Arc<AtomicBool>,
 }
 
 impl Within {
     pub(super) fn new(ours: Requests, events: mpsc::Sender<CallEvent>, tasks: TaskTracker) -> Self {
-        Self { ours, events, tasks }
+        Self {
+            ours,
+            events,
+            tasks,
+            offered: Arc::default(),
+        }
     }
 
     /// Answers a request of the other side, or passes it on.
@@ -57,6 +66,7 @@ impl Within {
                 self.reply(handle, StatusCode::OK);
             }
             DialogState::Options(_, _, handle) => self.reply(handle, StatusCode::OK),
+            DialogState::Confirmed(..) => self.acknowledged(),
             DialogState::Publish(_, _, handle)
             | DialogState::Refer(_, _, handle)
             | DialogState::Message(_, _, handle) => self.reply(handle, StatusCode::MethodNotAllowed),
@@ -102,12 +112,22 @@ impl Within {
         });
     }
 
+    /// The ACK of a re-INVITE, or the end of another request.
+    fn acknowledged(&self) {
+        if !self.offered.swap(false, Ordering::AcqRel) {
+            return;
+        }
+        let answer = self.ours.last_ack().map(|ack| ack.body).unwrap_or_default();
+        // A full queue loses it: the session then stays as it was.
+        let _ = self.events.try_send(CallEvent::OfferAnswered(answer));
+    }
+
     fn renegotiate(&self, request: Request, handle: TransactionHandle) {
         let refresh_only = request.body.is_empty() && request.method == Method::Update;
         if refresh_only {
             return self.reply(handle, StatusCode::OK);
         }
-        let offer = (!request.body.is_empty()).then_some(request.body);
+        let offer = (!request.body.is_empty()).then(|| request.body.clone());
         let (answer, answered) = oneshot::channel();
         if self
             .events
@@ -116,11 +136,14 @@ impl Within {
         {
             return self.reply(handle, StatusCode::ServerInternalError);
         }
+        let (asks_for_offer, offered) = (request.body.is_empty(), Arc::clone(&self.offered));
         self.tasks.spawn(async move {
             let body = match timeout(ANSWER_TIMEOUT, answered).await {
                 Ok(Ok(body)) => body,
                 _ => None,
             };
+            // Before the 200 is out: its ACK may come at once.
+            offered.store(asks_for_offer && body.is_some(), Ordering::Release);
             let _ = match body {
                 Some(body) => {
                     let headers = vec![

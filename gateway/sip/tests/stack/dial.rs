@@ -391,3 +391,34 @@ async fn nobody_there_is_unreachable_after_64_t1_and_nothing_is_left() {
     }
     stack.shutdown().await;
 }
+
+#[tokio::test]
+async fn a_reinvite_without_sdp_is_given_an_offer_whose_answer_is_in_the_ack() {
+    let (mut stack, mut peer, mut call, invite) = answered().await;
+    peer.ask_back(&invite, "INVITE", "uas", "", "").await;
+    let CallEvent::Renegotiation(asked) = event(&mut call).await else {
+        unreachable!("a renegotiation")
+    };
+    assert_eq!(asked.offer, None);
+    asked
+        .answer
+        .send(Some(b"v=0 our offer".to_vec()))
+        .expect("awaited");
+    let ok = peer.expect("SIP/2.0 200").await;
+    assert!(ok.ends_with("v=0 our offer"), "{ok}");
+    peer.acknowledge(&ok, "v=0 their answer").await;
+    let answer = event(&mut call).await;
+    assert!(
+        matches!(&answer, CallEvent::OfferAnswered(sdp) if sdp == b"v=0 their answer"),
+        "{answer:?}"
+    );
+    peer.ask_back(&invite, "UPDATE", "uas", "", "").await;
+    peer.expect("SIP/2.0 200").await;
+    peer.ask_back(&invite, "OPTIONS", "uas", "", "").await;
+    peer.expect("SIP/2.0 200").await;
+    peer.ask_back(&invite, "BYE", "uas", "", "").await;
+    peer.expect("SIP/2.0 200").await;
+    assert!(matches!(event(&mut call).await, CallEvent::HungUp));
+    drained(&stack).await;
+    stack.shutdown().await;
+}

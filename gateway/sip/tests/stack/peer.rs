@@ -100,6 +100,21 @@ impl Peer {
         .await;
     }
 
+    /// The ACK of the 200 to a request within a dialog that the server began.
+    pub(crate) async fn acknowledge(&self, ok: &str, body: &str) {
+        let cseq = header(ok, "CSeq").split(' ').next().unwrap_or_default();
+        let (me, server) = (self.local_addr(), self.server);
+        self.send(&format!(
+            "ACK sip:{server} SIP/2.0\r\nVia: SIP/2.0/UDP {me};branch=z9hG4bK-ack-{cseq};rport\r\nMax-Forwards: 70\r\n\
+             From: {}\r\nTo: {}\r\nCall-ID: {}\r\nCSeq: {cseq} ACK\r\nContent-Length: {}\r\n\r\n{body}",
+            header(ok, "From"),
+            header(ok, "To"),
+            header(ok, "Call-ID"),
+            body.len()
+        ))
+        .await;
+    }
+
     /// Answers a request of the server.
     pub(crate) async fn answer(&self, request: &str, status: &str) {
         let copied: String = ["Via", "From", "To", "Call-ID", "CSeq"]
