@@ -123,11 +123,12 @@ impl Within {
     }
 
     fn renegotiate(&self, request: Request, handle: TransactionHandle) {
-        let refresh_only = request.body.is_empty() && request.method == Method::Update;
-        if refresh_only {
+        let asks_for_offer = request.body.is_empty();
+        if asks_for_offer && request.method == Method::Update {
+            // It refreshes the session, no more.
             return self.reply(handle, StatusCode::OK);
         }
-        let offer = (!request.body.is_empty()).then(|| request.body.clone());
+        let offer = (!asks_for_offer).then_some(request.body);
         let (answer, answered) = oneshot::channel();
         if self
             .events
@@ -136,7 +137,7 @@ impl Within {
         {
             return self.reply(handle, StatusCode::ServerInternalError);
         }
-        let (asks_for_offer, offered) = (request.body.is_empty(), Arc::clone(&self.offered));
+        let offered = Arc::clone(&self.offered);
         self.tasks.spawn(async move {
             let body = match timeout(ANSWER_TIMEOUT, answered).await {
                 Ok(Ok(body)) => body,
