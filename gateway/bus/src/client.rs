@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use prost::Message;
 use tokio::sync::{mpsc, watch};
@@ -12,16 +12,13 @@ use tokio_util::task::TaskTracker;
 
 use crate::link::{Link, LinkState, Outgoing};
 use crate::pending::Pending;
-use crate::wire::{Framed as _, Request, Response};
-use crate::{BusError, Channel, Code, Id};
+use crate::wire::{Framed as _, Request, Response, nanos_of};
+use crate::{BusError, CLOCK_SKEW, Channel, Code, Id};
 
 /// How long a request waits for the first bid before it counts as unserved.
 pub const CLAIM_TIMEOUT: Duration = Duration::from_secs(1);
 
 const OUTGOING_QUEUE: usize = 256;
-/// Servers drop a request whose expiry has passed by their own clock. Who asks stops waiting by its own timeout.
-const CLOCK_SKEW: Duration = Duration::from_mins(2);
-
 /// What a [`Client`] needs.
 #[derive(Clone)]
 pub struct Options {
@@ -117,23 +114,8 @@ impl Client {
                 tasks,
             }),
         };
-        client
-            .await_connected(Instant::now() + options.connect_timeout)
-            .await?;
+        crate::link::await_connected(&client.inner.state, Instant::now() + options.connect_timeout).await?;
         Ok(client)
-    }
-
-    async fn await_connected(&self, deadline: Instant) -> Result<(), BusError> {
-        let mut state = self.inner.state.clone();
-        let outcome = timeout_at(deadline, state.wait_for(|state| *state == LinkState::Connected)).await;
-        match outcome {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(_)) => Err(BusError::Closed),
-            Err(_) => Err(BusError::Connect(match &*self.inner.state.borrow() {
-                LinkState::Failed(reason) => reason.clone(),
-                _ => "timed out".to_owned(),
-            })),
-        }
     }
 
     /// Whether Redis is connected at this moment.
@@ -184,12 +166,12 @@ impl Client {
     ) -> Result<Response, BusError> {
         let started = Instant::now();
         let request_id = Id::Request.generate();
-        let sent_at = (self.inner.now)().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let sent_at = (self.inner.now)();
         let request = Request {
             request_id: request_id.clone(),
             client_id: self.inner.id.clone(),
-            sent_at: nanos(sent_at),
-            expiry: nanos(sent_at + timeout + CLOCK_SKEW),
+            sent_at: nanos_of(sent_at),
+            expiry: nanos_of(sent_at + timeout + CLOCK_SKEW),
             raw_request,
             ..Request::default()
         };
@@ -234,8 +216,4 @@ impl Client {
         self.inner.cancel.cancel();
         self.inner.tasks.wait().await;
     }
-}
-
-fn nanos(since_epoch: Duration) -> i64 {
-    i64::try_from(since_epoch.as_nanos()).unwrap_or(i64::MAX)
 }

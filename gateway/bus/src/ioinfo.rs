@@ -169,6 +169,9 @@ pub struct Dispatch {
     pub ringing_timeout: Option<ProtoDuration>,
     #[prost(message, optional, tag = "17")]
     pub max_call_duration: Option<ProtoDuration>,
+    /// Attribute → header, of a BYE or REFER.
+    #[prost(map = "string, string", tag = "18")]
+    pub attributes_to_headers: HashMap<String, String>,
     /// Which headers of the INVITE become `sip.h.*` attributes: 0 none, 1 those that begin with `X-`, 2 all.
     #[prost(int32, tag = "19")]
     pub include_headers: i32,

@@ -7,15 +7,16 @@ use futures_util::StreamExt as _;
 use rand::Rng as _;
 use redis::aio::{MultiplexedConnection, PubSubStream};
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
+use crate::BusError;
 use crate::pending::Pending;
 use crate::wire::Frame;
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// A publish that Redis does not acknowledge within this time means a dead connection.
-const PUBLISH_TIMEOUT: Duration = Duration::from_secs(2);
+pub(crate) const PUBLISH_TIMEOUT: Duration = Duration::from_secs(2);
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
 
@@ -49,26 +50,20 @@ impl Link {
     /// Runs until cancelled.
     pub(crate) async fn run(mut self) {
         let cancel = self.cancel.clone();
-        let mut backoff = BACKOFF_MIN;
+        let mut backoff = Backoff::default();
         while !cancel.is_cancelled() {
             match self.connect().await {
                 Ok((publisher, subscriber)) => {
-                    backoff = BACKOFF_MIN;
+                    backoff = Backoff::default();
                     self.state.send_replace(LinkState::Connected);
                     self.serve(publisher, subscriber).await;
                 }
                 Err(reason) => {
-                    tracing::warn!(
-                        reason,
-                        retry_in_ms = u64::try_from(backoff.as_millis()).unwrap_or(u64::MAX),
-                        "no connection to Redis"
-                    );
+                    tracing::warn!(reason, "no connection to Redis");
                     self.state.send_replace(LinkState::Failed(reason));
                 }
             }
-            let wait = backoff.mul_f64(rand::rng().random_range(0.5..=1.0));
-            backoff = (backoff * 2).min(BACKOFF_MAX);
-            let _ = timeout(wait, cancel.cancelled()).await;
+            let _ = timeout(backoff.next(), cancel.cancelled()).await;
         }
     }
 
@@ -131,7 +126,41 @@ impl Link {
     }
 }
 
-async fn publish(
+/// Ever longer waits between attempts to connect, each drawn from the upper half of its length.
+pub(crate) struct Backoff(Duration);
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Self(BACKOFF_MIN)
+    }
+}
+
+impl Backoff {
+    pub(crate) fn next(&mut self) -> Duration {
+        let wait = self.0.mul_f64(rand::rng().random_range(0.5..=1.0));
+        self.0 = (self.0 * 2).min(BACKOFF_MAX);
+        wait
+    }
+}
+
+/// Waits for the first connection.
+pub(crate) async fn await_connected(
+    state: &watch::Receiver<LinkState>,
+    deadline: Instant,
+) -> Result<(), BusError> {
+    let mut waiting = state.clone();
+    let outcome = timeout_at(deadline, waiting.wait_for(|state| *state == LinkState::Connected)).await;
+    match outcome {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(_)) => Err(BusError::Closed),
+        Err(_) => Err(BusError::Connect(match &*state.borrow() {
+            LinkState::Failed(reason) => reason.clone(),
+            _ => "timed out".to_owned(),
+        })),
+    }
+}
+
+pub(crate) async fn publish(
     publisher: &mut MultiplexedConnection,
     channel: &str,
     payload: &[u8],

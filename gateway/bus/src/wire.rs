@@ -1,6 +1,7 @@
 //! psrpc's messages, as they stand on the wire (`internal.*` of psrpc 0.7).
 
 use std::collections::HashMap;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use prost::Message;
 
@@ -99,6 +100,12 @@ impl ProtoDuration {
             std::time::Duration::new(u64::try_from(self.seconds).ok()?, u32::try_from(self.nanos).ok()?);
         (!duration.is_zero()).then_some(duration)
     }
+}
+
+/// Nanoseconds since the Unix epoch, as stamps are written.
+pub(crate) fn nanos_of(time: SystemTime) -> i64 {
+    let since_epoch = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since_epoch.as_nanos()).unwrap_or(i64::MAX)
 }
 
 /// A message that travels in a [`Msg`].

@@ -3,12 +3,16 @@
 use std::collections::HashMap;
 
 use bus::ioinfo::Dispatch;
+use bus::sipinternal::CreateParticipant;
 use events::Timestamp;
-pub(crate) use events::livekit::attribute::{END, SIP_CALL_STATUS as CALL_STATUS};
+pub(crate) use events::livekit::attribute::SIP_CALL_STATUS as CALL_STATUS;
 use events::livekit::attribute::{INVITE_AT, RINGING_AT};
-use sip::Invite;
+use sip::{Answer, Invite};
 
+pub(crate) const DIALING: &str = "dialing";
 pub(crate) const RINGING: &str = "ringing";
+/// Digits are being sent after the answer.
+pub(crate) const AUTOMATION: &str = "automation";
 pub(crate) const ACTIVE: &str = "active";
 pub(crate) const HANGUP: &str = "hangup";
 
@@ -34,7 +38,11 @@ pub(crate) fn at_join(
     moments: Moments,
 ) -> HashMap<String, String> {
     let mut attributes = dispatch.participant_attributes.clone();
-    attributes.extend(headers(dispatch, invite));
+    let mapping = HeaderMapping {
+        include: dispatch.include_headers,
+        named: &dispatch.headers_to_attributes,
+    };
+    attributes.extend(mapping.attributes(&invite.headers));
     attributes.extend(crate::bridge::delay_attributes());
     let own = [
         ("sip.callID", sip_call),
@@ -48,28 +56,77 @@ pub(crate) fn at_join(
     attributes
 }
 
-fn headers(dispatch: &Dispatch, invite: &Invite) -> HashMap<String, String> {
-    let mut attributes = HashMap::new();
-    for (name, value) in &invite.headers {
-        let name = name.to_ascii_lowercase();
-        let wanted = match dispatch.include_headers {
-            INCLUDE_X_HEADERS => name.starts_with("x-"),
-            INCLUDE_ALL_HEADERS => !CREDENTIALS.contains(&name.as_str()),
-            _ => false,
-        };
-        if wanted {
-            attributes.insert(format!("sip.h.{name}"), value.clone());
-        }
-    }
-    let mapped = dispatch.headers_to_attributes.iter();
-    attributes.extend(mapped.filter_map(|(header, attribute)| {
-        let allowed = !CREDENTIALS.contains(&header.to_ascii_lowercase().as_str());
-        invite
-            .header(header)
-            .filter(|_| allowed)
-            .map(|value| (attribute.clone(), value.to_owned()))
-    }));
+/// The attributes at the join of a phone that we dial: what LiveKit says, and that it is being dialled.
+pub(crate) fn dialling(request: &CreateParticipant) -> HashMap<String, String> {
+    let mut attributes = request.participant_attributes.clone();
+    attributes.extend(crate::bridge::delay_attributes());
+    attributes.insert("sip.callID".to_owned(), request.sip_call_id.clone());
+    attributes.insert(CALL_STATUS.to_owned(), DIALING.to_owned());
     attributes
+}
+
+/// What the answer of a phone that we dialled adds.
+pub(crate) fn answered(
+    request: &CreateParticipant,
+    call_id: &str,
+    answer: &Answer,
+) -> HashMap<String, String> {
+    let mapping = HeaderMapping {
+        include: request.include_headers,
+        named: &request.headers_to_attributes,
+    };
+    let mut attributes = mapping.attributes(&answer.headers);
+    attributes.insert("sip.callIDFull".to_owned(), call_id.to_owned());
+    attributes.insert("sip.callTag".to_owned(), answer.tag.clone());
+    attributes
+}
+
+/// The headers that some of a participant's attributes become: the other direction.
+pub(crate) fn to_headers(
+    mapping: &HashMap<String, String>,
+    attributes: &HashMap<String, String>,
+) -> Vec<(String, String)> {
+    let present = mapping
+        .iter()
+        .filter_map(|(attribute, header)| Some((header.clone(), attributes.get(attribute)?.clone())));
+    let mut headers: Vec<_> = present
+        .filter(|(name, value)| sip::is_extra_header(name, value))
+        .collect();
+    headers.sort();
+    headers
+}
+
+/// Which headers become attributes.
+struct HeaderMapping<'a> {
+    include: i32,
+    /// Header → attribute.
+    named: &'a HashMap<String, String>,
+}
+
+impl HeaderMapping<'_> {
+    fn attributes(&self, headers: &[(String, String)]) -> HashMap<String, String> {
+        let mut attributes = HashMap::new();
+        for (name, value) in headers {
+            let name = name.to_ascii_lowercase();
+            let wanted = match self.include {
+                INCLUDE_X_HEADERS => name.starts_with("x-"),
+                INCLUDE_ALL_HEADERS => !CREDENTIALS.contains(&name.as_str()),
+                _ => false,
+            };
+            if wanted {
+                attributes.insert(format!("sip.h.{name}"), value.clone());
+            }
+        }
+        attributes.extend(self.named.iter().filter_map(|(header, attribute)| {
+            let allowed = !CREDENTIALS.contains(&header.to_ascii_lowercase().as_str());
+            let mut found = headers
+                .iter()
+                .filter(|(name, _)| name.eq_ignore_ascii_case(header));
+            let (_, value) = found.next().filter(|_| allowed)?;
+            Some((attribute.clone(), value.clone()))
+        }));
+        attributes
+    }
 }
 
 #[cfg(test)]
@@ -154,5 +211,59 @@ mod tests {
         let all = at_join(&dispatch(INCLUDE_ALL_HEADERS), &invite(), "SCL_1", moments());
         assert_eq!(all.get("sip.h.subject").map(String::as_str), Some("hi"));
         assert!(!all.values().any(|value| value == "secret"));
+    }
+
+    #[test]
+    fn the_answers_headers_and_tag_become_attributes_of_a_phone_that_we_dialled() {
+        let request = CreateParticipant {
+            headers_to_attributes: HashMap::from([("X-Callee".to_owned(), "callee".to_owned())]),
+            include_headers: INCLUDE_X_HEADERS,
+            sip_call_id: "SCL_1".into(),
+            ..CreateParticipant::default()
+        };
+        let headers = [("x-callee", "yes"), ("Server", "s")];
+        let answer = Answer {
+            sdp: Vec::new(),
+            tag: "uas1".into(),
+            headers: headers.map(|(n, v)| (n.to_owned(), v.to_owned())).to_vec(),
+        };
+        let expected = [
+            ("callee", "yes"),
+            ("sip.h.x-callee", "yes"),
+            ("sip.callIDFull", "id"),
+            ("sip.callTag", "uas1"),
+        ];
+        let expected = expected.map(|(n, v)| (n.to_owned(), v.to_owned()));
+        assert_eq!(answered(&request, "id", &answer), HashMap::from(expected));
+        assert_eq!(
+            dialling(&request).get(CALL_STATUS).map(String::as_str),
+            Some("dialing")
+        );
+    }
+
+    #[test]
+    fn attributes_become_headers_unless_they_would_break_the_message() {
+        let text = |pairs: &[(&str, &str)]| -> HashMap<String, String> {
+            pairs
+                .iter()
+                .map(|(n, v)| ((*n).to_owned(), (*v).to_owned()))
+                .collect()
+        };
+        let mapping = text(&[
+            ("why", "X-Why"),
+            ("to", "To"),
+            ("bad", "X-Bad"),
+            ("none", "X-None"),
+        ]);
+        let attributes = text(&[
+            ("why", "done"),
+            ("to", "<sip:x@y>"),
+            ("bad", "a\r\nb"),
+            ("other", "x"),
+        ]);
+        assert_eq!(
+            to_headers(&mapping, &attributes),
+            [("X-Why".to_owned(), "done".to_owned())]
+        );
     }
 }

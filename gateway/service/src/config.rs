@@ -6,7 +6,7 @@ use std::time::Duration;
 use audio::Codec;
 use media::PortRange;
 use platform::Secret;
-use platform::config::{Config, SipCodec};
+use platform::config::{CallsConfig, Config, SipCodec};
 use sip::admission::Limits;
 use thiserror::Error;
 
@@ -27,6 +27,8 @@ pub struct GatewayConfig {
     /// Codecs in order of preference; at least one.
     pub codecs: Vec<Codec>,
     pub timeouts: Timeouts,
+    /// Whom calls may be placed and transferred to, how many at once and how long. With the default: nobody.
+    pub calls: CallsConfig,
     /// Calls at once; the next gets 503 with Retry-After.
     pub max_calls: usize,
     /// Limits on datagrams, and on calls that ring.
@@ -96,6 +98,7 @@ impl GatewayConfig {
                 agent_gone: config.sip.agent_gone_grace,
                 ..Timeouts::default()
             },
+            calls: config.calls.clone(),
             // More calls than ports cannot be: what is left out here is refused with 503 at the INVITE, before any question to LiveKit.
             max_calls: rtp_ports.calls(),
             limits: Limits {

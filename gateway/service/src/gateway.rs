@@ -8,6 +8,7 @@ use media::PortPool;
 use platform::clock::{Clock as _, SystemClock};
 use platform::config::LiveKitConfig;
 use platform::livekit::{LiveKit, LiveKitError};
+use platform::targets::Policy;
 use sip::digest::Authenticator;
 use sip::{IncomingCall, Rejection, RsipStack, SipConfig, SipStack, StackStats};
 use thiserror::Error;
@@ -16,6 +17,7 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::call::outgoing::caps::Caps;
 use crate::call::{self, Context};
 use crate::edge::EdgeLog;
 use crate::{ConfigError, GatewayConfig};
@@ -56,6 +58,7 @@ pub struct GatewayStats {
 pub struct Gateway {
     local: SocketAddr,
     bus: bus::Client,
+    server: bus::Server,
     ports: PortPool,
     calls: TaskTracker,
     acceptor: TaskTracker,
@@ -78,13 +81,7 @@ impl Gateway {
             api_secret: config.api_secret.clone(),
             webhook_keys: Vec::new(),
         })?;
-        let bus = bus::Client::connect(bus::Options {
-            redis_url: config.redis_url.expose().to_owned(),
-            services: vec![bus::ioinfo::SERVICE.to_owned()],
-            connect_timeout: BUS_CONNECT_TIMEOUT,
-            now: Arc::new(|| SystemClock.now().into()),
-        })
-        .await?;
+        let (bus, server) = join_bus(&config).await?;
         let stack = RsipStack::start(SipConfig {
             listen: config.listen,
             advertised: advertised(&config),
@@ -104,7 +101,12 @@ impl Gateway {
             CancellationToken::new(),
             CancellationToken::new(),
         );
+        let max_calls = config.max_calls;
         let context = Context {
+            targets: Policy::new(config.calls.targets.clone()),
+            caps: Caps::new(config.calls.per_trunk, config.calls.per_number),
+            dialer: stack.dialer(),
+            server: server.clone(),
             config,
             livekit,
             bus: bus.clone(),
@@ -113,7 +115,14 @@ impl Gateway {
             started: Instant::now(),
             stop: stop.clone(),
         };
+        let requests = {
+            let (calls, drain) = (calls.clone(), drain.clone());
+            // What is left to another gateway rings there at once; what is refused does not ring at all.
+            let gate = move || calls.len() < max_calls && !drain.is_cancelled();
+            server.serve(CREATE, Arc::new(gate))
+        };
         let task = Acceptor {
+            requests: Some(requests),
             stack: Box::new(stack),
             context: Arc::new(context),
             calls: calls.clone(),
@@ -123,11 +132,12 @@ impl Gateway {
             stop: stop.clone(),
             failed: failed.clone(),
         };
-        acceptor.spawn(task.run());
+        acceptor.spawn(Box::pin(task.run()));
         acceptor.close();
         Ok(Self {
             local,
             bus,
+            server,
             ports,
             calls,
             acceptor,
@@ -148,12 +158,12 @@ impl Gateway {
         GatewayStats {
             calls: self.calls.len(),
             rtp_ports: self.ports.in_use(),
-            bus_connected: self.bus.is_connected(),
+            bus_connected: self.bus.is_connected() && self.server.is_connected(),
             sip: *self.sip_stats.borrow(),
         }
     }
 
-    /// Refuses new calls with 503 from now on; those under way go on.
+    /// Refuses new calls with 503 from now on, and takes no requests to dial; calls under way go on.
     pub fn drain(&self) {
         self.drain.cancel();
     }
@@ -169,6 +179,7 @@ impl Gateway {
         self.stop.cancel();
         self.acceptor.wait().await;
         self.bus.shutdown().await;
+        self.server.shutdown().await;
     }
 }
 
@@ -178,14 +189,41 @@ impl Drop for Gateway {
     }
 }
 
+/// To ask LiveKit, and to be asked.
+async fn join_bus(config: &GatewayConfig) -> Result<(bus::Client, bus::Server), bus::BusError> {
+    let bus = bus::Client::connect(bus::Options {
+        redis_url: config.redis_url.expose().to_owned(),
+        services: vec![bus::ioinfo::SERVICE.to_owned()],
+        connect_timeout: BUS_CONNECT_TIMEOUT,
+        now: Arc::new(|| SystemClock.now().into()),
+    })
+    .await?;
+    let server = bus::Server::connect(bus::ServerOptions {
+        redis_url: config.redis_url.expose().to_owned(),
+        connect_timeout: BUS_CONNECT_TIMEOUT,
+        now: Arc::new(|| SystemClock.now().into()),
+    })
+    .await?;
+    Ok((bus, server))
+}
+
 fn advertised(config: &GatewayConfig) -> Option<SocketAddr> {
     // With a free port the outer port is known only once bound; both are then the same host's.
     let differs = config.advertised_address != config.listen.ip() && config.listen.port() != 0;
     differs.then(|| SocketAddr::new(config.advertised_address, config.listen.port()))
 }
 
-/// Takes calls from the stack and gives each a task.
+/// What LiveKit asks of gateways that serve no cluster of their own.
+const CREATE: bus::Method<'static> = bus::Method {
+    service: bus::sipinternal::SERVICE,
+    method: bus::sipinternal::CREATE_PARTICIPANT,
+    topic: "",
+};
+
+/// Takes calls from the stack and from LiveKit and gives each a task.
 struct Acceptor {
+    /// Until nothing more comes.
+    requests: Option<bus::Requests>,
     stack: Box<dyn SipStack>,
     context: Arc<Context>,
     calls: TaskTracker,
@@ -201,11 +239,24 @@ impl Acceptor {
 
     async fn run(mut self) {
         let mut ticks = tokio::time::interval(Self::STATS_EVERY);
+        let mut withdrawn = false;
         loop {
             // All arms are cancel-safe.
             tokio::select! {
                 () = self.stop.cancelled() => break,
                 _ = ticks.tick() => self.look(),
+                () = self.drain.cancelled(), if !withdrawn => {
+                    withdrawn = true;
+                    if let Some(requests) = &self.requests {
+                        requests.withdraw();
+                    }
+                }
+                request = next_request(&mut self.requests) => match request {
+                    Some(request) => {
+                        self.calls.spawn(call::outgoing::run(Arc::clone(&self.context), request));
+                    }
+                    None => self.requests = None,
+                },
                 call = self.stack.next_call() => if let Some(call) = call {
                     self.take(call);
                 } else {
@@ -216,6 +267,7 @@ impl Acceptor {
             }
         }
         self.stop.cancel();
+        self.requests = None;
         self.calls.close();
         if timeout(CALLS_STOP_TIMEOUT, self.calls.wait()).await.is_err() {
             tracing::warn!(left = self.calls.len(), "calls did not end in time");
@@ -243,5 +295,12 @@ impl Acceptor {
         } else {
             self.calls.spawn(call::run(Arc::clone(&self.context), call));
         }
+    }
+}
+
+async fn next_request(requests: &mut Option<bus::Requests>) -> Option<bus::Incoming> {
+    match requests {
+        Some(requests) => requests.next().await,
+        None => std::future::pending().await,
     }
 }

@@ -44,6 +44,10 @@ pub(crate) struct RoomLeg {
     room: Room,
     events: mpsc::UnboundedReceiver<RoomEvent>,
     pub(crate) source: NativeAudioSource,
+    /// Of `source`.
+    pub(crate) sample_rate_hz: u32,
+    /// Whether the room's tracks are subscribed to.
+    listens: bool,
 }
 
 /// What matters to a call of what happens in its room.
@@ -67,12 +71,14 @@ pub(crate) enum RoomChange {
 }
 
 impl RoomLeg {
-    /// Joins and publishes a mono track of this rate, named as the participant, as livekit-sip does.
+    /// Joins and publishes a mono track of this rate, named as the participant, as livekit-sip does. Without `listens` the room is heard
+    /// only after [`RoomLeg::listen`].
     pub(crate) async fn join(
         livekit: &LiveKit,
         token: &str,
         identity: &str,
         sample_rate_hz: u32,
+        listens: bool,
     ) -> Result<Self, JoinError> {
         let mut options = RoomOptions::default();
         options.auto_subscribe = false;
@@ -84,7 +90,13 @@ impl RoomLeg {
         };
         let source =
             NativeAudioSource::new(AudioSourceOptions::default(), sample_rate_hz, 1, SOURCE_QUEUE_MS);
-        let leg = Self { room, events, source };
+        let leg = Self {
+            room,
+            events,
+            source,
+            sample_rate_hz,
+            listens,
+        };
         let track = LocalAudioTrack::create_audio_track(identity, RtcAudioSource::Native(leg.source.clone()));
         let options = TrackPublishOptions {
             source: TrackSource::Microphone,
@@ -93,7 +105,10 @@ impl RoomLeg {
         let participant = leg.room.local_participant();
         let publishing = Box::pin(participant.publish_track(LocalTrack::Audio(track), options));
         if !matches!(timeout(CONNECT_TIMEOUT, publishing).await, Ok(Ok(_))) {
-            leg.leave().await.confirm(livekit).await;
+            leg.leave(livekit::DisconnectReason::ClientInitiated)
+                .await
+                .confirm(livekit)
+                .await;
             return Err(JoinError::Publish);
         }
         Ok(leg)
@@ -114,9 +129,27 @@ impl RoomLeg {
             let Some(event) = self.events.recv().await else {
                 return RoomChange::Lost(livekit::DisconnectReason::UnknownReason);
             };
-            if let Some(change) = change(event) {
+            if let Some(change) = change(event, self.listens) {
                 return change;
             }
+        }
+    }
+
+    /// Our participant's sid.
+    pub(crate) fn participant_sid(&self) -> String {
+        self.room.local_participant().sid().to_string()
+    }
+
+    /// The attributes of our participant.
+    pub(crate) fn attributes(&self) -> HashMap<String, String> {
+        self.room.local_participant().attributes()
+    }
+
+    /// Subscribes to every audio track from now on.
+    pub(crate) fn listen(&mut self) {
+        self.listens = true;
+        for participant in self.room.remote_participants().values() {
+            participant.track_publications().values().for_each(subscribe);
         }
     }
 
@@ -140,15 +173,16 @@ impl RoomLeg {
         Keypad(self.room.local_participant())
     }
 
-    /// Leaves; at most 3 s. [`Departure::confirm`] tells whether the server has heard of it.
-    pub(crate) async fn leave(self) -> Departure {
+    /// Leaves for this reason; at most 3 s. [`Departure::confirm`] tells whether the server has heard of it.
+    pub(crate) async fn leave(self, reason: livekit::DisconnectReason) -> Departure {
         let us = self.room.local_participant();
         let departure = Departure {
             room: self.room.name(),
             identity: us.identity().to_string(),
             sid: us.sid().to_string(),
         };
-        if timeout(CLOSE_TIMEOUT, Box::pin(self.room.close())).await.is_err() {
+        let closing = Box::pin(self.room.close_with_reason(reason));
+        if timeout(CLOSE_TIMEOUT, closing).await.is_err() {
             tracing::warn!("the room was not left in time");
         }
         departure
@@ -172,8 +206,9 @@ impl Keypad {
     }
 }
 
-fn change(event: RoomEvent) -> Option<RoomChange> {
+fn change(event: RoomEvent, listens: bool) -> Option<RoomChange> {
     match event {
+        RoomEvent::Connected { .. } | RoomEvent::TrackPublished { .. } if !listens => None,
         RoomEvent::Connected {
             participants_with_tracks,
         } => {

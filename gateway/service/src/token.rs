@@ -54,39 +54,60 @@ struct Grants<'a> {
     can_update_own_metadata: bool,
 }
 
+/// Who joins which room.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Joiner<'a> {
+    pub(crate) room: &'a str,
+    pub(crate) identity: &'a str,
+    pub(crate) name: &'a str,
+    pub(crate) metadata: &'a str,
+    /// A `livekit.RoomConfiguration`, still encoded.
+    pub(crate) room_config: Option<&'a [u8]>,
+    pub(crate) room_preset: &'a str,
+}
+
+impl<'a> From<&'a Dispatch> for Joiner<'a> {
+    fn from(dispatch: &'a Dispatch) -> Self {
+        Self {
+            room: &dispatch.room_name,
+            identity: &dispatch.participant_identity,
+            name: &dispatch.participant_name,
+            metadata: &dispatch.participant_metadata,
+            room_config: dispatch.room_config.as_deref(),
+            room_preset: &dispatch.room_preset,
+        }
+    }
+}
+
 /// Mints the token of one call. `now` counts from the Unix epoch.
 pub(crate) fn mint(
     api_key: &str,
     api_secret: &Secret,
-    dispatch: &Dispatch,
+    joiner: Joiner<'_>,
     attributes: &HashMap<String, String>,
     now: Duration,
 ) -> Result<String, TokenError> {
-    let room_config = dispatch
-        .room_config
-        .as_deref()
-        .map(RoomConfiguration::decode)
-        .transpose()?;
+    let room_config = joiner.room_config.map(RoomConfiguration::decode).transpose()?;
     let claims = Claims {
         iss: api_key,
-        sub: &dispatch.participant_identity,
+        sub: joiner.identity,
         // livekit-server refuses a token that is not valid for another minute, and this machine's clock may be ahead of its.
         nbf: now.saturating_sub(clock::SKEW).as_secs(),
         exp: (now + LIFETIME).as_secs(),
-        name: &dispatch.participant_name,
-        metadata: &dispatch.participant_metadata,
+        name: joiner.name,
+        metadata: joiner.metadata,
         attributes,
         kind: "sip",
         video: Grants {
             room_join: true,
-            room: &dispatch.room_name,
+            room: joiner.room,
             can_publish: true,
             can_subscribe: true,
             can_publish_data: true,
             can_update_own_metadata: true,
         },
         room_config,
-        room_preset: &dispatch.room_preset,
+        room_preset: joiner.room_preset,
     };
     let key = EncodingKey::from_secret(api_secret.expose().as_bytes());
     Ok(jsonwebtoken::encode(
@@ -122,7 +143,7 @@ mod tests {
         };
         let attributes = HashMap::from([("sip.callStatus".to_owned(), "ringing".to_owned())]);
         let now = std::time::UNIX_EPOCH.elapsed().expect("after 1970");
-        let token = mint("key", &secret, &dispatch, &attributes, now).expect("minted");
+        let token = mint("key", &secret, Joiner::from(&dispatch), &attributes, now).expect("minted");
         let claims = TokenVerifier::with_api_key("key", secret.expose())
             .verify(&token)
             .expect("valid");

@@ -1,4 +1,4 @@
-//! SIP for the gateway: calls come in as [`IncomingCall`]s, whatever stack carries them.
+//! SIP for the gateway: calls come in as [`IncomingCall`]s and go out by a [`Dialer`], whatever stack carries them.
 //!
 //! # Contract
 //!
@@ -17,15 +17,17 @@
 pub mod admission;
 pub mod digest;
 mod invite;
+mod outgoing;
 mod rsip;
 mod stack;
 mod uri;
 
 pub use invite::{Invite, InviteError};
+pub use outgoing::{DialError, Dialer, Outgoing, PlacedCall, is_extra_header};
 pub use rsip::{RsipStack, SipConfig, StartError};
 pub use stack::{
-    CallClosed, CallControl, CallEvent, Command, IncomingCall, Refusal, Refusals, Rejection, Renegotiation,
-    SipStack, StackStats,
+    Answer, CallClosed, CallControl, CallEvent, Command, IncomingCall, Refusal, Refusals, Rejection,
+    Renegotiation, SipStack, StackStats, TransferEvent,
 };
 pub use uri::SipUri;
 
@@ -34,5 +36,5 @@ pub use uri::SipUri;
 pub const STACK_LOG_TARGET: &str = "rsipstack";
 
 /// The methods that are served, as they stand in `Allow`. UPDATE is among them because some session border controllers tear
-/// calls down without it.
-pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE";
+/// calls down without it; NOTIFY tells what comes of our REFERs. REFER itself is not: nobody moves our calls but LiveKit.
+pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, NOTIFY";

@@ -1,19 +1,23 @@
 //! The seam between a SIP stack and what answers its calls.
 
+use std::fmt;
 use std::net::SocketAddr;
 
 use async_trait::async_trait;
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::Invite;
 use crate::rsip::RingingCall;
+use crate::{Dialer, Invite};
 
-/// A SIP endpoint that receives calls.
+/// A SIP endpoint that receives and places calls.
 #[async_trait]
 pub trait SipStack: Send {
     /// The next call. `None` when the stack has stopped, by [`SipStack::shutdown`] or by a fault. Cancel-safe.
     async fn next_call(&mut self) -> Option<IncomingCall>;
+
+    /// A handle that places calls.
+    fn dialer(&self) -> Dialer;
 
     /// The address that is listened on.
     fn local_addr(&self) -> SocketAddr;
@@ -156,8 +160,60 @@ pub enum CallEvent {
     Ended,
     /// A re-INVITE or UPDATE; it waits for an answer.
     Renegotiation(Renegotiation),
+    /// The answer to the offer that a [`Renegotiation`] without one was given. Empty when the other side sent none.
+    OfferAnswered(Vec<u8>),
     /// An INFO, already answered with 200.
     Info { content_type: String, body: Vec<u8> },
+    /// A call that we placed is under way: 180, 183, or another provisional answer but 100.
+    Progress {
+        code: u16,
+        /// Early media (RFC 3960 §3.2), when it was offered.
+        sdp: Option<Vec<u8>>,
+    },
+    /// A call that we placed was answered; the ACK is sent.
+    Answered(Answer),
+    /// A call that we placed was not put through. The last event.
+    Refused { code: u16, phrase: String },
+    /// Nobody answered our INVITE, not even with a refusal: there is no such host, or it is down. The last event.
+    Unreachable,
+    /// How a transfer that we asked for stands.
+    Transfer(TransferEvent),
+}
+
+impl CallEvent {
+    /// Events that may wait for a call's owner.
+    pub const QUEUE: usize = 16;
+}
+
+/// The 200 to our INVITE. `Debug` shows nothing of what it says.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Answer {
+    pub sdp: Vec<u8>,
+    /// The other side's tag.
+    pub tag: String,
+    /// All headers in order, with their names as sent.
+    pub headers: Vec<(String, String)>,
+}
+
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Answer(..)")
+    }
+}
+
+/// What comes of a REFER (RFC 3515).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TransferEvent {
+    /// The other side's answer: from 300 on the transfer is off.
+    Answered { code: u16, phrase: String },
+    /// The other side's word on the new call. The last one when `is_final`.
+    Notified {
+        code: u16,
+        phrase: String,
+        is_final: bool,
+    },
+    /// The REFER was not answered.
+    Unanswered,
 }
 
 /// An offer within the call, or, without a body, the request for one.
@@ -177,8 +233,16 @@ pub enum Command {
         headers: Vec<(String, String)>,
     },
     Reject(Rejection),
+    /// Ends the call: a BYE, or what its phase demands.
     Bye {
         reason: Option<String>,
+        headers: Vec<(String, String)>,
+    },
+    /// Asks the other side to call somebody else instead (RFC 3515).
+    Refer {
+        /// A `sip:` or `tel:` URI.
+        to: String,
+        headers: Vec<(String, String)>,
     },
 }
 
@@ -268,9 +332,24 @@ impl CallControl {
         self.send(Command::Reject(rejection)).await
     }
 
-    /// Sends BYE, after the ACK if that is still to come (RFC 3261 §15). `reason` is the value of a `Reason` header.
+    /// Sends BYE, after the ACK if that is still to come (RFC 3261 §15), or takes a call back that we placed and nobody has answered.
+    /// `reason` is the value of a `Reason` header.
     pub async fn bye(&self, reason: Option<String>) -> Result<(), CallClosed> {
-        self.send(Command::Bye { reason }).await
+        self.bye_with(reason, Vec::new()).await
+    }
+
+    /// The same with more headers; each must be one that [`crate::is_extra_header`] allows.
+    pub async fn bye_with(
+        &self,
+        reason: Option<String>,
+        headers: Vec<(String, String)>,
+    ) -> Result<(), CallClosed> {
+        self.send(Command::Bye { reason, headers }).await
+    }
+
+    /// Sends REFER; [`CallEvent::Transfer`] says what comes of it. No effect before the answer.
+    pub async fn refer(&self, to: String, headers: Vec<(String, String)>) -> Result<(), CallClosed> {
+        self.send(Command::Refer { to, headers }).await
     }
 
     async fn send(&self, command: Command) -> Result<(), CallClosed> {

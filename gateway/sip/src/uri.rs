@@ -52,6 +52,14 @@ impl SipUri {
         })
     }
 
+    /// Reads `host[:port]`, nothing more.
+    pub fn at(address: &str) -> Option<Self> {
+        let is_address = !address.contains(['@', ';', '?', ',']);
+        is_address
+            .then(|| Self::parse(&format!("sip:{address}")))
+            .flatten()
+    }
+
     /// Reads the URI of a From or To header (RFC 3261 §20.20, §20.39).
     pub(crate) fn of_header(value: &str) -> Option<Self> {
         let after_name = match value.strip_prefix('"') {

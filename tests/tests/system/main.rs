@@ -39,9 +39,14 @@ mod lambda;
 mod links;
 mod load;
 mod mail;
+mod outbound;
 mod phone;
 mod recording;
 mod secrets;
+/// The same phone as the gateway's own tests have.
+#[path = "../../../gateway/service/tests/gateway/sipp.rs"]
+#[allow(dead_code, reason = "not every scenario is for every test")]
+mod sipp;
 mod sweep;
 mod takeover;
 mod tools;

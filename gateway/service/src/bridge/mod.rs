@@ -5,10 +5,12 @@
 
 mod delays;
 mod playout;
+mod ring;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use audio::Resampler;
 use futures_util::StreamExt as _;
 use livekit::prelude::RemoteAudioTrack;
 use livekit::webrtc::audio_source::native::NativeAudioSource;
@@ -24,21 +26,45 @@ use crate::room::{Keypad, audio_frame};
 pub(crate) use delays::attributes as delay_attributes;
 pub(crate) use playout::Faults;
 use playout::Playout;
+use ring::Ringback;
+pub(crate) use ring::ring_into;
+
+/// From the phone's codec to the room's track.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rates {
+    pub(crate) from_hz: u32,
+    pub(crate) to_hz: u32,
+}
 
 /// Carries the caller's frames into the room. Ends with the session or on `cancel`: a source whose room is gone takes nothing more.
 pub(crate) async fn uplink(
     mut frames: mpsc::Receiver<Frame>,
     source: NativeAudioSource,
-    sample_rate_hz: u32,
+    rates: Rates,
     cancel: CancellationToken,
 ) {
+    let Rates { from_hz, to_hz } = rates;
+    // Telephone rates always convert; equal ones cost nothing.
+    let Ok(mut resampler) = Resampler::new(from_hz, to_hz) else {
+        return;
+    };
+    let sample_rate_hz = to_hz;
     // One frame in hand, so that two clocks of 20 ms which jitter against each other leave no gaps in the caller's speech.
     let ahead = vec![0; audio::frame_samples(sample_rate_hz)];
     let carry = async {
         let _ = source.capture_frame(&audio_frame(&ahead, sample_rate_hz)).await;
+        let mut converted = Vec::new();
         while let Some(frame) = frames.recv().await {
             // The source refuses frames of another rate only, and the rate is the one that it was made with.
-            let _ = source.capture_frame(&audio_frame(&frame, sample_rate_hz)).await;
+            if from_hz == to_hz {
+                let _ = source.capture_frame(&audio_frame(&frame, sample_rate_hz)).await;
+                continue;
+            }
+            converted.clear();
+            resampler.process(&frame, &mut converted);
+            let _ = source
+                .capture_frame(&audio_frame(&converted, sample_rate_hz))
+                .await;
         }
     };
     let _ = cancel.run_until_cancelled(carry).await;
@@ -56,9 +82,16 @@ pub(crate) async fn keys(mut digits: mpsc::Receiver<Digit>, keypad: Keypad, canc
 
 /// What the downlink is told.
 pub(crate) enum Change {
-    Add { sid: String, track: RemoteAudioTrack },
-    Remove { sid: String },
+    Add {
+        sid: String,
+        track: RemoteAudioTrack,
+    },
+    Remove {
+        sid: String,
+    },
     Press(Digit),
+    /// Whether the phone hears it ring, as it does while it is being transferred.
+    Ring(bool),
 }
 
 /// Changes that may wait.
@@ -70,6 +103,7 @@ pub(crate) struct Downlink {
     changes: mpsc::Receiver<Change>,
     tracks: HashMap<String, Track>,
     readers: JoinSet<()>,
+    ring: Option<Ringback>,
     faults: Arc<Mutex<Faults>>,
 }
 
@@ -90,6 +124,7 @@ impl Downlink {
             changes,
             tracks: HashMap::new(),
             readers: JoinSet::new(),
+            ring: None,
             faults,
         }
     }
@@ -127,6 +162,11 @@ impl Downlink {
                 faults.samples_skipped += new.samples_skipped;
             }
         }
+        if let Some(ring) = &mut self.ring {
+            // In place of the room: somebody who is being connected has left the conversation.
+            sum.clear();
+            ring.frame_into(sum);
+        }
         self.sender.send(sum);
     }
 
@@ -147,6 +187,9 @@ impl Downlink {
                 if let Some(track) = self.tracks.remove(&sid) {
                     track.reader.abort();
                 }
+            }
+            Change::Ring(rings) => {
+                self.ring = rings.then(|| Ringback::new(self.sender.codec().sample_rate_hz()));
             }
             // More digits than can wait (32) are lost: nobody dials that fast.
             Change::Press(digit) => drop(self.sender.press(digit)),

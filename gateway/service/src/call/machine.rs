@@ -17,6 +17,18 @@ pub(crate) enum Input {
     Left { identity: String, deliberate: bool },
     /// We are out of the room.
     RoomLost(RoomLoss),
+    /// The phone that we dial rings.
+    Rings,
+    /// The phone that we dial was answered.
+    PickedUp,
+    /// The phone that we dial was not put through.
+    NotPutThrough,
+    /// Nobody answers our INVITE.
+    Unreachable,
+    /// The phone that we dial was answered with media that we cannot speak.
+    NoMedia,
+    /// The phone was sent elsewhere, and is there.
+    Transferred,
     /// The caller acknowledged the 200.
     Acknowledged,
     /// The caller ended the call, by CANCEL or BYE.
@@ -47,11 +59,15 @@ pub(crate) enum RoomLoss {
 pub(crate) enum Output {
     /// Send the 200 and start the media.
     Answer,
+    /// Show the call as ringing.
+    Ringing,
+    /// Let the room and the phone hear each other.
+    Connect,
     /// Show the call as active.
     Active,
     /// Refuse the INVITE.
     Reject { code: u16, text: &'static str },
-    /// Send BYE.
+    /// Send BYE, or take the call back that nobody has answered.
     HangUp { text: &'static str },
     /// Release everything. The last output.
     End(EndReason),
@@ -64,7 +80,17 @@ pub enum EndReason {
     /// Refused before the room was joined.
     Refused,
     Cancelled,
+    /// The phone hung up, whoever had dialled whom.
     CallerHungUp,
+    /// The phone that we dialled was busy, declined, or is not there.
+    NotPutThrough,
+    /// The phone that we dialled was not answered in time.
+    NotAnswered,
+    /// Nobody answered our INVITE.
+    Unreachable,
+    /// The phone that we dialled was answered with media that we cannot speak.
+    NoMedia,
+    Transferred,
     NoAgent,
     AgentLeft,
     /// The agent vanished and no other came within the grace.
@@ -86,6 +112,11 @@ impl EndReason {
             EndReason::Refused => "refused",
             EndReason::Cancelled => "cancelled",
             EndReason::CallerHungUp => "caller_hung_up",
+            EndReason::NotPutThrough => "not_put_through",
+            EndReason::NotAnswered => "not_answered",
+            EndReason::Unreachable => "unreachable",
+            EndReason::NoMedia => "no_common_codec",
+            EndReason::Transferred => "transferred",
             EndReason::NoAgent => "no_agent",
             EndReason::AgentLeft => "agent_left",
             EndReason::AgentLost => "agent_lost",
@@ -118,8 +149,8 @@ impl EndReason {
 /// The machine's own timeouts.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Options {
-    /// When ringing without an agent ends.
-    pub(crate) no_agent_at: Instant,
+    /// When ringing ends: without an agent, or without an answer of the phone that we dial.
+    pub(crate) ringing_until: Instant,
     /// How long a vanished agent is waited for.
     pub(crate) agent_gone: Duration,
     /// The longest duration from the 200 on.
@@ -137,7 +168,12 @@ pub(crate) struct Machine {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
+    /// The phone waits for an agent.
     Ringing,
+    /// We wait for the phone.
+    Dialling {
+        rings: bool,
+    },
     /// Answered; `gone_at` is set while no agent is there.
     Answered {
         end_at: Instant,
@@ -147,11 +183,21 @@ enum Phase {
 }
 
 impl Machine {
-    pub(crate) fn new(options: Options) -> Self {
+    /// Of a call that a phone has placed.
+    pub(crate) fn incoming(options: Options) -> Self {
+        Self::begin(options, Phase::Ringing)
+    }
+
+    /// Of a call to a phone.
+    pub(crate) fn outgoing(options: Options) -> Self {
+        Self::begin(options, Phase::Dialling { rings: false })
+    }
+
+    fn begin(options: Options, phase: Phase) -> Self {
         let (agents, phones, outputs) = Default::default();
         Self {
             options,
-            phase: Phase::Ringing,
+            phase,
             agents,
             phones,
             outputs,
@@ -169,6 +215,12 @@ impl Machine {
                 identity,
                 is_phone: false,
             } => self.agent_heard(identity, now),
+            Input::Rings => self.rings(),
+            Input::PickedUp => self.picked_up(now),
+            Input::NotPutThrough => self.over(EndReason::NotPutThrough),
+            Input::Unreachable => self.over(EndReason::Unreachable),
+            Input::NoMedia => self.end(EndReason::NoMedia),
+            Input::Transferred => self.end(EndReason::Transferred),
             Input::Left { identity, deliberate } => self.left(&identity, deliberate, now),
             Input::Acknowledged => self.outputs.push_back(Output::Active),
             Input::CallerLeft => {
@@ -195,7 +247,7 @@ impl Machine {
 
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         match self.phase {
-            Phase::Ringing => Some(self.options.no_agent_at),
+            Phase::Ringing | Phase::Dialling { .. } => Some(self.options.ringing_until),
             Phase::Answered { end_at, gone_at } => {
                 Some(gone_at.map_or(end_at, |gone_at| gone_at.min(end_at)))
             }
@@ -205,7 +257,8 @@ impl Machine {
 
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
         match self.phase {
-            Phase::Ringing if now >= self.options.no_agent_at => self.end(EndReason::NoAgent),
+            Phase::Ringing if now >= self.options.ringing_until => self.end(EndReason::NoAgent),
+            Phase::Dialling { .. } if now >= self.options.ringing_until => self.end(EndReason::NotAnswered),
             Phase::Answered { end_at, .. } if now >= end_at => self.end(EndReason::MaxDuration),
             Phase::Answered {
                 gone_at: Some(gone_at),
@@ -226,7 +279,25 @@ impl Machine {
                 self.outputs.push_back(Output::Answer);
             }
             Phase::Answered { gone_at, .. } => *gone_at = None,
-            Phase::Ended => {}
+            Phase::Dialling { .. } | Phase::Ended => {}
+        }
+    }
+
+    fn rings(&mut self) {
+        if let Phase::Dialling { rings } = &mut self.phase
+            && !std::mem::replace(rings, true)
+        {
+            self.outputs.push_back(Output::Ringing);
+        }
+    }
+
+    fn picked_up(&mut self, now: Instant) {
+        if let Phase::Dialling { .. } = self.phase {
+            self.phase = Phase::Answered {
+                end_at: now + self.options.max_call,
+                gone_at: None,
+            };
+            self.outputs.push_back(Output::Connect);
         }
     }
 

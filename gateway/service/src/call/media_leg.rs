@@ -1,4 +1,4 @@
-//! The call's media: negotiated before the room is joined, running from the answer on.
+//! The call's media: negotiated before the room is joined, or by the answer of a phone that we dial, running from the answer on.
 
 use std::future::pending;
 use std::net::IpAddr;
@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use audio::Codec;
+use bus::ioinfo::MediaConfig;
 use livekit::prelude::RemoteAudioTrack;
 use media::sdp::{self, LocalMedia, Negotiated, SdpError};
 use media::{Digit, RtpControl, RtpPort, RtpSession, RtpStats, SessionOptions};
@@ -15,9 +16,11 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::bridge::{self, CHANGE_QUEUE, Change, Downlink, Faults};
+use crate::bridge::{self, CHANGE_QUEUE, Change, Downlink, Faults, Rates};
 use crate::room::RoomLeg;
 
+/// `SIPMediaEncryption`: SRTP required.
+const ENCRYPTION_REQUIRED: i32 = 2;
 /// Any port: for reading an offer before a port is bound.
 const NO_PORT: u16 = 9;
 
@@ -48,13 +51,57 @@ impl Offer {
     }
 }
 
+/// Our SDP as an offer for sound both ways: what was agreed on stays, and so does every `m=` line (RFC 3264 §8).
+fn offered_again(description: &str, version: u64) -> String {
+    let line = |line: &str| match line {
+        "a=sendonly" | "a=recvonly" | "a=inactive" => "a=sendrecv\r\n".to_owned(),
+        origin if origin.starts_with("o=") => {
+            let version = version.to_string();
+            let words = origin.split(' ').enumerate();
+            let words: Vec<&str> = words
+                .map(|(at, word)| if at == 2 { version.as_str() } else { word })
+                .collect();
+            format!("{}\r\n", words.join(" "))
+        }
+        other => format!("{other}\r\n"),
+    };
+    description.lines().map(line).collect()
+}
+
+/// Our codecs, in our order, as far as LiveKit's trunk or rule allows them.
+pub(super) fn codecs(ours: &[Codec], media: Option<&MediaConfig>) -> Result<Vec<Codec>, EncryptionRequired> {
+    let Some(media) = media else {
+        return Ok(ours.to_vec());
+    };
+    if media.encryption == ENCRYPTION_REQUIRED {
+        return Err(EncryptionRequired);
+    }
+    if !media.only_listed_codecs {
+        return Ok(ours.to_vec());
+    }
+    let listed = |codec: &Codec| {
+        media
+            .codecs
+            .iter()
+            .any(|entry| entry.name.eq_ignore_ascii_case(codec.name()))
+    };
+    Ok(ours.iter().copied().filter(listed).collect())
+}
+
+/// The trunk or rule wants SRTP, which there is not.
+pub(super) struct EncryptionRequired;
+
 pub(super) struct MediaLeg {
     address: IpAddr,
     port: u16,
     session_id: u64,
     version: u64,
-    answer: String,
-    negotiated: Negotiated,
+    /// Our SDP as it stands.
+    description: String,
+    /// Nothing while our offer is not answered.
+    negotiated: Option<Negotiated>,
+    /// What we offer.
+    codecs: Vec<Codec>,
     changes: mpsc::Sender<Change>,
     faults: Arc<Mutex<Faults>>,
     state: State,
@@ -66,113 +113,163 @@ enum State {
 }
 
 impl MediaLeg {
+    /// Answers the caller's offer.
     pub(super) fn negotiate(
         offer: &Offer,
         port: RtpPort,
         address: IpAddr,
         codecs: &[Codec],
     ) -> Result<Self, SdpError> {
-        // 62 bits: some peers read it as a signed number.
-        let session_id = rand::random::<u64>() >> 2;
-        let local = LocalMedia {
-            address,
-            port: port.port(),
-            codecs,
-            session_id,
-            version: 1,
-        };
-        let (answer, negotiated) = sdp::answer(&offer.0, &local)?;
+        let mut leg = Self::waiting(port, address, codecs);
+        let (answer, negotiated) = sdp::answer(&offer.0, &leg.local(&leg.codecs))?;
+        (leg.description, leg.negotiated) = (answer, Some(negotiated));
+        Ok(leg)
+    }
+
+    /// Makes an offer, which [`MediaLeg::accept`] is to be told the answer to.
+    pub(super) fn offering(port: RtpPort, address: IpAddr, codecs: &[Codec]) -> Self {
+        let mut leg = Self::waiting(port, address, codecs);
+        leg.description = sdp::make_offer(&leg.local(&leg.codecs));
+        leg
+    }
+
+    fn waiting(port: RtpPort, address: IpAddr, codecs: &[Codec]) -> Self {
         let (changes, changes_rx) = mpsc::channel(CHANGE_QUEUE);
-        Ok(Self {
+        Self {
             address,
             port: port.port(),
-            session_id,
+            // 62 bits: some peers read it as a signed number.
+            session_id: rand::random::<u64>() >> 2,
             version: 1,
-            answer,
-            negotiated,
+            description: String::new(),
+            negotiated: None,
+            codecs: codecs.to_vec(),
             changes,
             faults: Arc::default(),
             state: State::Waiting(Some((port, changes_rx))),
-        })
-    }
-
-    pub(super) fn sample_rate_hz(&self) -> u32 {
-        self.negotiated.codec.sample_rate_hz()
-    }
-
-    /// Starts RTP both ways; returns the SDP for the 200.
-    pub(super) fn start(
-        &mut self,
-        tasks: &TaskTracker,
-        cancel: &CancellationToken,
-        room: &RoomLeg,
-    ) -> Vec<u8> {
-        if let State::Waiting(waiting) = &mut self.state
-            && let Some((port, changes)) = waiting.take()
-        {
-            let session = RtpSession::start(
-                port,
-                SessionOptions::from(&self.negotiated),
-                tasks,
-                cancel.clone(),
-            );
-            let RtpSession {
-                sender,
-                frames,
-                digits,
-                control,
-            } = session;
-            tasks.spawn(bridge::uplink(
-                frames,
-                room.source.clone(),
-                self.sample_rate_hz(),
-                cancel.clone(),
-            ));
-            tasks.spawn(bridge::keys(digits, room.keypad(), cancel.clone()));
-            tasks.spawn(Downlink::new(sender, changes, Arc::clone(&self.faults)).run(cancel.clone()));
-            self.state = State::Running(control);
         }
-        self.answer.clone().into_bytes()
+    }
+
+    fn local<'a>(&self, codecs: &'a [Codec]) -> LocalMedia<'a> {
+        LocalMedia {
+            address: self.address,
+            port: self.port,
+            codecs,
+            session_id: self.session_id,
+            version: self.version,
+        }
+    }
+
+    /// Our SDP as it stands.
+    pub(super) fn description(&self) -> Vec<u8> {
+        self.description.clone().into_bytes()
+    }
+
+    /// The codec agreed on, and how many samples of it make a second.
+    pub(super) fn sample_rate_hz(&self) -> Option<u32> {
+        self.negotiated
+            .map(|negotiated| negotiated.codec.sample_rate_hz())
+    }
+
+    /// Takes the answer to our offer. A second one, after early media, may change where the sound goes and not how it is coded.
+    pub(super) fn accept(&mut self, answer: &[u8]) -> Result<(), SdpError> {
+        let agreed = self.negotiated.map(|negotiated| [negotiated.codec]);
+        let codecs = agreed
+            .as_ref()
+            .map_or(self.codecs.as_slice(), |agreed| agreed.as_slice());
+        let negotiated = sdp::parse_answer(answer, &self.local(codecs))?;
+        let is_same = |agreed: Negotiated| agreed.payload_type == negotiated.payload_type;
+        if !self.negotiated.is_none_or(is_same) {
+            return Err(SdpError::NoCommonCodec {
+                ours: "the one agreed on".to_owned(),
+                theirs: negotiated.payload_type.to_string(),
+            });
+        }
+        if let State::Running(control) = &self.state {
+            control.update(negotiated.remote, negotiated.direction.sends());
+        }
+        self.negotiated = Some(negotiated);
+        Ok(())
+    }
+
+    /// Starts RTP both ways, unless it runs already, or nothing is agreed on.
+    pub(super) fn start(&mut self, tasks: &TaskTracker, cancel: &CancellationToken, room: &RoomLeg) {
+        let (State::Waiting(waiting), Some(negotiated)) = (&mut self.state, &self.negotiated) else {
+            return;
+        };
+        let Some((port, changes)) = waiting.take() else {
+            return;
+        };
+        let session = RtpSession::start(port, SessionOptions::from(negotiated), tasks, cancel.clone());
+        let RtpSession {
+            sender,
+            frames,
+            digits,
+            control,
+        } = session;
+        let rates = Rates {
+            from_hz: negotiated.codec.sample_rate_hz(),
+            to_hz: room.sample_rate_hz,
+        };
+        tasks.spawn(bridge::uplink(frames, room.source.clone(), rates, cancel.clone()));
+        tasks.spawn(bridge::keys(digits, room.keypad(), cancel.clone()));
+        tasks.spawn(Downlink::new(sender, changes, Arc::clone(&self.faults)).run(cancel.clone()));
+        self.state = State::Running(control);
     }
 
     /// Resolves when the caller sends no RTP; never while it is not meant to. Cancel-safe.
     pub(super) async fn timed_out(&self, first: Duration, later: Duration) {
         match &self.state {
-            State::Running(control) if !self.negotiated.held => control.media_timeout(first, later).await,
+            State::Running(control) if !self.is_held() => control.media_timeout(first, later).await,
             _ => pending().await,
         }
     }
 
-    /// Answers an offer within the call; `None` leaves the session as it was. A request for an offer gets our session as it stands.
+    fn is_held(&self) -> bool {
+        self.negotiated.is_some_and(|negotiated| negotiated.held)
+    }
+
+    /// Answers an offer within the call; `None` leaves the session as it was. A request for an offer gets one, for sound both ways: so a
+    /// call comes back from hold. Its answer is for [`MediaLeg::accept`].
     pub(super) fn renegotiate(&mut self, offer: Option<&[u8]>) -> Option<Vec<u8>> {
         let Some(offer) = offer else {
-            return Some(self.answer.clone().into_bytes());
+            self.version += 1;
+            self.description = offered_again(&self.description, self.version);
+            return Some(self.description());
         };
+        let agreed = self.negotiated?;
         // The codec stays: both directions' encoders carry the history of the stream.
-        let codecs = [self.negotiated.codec];
+        let codecs = [agreed.codec];
         let local = LocalMedia {
-            address: self.address,
-            port: self.port,
-            codecs: &codecs,
-            session_id: self.session_id,
             version: self.version + 1,
+            ..self.local(&codecs)
         };
         let (answer, negotiated) = sdp::answer(offer, &local).ok()?;
-        if negotiated.payload_type != self.negotiated.payload_type {
+        if negotiated.payload_type != agreed.payload_type {
             return None;
         }
         self.version += 1;
-        self.answer = answer;
-        self.negotiated = negotiated;
+        self.description = answer;
+        self.negotiated = Some(negotiated);
         if let State::Running(control) = &self.state {
             control.update(negotiated.remote, negotiated.direction.sends());
         }
         tracing::info!(
             step = "renegotiated",
             held = negotiated.held,
-            "the caller changed the session"
+            "the other side changed the session"
         );
-        Some(self.answer.clone().into_bytes())
+        Some(self.description())
+    }
+
+    /// Takes digits for the phone.
+    pub(super) fn keypad(&self) -> mpsc::Sender<Change> {
+        self.changes.clone()
+    }
+
+    /// Lets the phone hear it ring, or no longer.
+    pub(super) async fn ring(&self, rings: bool) {
+        self.change(Change::Ring(rings)).await;
     }
 
     pub(super) async fn add_track(&self, sid: String, track: RemoteAudioTrack) {
@@ -205,5 +302,17 @@ impl MediaLeg {
             State::Running(_) => drop(self.changes.send(change).await),
             State::Waiting(_) => drop(self.changes.try_send(change)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_offer_within_the_call_is_what_stands_with_a_new_version_and_both_directions() {
+        let stands = "v=0\r\no=- 17 2 IN IP4 192.0.2.1\r\ns=x\r\nm=audio 20000 RTP/AVP 0 96\r\na=recvonly\r\nm=video 0 RTP/AVP 99\r\n";
+        let offered = "v=0\r\no=- 17 3 IN IP4 192.0.2.1\r\ns=x\r\nm=audio 20000 RTP/AVP 0 96\r\na=sendrecv\r\nm=video 0 RTP/AVP 99\r\n";
+        assert_eq!(offered_again(stands, 3), offered);
     }
 }

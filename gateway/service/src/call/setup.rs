@@ -1,11 +1,9 @@
 //! From the INVITE to the room: trunk, digest, SDP, dispatch rule, join.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
-use audio::Codec;
-use bus::ioinfo::{
-    Dispatch, DispatchRequest, DispatchResult, MediaConfig, SipCall, SipUri, TrunkAuthentication,
-};
+use bus::ioinfo::{Dispatch, DispatchRequest, DispatchResult, SipCall, SipUri, TrunkAuthentication};
 use media::sdp::SdpError;
 use platform::clock::{Clock as _, SystemClock};
 use sip::digest::{Credentials, DEFAULT_REALM, Subject, Verdict};
@@ -15,10 +13,10 @@ use tracing::Span;
 
 use super::Context;
 use super::machine::Options;
-use super::media_leg::{MediaLeg, Offer};
+use super::media_leg::{self, EncryptionRequired, MediaLeg, Offer};
 use crate::attributes::{self, Moments};
 use crate::room::RoomLeg;
-use crate::token;
+use crate::token::{self, Joiner};
 
 /// When to try again after 503, in seconds.
 const RETRY_AFTER_S: &str = "10";
@@ -26,8 +24,6 @@ const RETRY_AFTER_S: &str = "10";
 const OVER_QUOTA: i32 = 1;
 /// `SIPTrunkAuthenticationError`: no trunk.
 const NO_TRUNK: i32 = 2;
-/// `SIPMediaEncryption`: SRTP required.
-const ENCRYPTION_REQUIRED: i32 = 2;
 
 /// A call that has its room and waits for an agent.
 pub(super) struct Joined {
@@ -35,6 +31,8 @@ pub(super) struct Joined {
     pub(super) media: MediaLeg,
     pub(super) options: Options,
     pub(super) ok_headers: Vec<(String, String)>,
+    /// Attribute → header.
+    pub(super) attributes_to_headers: HashMap<String, String>,
 }
 
 /// How a call is refused, and why, for the log.
@@ -94,7 +92,8 @@ pub(super) async fn prepare(
         rule = dispatch.sip_dispatch_rule_id,
         "a rule matches"
     );
-    let codecs = codecs(&context.config.codecs, dispatch.media.as_ref())?;
+    let codecs = media_leg::codecs(&context.config.codecs, dispatch.media.as_ref())
+        .map_err(|EncryptionRequired| Refused::new(488, "SRTP is required and not supported"))?;
     let (address, bind) = (context.config.advertised_address, context.config.listen.ip());
     let port = context
         .ports
@@ -105,11 +104,8 @@ pub(super) async fn prepare(
         invite_at,
         ringing_at,
     };
-    let token = mint(
-        context,
-        &dispatch,
-        &attributes::at_join(&dispatch, invite, scl_id, moments),
-    )?;
+    let attributes = attributes::at_join(&dispatch, invite, scl_id, moments);
+    let token = mint(context, Joiner::from(&dispatch), &attributes).ok_or(Refused::new(500, "no token"))?;
     Ok(Prepared {
         dispatch,
         media,
@@ -128,7 +124,8 @@ pub(super) async fn join(context: &Context, prepared: Prepared, invited: Instant
         &context.livekit,
         &token,
         &dispatch.participant_identity,
-        media.sample_rate_hz(),
+        media.sample_rate_hz().unwrap_or_default(),
+        true,
     )
     .await;
     let room = room.map_err(|error| {
@@ -144,6 +141,7 @@ pub(super) async fn join(context: &Context, prepared: Prepared, invited: Instant
         media,
         options,
         ok_headers: dispatch.headers.into_iter().collect(),
+        attributes_to_headers: dispatch.attributes_to_headers,
     })
 }
 
@@ -156,30 +154,23 @@ fn options(context: &Context, dispatch: &Dispatch, invited: Instant) -> Options 
             .map_or(ours, |trunk| trunk.min(ours))
     };
     Options {
-        no_agent_at: (invited + shorter(timeouts.no_agent, dispatch.ringing_timeout)).into_std(),
+        ringing_until: (invited + shorter(timeouts.no_agent, dispatch.ringing_timeout)).into_std(),
         agent_gone: timeouts.agent_gone,
         max_call: shorter(timeouts.max_call, dispatch.max_call_duration),
     }
 }
 
-fn mint(
+/// `None` is logged here.
+pub(super) fn mint(
     context: &Context,
-    dispatch: &Dispatch,
-    attributes: &std::collections::HashMap<String, String>,
-) -> Result<String, Refused> {
+    joiner: Joiner<'_>,
+    attributes: &HashMap<String, String>,
+) -> Option<String> {
     let now = u64::try_from(SystemClock.now().unix_timestamp()).unwrap_or_default();
-    let config = &context.config;
-    token::mint(
-        &config.api_key,
-        &config.api_secret,
-        dispatch,
-        attributes,
-        Duration::from_secs(now),
-    )
-    .map_err(|error| {
-        tracing::error!(%error, "no token for the call");
-        Refused::new(500, "no token")
-    })
+    let (key, secret) = (&context.config.api_key, &context.config.api_secret);
+    token::mint(key, secret, joiner, attributes, Duration::from_secs(now))
+        .inspect_err(|error| tracing::error!(%error, "no token for the call"))
+        .ok()
 }
 
 async fn trunk(context: &Context, invite: &Invite, call: &SipCall) -> Result<TrunkAuthentication, Refused> {
@@ -265,26 +256,6 @@ async fn dispatch(context: &Context, trunk: TrunkAuthentication, call: SipCall) 
             Err(Refused::new(404, "no dispatch rule matches"))
         }
     }
-}
-
-/// Our codecs, in our order, as far as the trunk and the rule allow them.
-fn codecs(ours: &[Codec], media: Option<&MediaConfig>) -> Result<Vec<Codec>, Refused> {
-    let Some(media) = media else {
-        return Ok(ours.to_vec());
-    };
-    if media.encryption == ENCRYPTION_REQUIRED {
-        return Err(Refused::new(488, "SRTP is required and not supported"));
-    }
-    if !media.only_listed_codecs {
-        return Ok(ours.to_vec());
-    }
-    let listed = |codec: &Codec| {
-        media
-            .codecs
-            .iter()
-            .any(|entry| entry.name.eq_ignore_ascii_case(codec.name()))
-    };
-    Ok(ours.iter().copied().filter(listed).collect())
 }
 
 fn sdp_refusal(error: &SdpError) -> Refused {

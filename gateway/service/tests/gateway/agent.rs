@@ -35,6 +35,7 @@ pub(crate) enum Noticed {
 
 pub(crate) struct Agent {
     pub(crate) room: Room,
+    source: NativeAudioSource,
     noticed: mpsc::Receiver<Noticed>,
     heard: Arc<Mutex<Vec<i16>>>,
     _tasks: JoinSet<()>,
@@ -80,6 +81,7 @@ impl Agent {
         tasks.spawn(listen(events, source.clone(), notice, Arc::clone(&heard)));
         let agent = Self {
             room,
+            source: source.clone(),
             noticed,
             heard,
             _tasks: tasks,
@@ -104,6 +106,24 @@ impl Agent {
     /// What it heard of callers so far, at [`RATE`].
     pub(crate) fn heard(&self) -> Vec<i16> {
         self.heard.lock().expect("lock").clone()
+    }
+
+    /// Says a tone, among whatever it echoes.
+    pub(crate) async fn say(&self, frequency_hz: f64, length: Duration) {
+        let mut tone = audio::tone::Tone::new(frequency_hz, RATE, 8_000);
+        let mut frame = Vec::new();
+        for _ in 0..length.as_millis() / 20 {
+            frame.clear();
+            tone.fill(audio::frame_samples(RATE), &mut frame);
+            let samples_per_channel = u32::try_from(frame.len()).expect("short");
+            let said = AudioFrame {
+                data: Cow::Owned(frame.clone()),
+                sample_rate: RATE,
+                num_channels: 1,
+                samples_per_channel,
+            };
+            let _ = self.source.capture_frame(&said).await;
+        }
     }
 
     pub(crate) async fn leave(self) {

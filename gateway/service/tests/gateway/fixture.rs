@@ -6,7 +6,7 @@ use std::time::Duration;
 use caller::{Call, Caller, CallerConfig, Codec};
 use dev::{LocalStack, LocalStackConfig, RtpPorts};
 use livekit_protocol as proto;
-use platform::config::LiveKitConfig;
+use platform::config::{CallsConfig, LiveKitConfig};
 use platform::livekit::LiveKit;
 use service::{Gateway, GatewayConfig, GatewayStats, Timeouts};
 use sip::StackStats;
@@ -19,6 +19,8 @@ use crate::wire::Wire;
 /// The number that the rule sends to [`ROOM`].
 pub(crate) const NUMBER: &str = "+15550100";
 pub(crate) const FROM: &str = "+15551234";
+/// Whom the gateway dials.
+pub(crate) const CALLEE: &str = "+15557777";
 /// Of the trunk that demands one.
 pub(crate) const PASSWORD: &str = "canary-password";
 pub(crate) const ROOM: &str = "the-room";
@@ -57,7 +59,8 @@ impl Fixture {
     pub(crate) async fn wired(timeouts: Timeouts) -> (Self, Wire) {
         let (turn, stack) = Self::stack().await;
         let wire = Wire::to(&stack.ws_url()).await;
-        let fixture = Self::with(turn, stack, timeouts, Limits::default(), wire.ws_url()).await;
+        let calls = CallsConfig::default();
+        let fixture = Self::with(turn, stack, timeouts, Limits::default(), wire.ws_url(), calls).await;
         fixture.trunk(proto::SipInboundTrunkInfo::default()).await;
         (fixture, wire)
     }
@@ -66,7 +69,14 @@ impl Fixture {
     pub(crate) async fn limited(timeouts: Timeouts, limits: Limits) -> Self {
         let (turn, stack) = Self::stack().await;
         let url = stack.ws_url();
-        Self::with(turn, stack, timeouts, limits, url).await
+        Self::with(turn, stack, timeouts, limits, url, CallsConfig::default()).await
+    }
+
+    /// Without trunk and rule, for calls that are placed.
+    pub(crate) async fn dialling(calls: CallsConfig) -> Self {
+        let (turn, stack) = Self::stack().await;
+        let url = stack.ws_url();
+        Self::with(turn, stack, Timeouts::default(), Limits::default(), url, calls).await
     }
 
     async fn stack() -> (MutexGuard<'static, ()>, LocalStack) {
@@ -85,6 +95,7 @@ impl Fixture {
         timeouts: Timeouts,
         limits: Limits,
         livekit_url: String,
+        calls: CallsConfig,
     ) -> Self {
         let rtp = RtpPorts::reserve().expect("ports");
         let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -99,6 +110,7 @@ impl Fixture {
             rtp_ports: rtp.to_string().parse().expect("a range"),
             codecs: vec![Codec::G722, Codec::Pcmu, Codec::Pcma],
             timeouts,
+            calls,
             max_calls: 50,
             limits,
         })
@@ -226,7 +238,7 @@ impl Fixture {
     pub(crate) async fn stop(self) {
         self.gateway.shutdown().await;
         assert!(is_empty(self.gateway.stats()), "{:?}", self.gateway.stats());
-        crate::logs::assert_free_of(&[NUMBER, FROM, PASSWORD, self.stack.keys().api_secret()]);
+        crate::logs::assert_free_of(&[NUMBER, FROM, CALLEE, PASSWORD, self.stack.keys().api_secret()]);
         self.stack.stop().await.expect("stopped");
     }
 }

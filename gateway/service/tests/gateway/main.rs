@@ -12,12 +12,15 @@ mod fixture;
 mod handles;
 mod logs;
 mod peer;
+mod sipp;
 mod speech;
 mod wire;
 
 mod answer;
 mod ends;
 mod flood;
+mod outbound;
 mod refusals;
 mod signalling;
 mod strangers;
+mod transfers;

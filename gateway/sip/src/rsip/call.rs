@@ -2,29 +2,21 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
-use rsipstack::dialog::dialog::{DialogState, DialogStateReceiver, TerminatedReason, TransactionHandle};
+use rsipstack::dialog::dialog::{DialogState, DialogStateReceiver, TerminatedReason};
 use rsipstack::dialog::dialog_layer::DialogLayer;
 use rsipstack::dialog::invite_dialog::InviteDialog;
 use rsipstack::sip::headers::make_header;
-use rsipstack::sip::{Header, Method, Request, Response, StatusCode};
+use rsipstack::sip::{Header, Request, Response, StatusCode};
 use rsipstack::transaction::transaction::{TransactionEvent, TransactionEventSender};
-use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use super::Shared;
 use super::open::Place;
-use crate::{ALLOW, CallEvent, Command, Rejection, Renegotiation};
-
-/// Events that may wait for the call's owner.
-pub(super) const EVENT_QUEUE: usize = 16;
-/// How long the owner may take over a renegotiation.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
-/// How long an ending call waits for the answer to its BYE. The transaction repeats the BYE for 64·T1 all the same.
-const BYE_TIMEOUT: Duration = Duration::from_secs(4);
+use super::within::{Within, extra};
+use crate::{ALLOW, CallEvent, Command, Rejection};
 
 pub(super) struct CallTask {
     pub(super) invite: Request,
@@ -34,6 +26,7 @@ pub(super) struct CallTask {
     pub(super) states: DialogStateReceiver,
     pub(super) commands: mpsc::Receiver<Command>,
     pub(super) events: mpsc::Sender<CallEvent>,
+    pub(super) within: Within,
     pub(super) place: Place,
     pub(super) dialogs: Arc<DialogLayer>,
     pub(super) shared: Arc<Shared>,
@@ -53,16 +46,19 @@ enum Phase {
     Ending,
 }
 
-/// A BYE that waits for the ACK (RFC 3261 §15).
+/// What is said at the end. It may have to wait for the ACK (RFC 3261 §15).
+#[derive(Default)]
 struct HangUp {
     reason: Option<String>,
+    headers: Vec<(String, String)>,
 }
 
 /// The call as the loop knows it.
 struct State {
     phase: Phase,
     bye_after_ack: Option<HangUp>,
-    forget_at: Option<Instant>,
+    /// Cancelled when our BYE was answered, or not in time.
+    said_goodbye: CancellationToken,
 }
 
 impl CallTask {
@@ -81,7 +77,7 @@ impl CallTask {
         let mut state = State {
             phase: Phase::Ringing,
             bye_after_ack: None,
-            forget_at: None,
+            said_goodbye: CancellationToken::new(),
         };
         let mut stopping = false;
         loop {
@@ -89,20 +85,18 @@ impl CallTask {
             tokio::select! {
                 () = self.cancel.cancelled(), if !stopping => {
                     stopping = true;
-                    self.end(&mut state, None);
+                    self.end(&mut state, HangUp::default());
                 }
                 command = self.commands.recv(), if state.phase != Phase::Ending => match command {
                     Some(command) => self.obey(command, &mut state),
-                    None => self.end(&mut state, None),
+                    None => self.end(&mut state, HangUp::default()),
                 },
                 change = self.states.recv() => match change {
                     Some(DialogState::Terminated(_, reason)) => return self.ended(&reason, state.phase),
                     Some(change) => self.changed(change, &mut state),
                     None => return CallEvent::Ended,
                 },
-                () = sleep_until(state.forget_at.unwrap_or_else(Instant::now)), if state.forget_at.is_some() => {
-                    return CallEvent::Ended;
-                }
+                () = state.said_goodbye.cancelled() => return CallEvent::Ended,
             }
         }
     }
@@ -124,7 +118,10 @@ impl CallTask {
                 }
             }
             Command::Reject(rejection) if state.phase == Phase::Ringing => self.reject(rejection, state),
-            Command::Bye { reason } => self.end(state, reason),
+            Command::Bye { reason, headers } => self.end(state, HangUp { reason, headers }),
+            Command::Refer { to, headers } if state.phase == Phase::Confirmed => {
+                self.within.refer(&to, headers);
+            }
             _ => {}
         }
     }
@@ -134,94 +131,33 @@ impl CallTask {
             DialogState::Confirmed(..) if state.phase == Phase::Answered => {
                 state.phase = Phase::Confirmed;
                 let _ = self.events.try_send(CallEvent::Acknowledged);
-                if let Some(HangUp { reason }) = state.bye_after_ack.take() {
-                    self.end(state, reason);
+                if let Some(hang_up) = state.bye_after_ack.take() {
+                    self.end(state, hang_up);
                 }
             }
-            DialogState::Updated(_, request, handle) => self.renegotiate(request, handle),
-            DialogState::Info(_, request, handle) => {
-                let content_type = request
-                    .headers
-                    .iter()
-                    .find(|h| matches!(h, Header::ContentType(_)))
-                    .map(Header::value);
-                let content_type = content_type.unwrap_or_default().to_owned();
-                // A full queue loses the event: an INFO is a hint, never the state of the call.
-                let _ = self.events.try_send(CallEvent::Info {
-                    content_type,
-                    body: request.body,
-                });
-                self.reply(handle, StatusCode::OK);
-            }
-            DialogState::Options(_, _, handle) => self.reply(handle, StatusCode::OK),
-            DialogState::Publish(_, _, handle)
-            | DialogState::Notify(_, _, handle)
-            | DialogState::Refer(_, _, handle)
-            | DialogState::Message(_, _, handle) => self.reply(handle, StatusCode::MethodNotAllowed),
-            _ => {}
+            change => self.within.changed(change),
         }
-    }
-
-    fn reply(&self, handle: TransactionHandle, status: StatusCode) {
-        self.tasks.spawn(async move {
-            // The transaction may be gone.
-            let _ = handle
-                .respond(status, Some(vec![Header::Allow(ALLOW.into())]), None)
-                .await;
-        });
-    }
-
-    fn renegotiate(&self, request: Request, handle: TransactionHandle) {
-        let refresh_only = request.body.is_empty() && request.method == Method::Update;
-        if refresh_only {
-            return self.reply(handle, StatusCode::OK);
-        }
-        let offer = (!request.body.is_empty()).then_some(request.body);
-        let (answer, answered) = oneshot::channel();
-        if self
-            .events
-            .try_send(CallEvent::Renegotiation(Renegotiation { offer, answer }))
-            .is_err()
-        {
-            return self.reply(handle, StatusCode::ServerInternalError);
-        }
-        self.tasks.spawn(async move {
-            let body = match timeout(ANSWER_TIMEOUT, answered).await {
-                Ok(Ok(body)) => body,
-                _ => None,
-            };
-            let _ = match body {
-                Some(body) => {
-                    let headers = vec![
-                        Header::ContentType("application/sdp".into()),
-                        Header::Allow(ALLOW.into()),
-                    ];
-                    handle.respond(StatusCode::OK, Some(headers), Some(body)).await
-                }
-                None => handle.respond(StatusCode::NotAcceptableHere, None, None).await,
-            };
-        });
     }
 
     /// Ends the call in the way that its phase demands.
-    fn end(&self, state: &mut State, reason: Option<String>) {
+    fn end(&self, state: &mut State, hang_up: HangUp) {
         match state.phase {
             Phase::Ringing => self.reject(
                 Rejection {
-                    reason,
+                    reason: hang_up.reason,
                     ..Rejection::code(500)
                 },
                 state,
             ),
-            Phase::Answered => state.bye_after_ack = Some(HangUp { reason }),
+            Phase::Answered => state.bye_after_ack = Some(hang_up),
             Phase::Confirmed => {
                 state.phase = Phase::Ending;
-                state.forget_at = Some(Instant::now() + BYE_TIMEOUT);
-                let dialog = self.dialog.clone();
+                let mut headers: Vec<_> = extra(hang_up.headers).collect();
+                headers.extend(hang_up.reason.map(|reason| Header::Reason(reason.into())));
+                let (bye, said) = (self.within.bye(headers), state.said_goodbye.clone());
                 self.tasks.spawn(async move {
-                    let headers = reason.map(|reason| vec![Header::Reason(reason.into())]);
-                    // Whatever comes of it, the dialog is over (RFC 3261 §15.1.1): its state says so to the loop.
-                    let _ = dialog.bye_with_headers(headers).await;
+                    bye.await;
+                    said.cancel();
                 });
             }
             Phase::Ending => {}

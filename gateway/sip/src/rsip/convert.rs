@@ -2,10 +2,12 @@
 
 use std::net::SocketAddr;
 
-use rsipstack::sip::{Header, HeadersExt as _, Request, Uri};
+use rsipstack::sip::{Header, Headers, HeadersExt as _, Method, Request, Response, StatusCode, Uri};
+use rsipstack::transaction::make_tag;
 
+use crate::digest::client::{self, Login};
 use crate::uri::host_and_port;
-use crate::{Invite, InviteError, SipUri};
+use crate::{Answer, Invite, InviteError, SipUri};
 
 /// A Call-ID becomes an attribute of the caller's participant; so does the From tag.
 const MAX_ID_BYTES: usize = 512;
@@ -19,11 +21,6 @@ pub(super) fn invite(request: &Request, source: SocketAddr) -> Result<Invite, In
     let to = SipUri::of_header(to.value()).ok_or(InviteError::To)?;
     let call_id = request.call_id_header().map_err(|_| InviteError::CallId)?;
     let call_id = bounded(call_id.value()).ok_or(InviteError::CallId)?;
-    let headers: Vec<(String, String)> = request
-        .headers
-        .iter()
-        .map(|header| (header.name().to_owned(), header.value().to_owned()))
-        .collect();
     Ok(Invite {
         source,
         request_uri: uri(&request.uri).ok_or(InviteError::RequestUri)?,
@@ -33,9 +30,76 @@ pub(super) fn invite(request: &Request, source: SocketAddr) -> Result<Invite, In
         to,
         call_id,
         via: hops(request)?,
-        headers,
+        headers: headers(&request.headers),
         body: request.body.clone(),
     })
+}
+
+/// The 200 to our INVITE.
+pub(super) fn answer(response: &Response) -> Answer {
+    let tag = response.to_header().ok().and_then(|to| to.tag().ok().flatten());
+    Answer {
+        sdp: response.body.clone(),
+        tag: tag.map(|tag| tag.value().to_owned()).unwrap_or_default(),
+        headers: headers(&response.headers),
+    }
+}
+
+/// Whether the stack made it itself, for want of an answer: such a response has no tag of the other side.
+pub(super) fn is_local(response: &Response) -> bool {
+    let tag = response.to_header().ok().and_then(|to| to.tag().ok().flatten());
+    matches!(response.status_code.code(), 408 | 503) && tag.is_none()
+}
+
+/// The words behind a response's code.
+pub(super) fn phrase(response: &Response) -> String {
+    let phrase = response.wire_reason.clone();
+    phrase.unwrap_or_else(|| response.status_code.text().to_owned())
+}
+
+/// The header that answers a challenge; `None` when `response` is none, or one that we cannot answer.
+pub(super) fn authorization(
+    response: &Response,
+    login: &Login,
+    method: Method,
+    uri: &str,
+    body: &[u8],
+) -> Option<Header> {
+    let challenges = challenges(response)?;
+    let cnonce: String = make_tag().to_string();
+    let subject = client::Subject {
+        method: &method.to_string(),
+        uri,
+        body,
+        cnonce: &cnonce,
+    };
+    let answer = client::answer(challenges.iter().map(String::as_str), login, subject)?;
+    Some(if response.status_code == StatusCode::Unauthorized {
+        Header::Authorization(answer.into())
+    } else {
+        Header::ProxyAuthorization(answer.into())
+    })
+}
+
+/// The challenges of a 401 (RFC 3261 §22.2) or 407 (§22.3).
+pub(super) fn challenges(response: &Response) -> Option<Vec<String>> {
+    let of_proxy = response.status_code == StatusCode::ProxyAuthenticationRequired;
+    if !of_proxy && response.status_code != StatusCode::Unauthorized {
+        return None;
+    }
+    let challenges = response.headers.iter().filter_map(|header| match header {
+        Header::WwwAuthenticate(value) if !of_proxy => Some(value.value().to_owned()),
+        Header::ProxyAuthenticate(value) if of_proxy => Some(value.value().to_owned()),
+        _ => None,
+    });
+    Some(challenges.collect())
+}
+
+fn headers(headers: &Headers) -> Vec<(String, String)> {
+    let headers = headers.iter();
+    headers
+        .map(|header| (header.name().to_owned(), header.value().to_owned()))
+        .collect()
 }
 
 fn bounded(id: &str) -> Option<String> {

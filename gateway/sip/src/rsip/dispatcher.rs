@@ -16,17 +16,22 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::call::{CallTask, EVENT_QUEUE};
+use super::call::CallTask;
+use super::dial::DialTask;
 use super::open::OpenInvite;
+use super::requests::Requests;
+use super::within::Within;
 use super::{Shared, convert};
 use crate::admission::{Kind, RETRY_AFTER_S};
+use crate::outgoing::Placement;
 use crate::stack::reason;
-use crate::{ALLOW, CallControl, IncomingCall, InviteError, Refusal};
+use crate::{ALLOW, CallControl, CallEvent, IncomingCall, InviteError, Refusal};
 
 pub(super) struct Dispatcher {
     pub(super) dialogs: Arc<DialogLayer>,
     pub(super) shared: Arc<Shared>,
     pub(super) calls: mpsc::Sender<IncomingCall>,
+    pub(super) placements: mpsc::Receiver<Placement>,
     pub(super) tasks: TaskTracker,
     pub(super) max_calls: usize,
     pub(super) t1: Duration,
@@ -35,15 +40,17 @@ pub(super) struct Dispatcher {
 
 impl Dispatcher {
     /// Runs until cancelled, or until the stack ends.
-    pub(super) async fn run(self, mut incoming: TransactionReceiver) {
+    pub(super) async fn run(mut self, mut incoming: TransactionReceiver) {
         loop {
-            // Both arms are cancel-safe.
-            let transaction = tokio::select! {
+            // All arms are cancel-safe.
+            tokio::select! {
                 () = self.cancel.cancelled() => return,
-                transaction = incoming.recv() => transaction,
-            };
-            let Some(transaction) = transaction else { return };
-            self.dispatch(transaction);
+                transaction = incoming.recv() => match transaction {
+                    Some(transaction) => self.dispatch(transaction),
+                    None => return,
+                },
+                Some(placement) = self.placements.recv() => self.place(placement),
+            }
             self.shared.dialogs.store(self.dialogs.len(), Ordering::Relaxed);
         }
     }
@@ -63,7 +70,7 @@ impl Dispatcher {
                 ];
                 self.answer(transaction, StatusCode::OK, headers, None);
             }
-            Method::Bye | Method::Info | Method::Update => {
+            Method::Bye | Method::Info | Method::Update | Method::Notify => {
                 self.answer(
                     transaction,
                     StatusCode::CallTransactionDoesNotExist,
@@ -77,6 +84,22 @@ impl Dispatcher {
                 self.answer(transaction, StatusCode::MethodNotAllowed, allow, None);
             }
         }
+    }
+
+    fn place(&self, placement: Placement) {
+        if self.shared.calls.load(Ordering::Relaxed) >= self.max_calls {
+            let _ = placement.events.try_send(CallEvent::Unreachable);
+            return;
+        }
+        self.shared.calls.fetch_add(1, Ordering::Relaxed);
+        let task = DialTask {
+            placement,
+            dialogs: Arc::clone(&self.dialogs),
+            shared: Arc::clone(&self.shared),
+            tasks: self.tasks.clone(),
+            cancel: self.cancel.clone(),
+        };
+        self.tasks.spawn(task.run());
     }
 
     fn in_dialog(&self, mut transaction: Transaction) {
@@ -129,7 +152,7 @@ impl Dispatcher {
             return self.bad_request(transaction, InviteError::Contact, open);
         };
         let (commands_tx, commands) = mpsc::channel(CallControl::QUEUE);
-        let (events_tx, events) = mpsc::channel(EVENT_QUEUE);
+        let (events_tx, events) = mpsc::channel(CallEvent::QUEUE);
         let call = IncomingCall {
             invite,
             control: CallControl::ringing_in(open.ringing(), commands_tx),
@@ -146,6 +169,11 @@ impl Dispatcher {
             dialog: dialog.clone(),
             states,
             commands,
+            within: Within::new(
+                Requests::new(&self.dialogs.endpoint, &dialog, None),
+                events_tx.clone(),
+                self.tasks.clone(),
+            ),
             events: events_tx,
             place: open.place(),
             dialogs: Arc::clone(&self.dialogs),

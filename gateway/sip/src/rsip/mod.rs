@@ -10,14 +10,19 @@
 //! | a re-INVITE before the 200 starts a second answer loop | refused with 500 ([`dispatcher`]) |
 //! | a BYE before the 200 leaves the INVITE unanswered | 487 ([`call`]) |
 //! | ended dialogs stay in its table | removed ([`call`]) |
-//! | the verifier of digests is wrong | [`crate::digest`] |
+//! | digests: the verifier is wrong; as a client it knows no SHA-256, no list of qop, one challenge | [`crate::digest`] |
+//! | its client for INVITEs takes no tag of ours and leaves fork and CANCEL to luck | INVITEs that we send are ours ([`dial`]), on its transactions |
+//! | it ends a dialog whose request is challenged | our requests within dialogs are ours ([`requests`]) |
 
 mod call;
 mod convert;
+mod dial;
 mod dispatcher;
 mod open;
+mod requests;
 mod socket;
 mod thread;
+mod within;
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -33,10 +38,10 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::admission::{Admission, Limits};
-use crate::{IncomingCall, Refusals, SipStack, StackStats};
+use crate::{Dialer, IncomingCall, Refusals, SipStack, StackStats};
 pub(crate) use open::RingingCall;
 
-/// Calls that may wait for the gateway to take them.
+/// Calls that may wait for the gateway to take them, and calls that may wait to be placed.
 const CALL_QUEUE: usize = 64;
 const START_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the stack may take to stop: its BYEs are sent once and not waited for beyond this.
@@ -83,6 +88,7 @@ pub enum StartError {
 pub struct RsipStack {
     local: SocketAddr,
     calls: mpsc::Receiver<IncomingCall>,
+    dialer: Dialer,
     shared: Arc<Shared>,
     cancel: CancellationToken,
     stopped: Option<oneshot::Receiver<()>>,
@@ -130,6 +136,7 @@ impl RsipStack {
         let shared = Arc::new(Shared::new(config.limits));
         let cancel = CancellationToken::new();
         let (calls_tx, calls) = mpsc::channel(CALL_QUEUE);
+        let (placements_tx, placements) = mpsc::channel(CALL_QUEUE);
         let (started_tx, started) = oneshot::channel();
         let (stopped_tx, stopped) = oneshot::channel();
         let setup = thread::Setup {
@@ -137,6 +144,7 @@ impl RsipStack {
             socket,
             shared: Arc::clone(&shared),
             calls: calls_tx,
+            placements,
             cancel: cancel.clone(),
             started: started_tx,
         };
@@ -152,6 +160,7 @@ impl RsipStack {
             Ok(Ok(Ok(()))) => Ok(Self {
                 local,
                 calls,
+                dialer: Dialer::new(placements_tx),
                 shared,
                 cancel,
                 stopped: Some(stopped),
@@ -173,6 +182,10 @@ impl Drop for RsipStack {
 impl SipStack for RsipStack {
     async fn next_call(&mut self) -> Option<IncomingCall> {
         self.calls.recv().await
+    }
+
+    fn dialer(&self) -> Dialer {
+        self.dialer.clone()
     }
 
     fn local_addr(&self) -> SocketAddr {

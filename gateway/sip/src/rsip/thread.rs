@@ -20,6 +20,7 @@ use super::dispatcher::Dispatcher;
 use super::socket::AdmittedSocket;
 use super::{STOP_TIMEOUT, Shared, SipConfig};
 use crate::IncomingCall;
+use crate::outgoing::Placement;
 
 /// All that moves into the thread.
 pub(super) struct Setup {
@@ -27,6 +28,7 @@ pub(super) struct Setup {
     pub(super) socket: std::net::UdpSocket,
     pub(super) shared: Arc<Shared>,
     pub(super) calls: mpsc::Sender<IncomingCall>,
+    pub(super) placements: mpsc::Receiver<Placement>,
     pub(super) cancel: CancellationToken,
     pub(super) started: oneshot::Sender<Result<(), String>>,
 }
@@ -49,6 +51,7 @@ async fn serve(setup: Setup) {
         socket,
         shared,
         calls,
+        placements,
         cancel,
         started,
     } = setup;
@@ -84,6 +87,7 @@ async fn serve(setup: Setup) {
             Method::Options,
             Method::Info,
             Method::Update,
+            Method::Notify,
         ])
         .build();
     let incoming = match endpoint.incoming_transactions() {
@@ -99,6 +103,7 @@ async fn serve(setup: Setup) {
         dialogs: Arc::new(DialogLayer::new(endpoint.inner.clone())),
         shared,
         calls,
+        placements,
         tasks: tasks.clone(),
         max_calls: config.max_calls,
         t1: config.t1,

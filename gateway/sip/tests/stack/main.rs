@@ -1,5 +1,6 @@
 //! The stack over real sockets, spoken to by a caller that is nothing but text.
 
+mod dial;
 mod flood;
 mod peer;
 

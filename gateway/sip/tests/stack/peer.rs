@@ -9,6 +9,8 @@ use tokio::time::timeout;
 pub(crate) struct Peer {
     socket: UdpSocket,
     server: SocketAddr,
+    /// Of requests within dialogs that the server began.
+    cseq: std::sync::atomic::AtomicU32,
 }
 
 impl Peer {
@@ -16,6 +18,7 @@ impl Peer {
         Self {
             socket: UdpSocket::bind("127.0.0.1:0").await.expect("bind"),
             server,
+            cseq: std::sync::atomic::AtomicU32::new(100),
         }
     }
 
@@ -55,6 +58,55 @@ impl Peer {
             "{method} sip:{server} SIP/2.0\r\nVia: SIP/2.0/UDP {me};branch=z9hG4bK-{method}{cseq};rport\r\n\
              Max-Forwards: 70\r\nFrom: {}\r\nTo: {}\r\nCall-ID: {}\r\nCSeq: {cseq} {method}\r\n\
              Contact: <sip:+15551234@{me}>\r\nContent-Length: {}\r\n\r\n{body}",
+            header(ok, "From"),
+            header(ok, "To"),
+            header(ok, "Call-ID"),
+            body.len()
+        ))
+        .await;
+    }
+
+    pub(crate) fn local_addr(&self) -> SocketAddr {
+        self.socket.local_addr().expect("bound")
+    }
+
+    /// Answers an INVITE of the server: with a tag of ours, a Contact, more headers, and a body.
+    pub(crate) async fn respond(&self, invite: &str, status: &str, tag: &str, more: &str, body: &str) {
+        let copied: String = ["Via", "From", "Call-ID", "CSeq"]
+            .map(|name| format!("{name}: {}\r\n", header(invite, name)))
+            .concat();
+        let (to, me) = (header(invite, "To"), self.local_addr());
+        self.send(&format!(
+            "SIP/2.0 {status}\r\n{copied}To: {to};tag={tag}\r\nContact: <sip:uas@{me}>\r\n{more}Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        ))
+        .await;
+    }
+
+    /// A request within the dialog that our answer to `invite` made.
+    pub(crate) async fn ask_back(&self, invite: &str, method: &str, tag: &str, more: &str, body: &str) {
+        let (me, server) = (self.local_addr(), self.server);
+        self.send(&format!(
+            "{method} sip:{server} SIP/2.0\r\nVia: SIP/2.0/UDP {me};branch=z9hG4bK-back-{method}-{};rport\r\n\
+             Max-Forwards: 70\r\nFrom: {};tag={tag}\r\nTo: {}\r\nCall-ID: {}\r\nCSeq: {} {method}\r\n\
+             Contact: <sip:uas@{me}>\r\n{more}Content-Length: {}\r\n\r\n{body}",
+            self.cseq.fetch_add(1, std::sync::atomic::Ordering::Relaxed),
+            header(invite, "To"),
+            header(invite, "From"),
+            header(invite, "Call-ID"),
+            self.cseq.load(std::sync::atomic::Ordering::Relaxed),
+            body.len()
+        ))
+        .await;
+    }
+
+    /// The ACK of the 200 to a request within a dialog that the server began.
+    pub(crate) async fn acknowledge(&self, ok: &str, body: &str) {
+        let cseq = header(ok, "CSeq").split(' ').next().unwrap_or_default();
+        let (me, server) = (self.local_addr(), self.server);
+        self.send(&format!(
+            "ACK sip:{server} SIP/2.0\r\nVia: SIP/2.0/UDP {me};branch=z9hG4bK-ack-{cseq};rport\r\nMax-Forwards: 70\r\n\
+             From: {}\r\nTo: {}\r\nCall-ID: {}\r\nCSeq: {cseq} ACK\r\nContent-Length: {}\r\n\r\n{body}",
             header(ok, "From"),
             header(ok, "To"),
             header(ok, "Call-ID"),
@@ -136,7 +188,7 @@ impl Peer {
     }
 }
 
-fn header<'a>(message: &'a str, name: &str) -> &'a str {
+pub(crate) fn header<'a>(message: &'a str, name: &str) -> &'a str {
     let mut values = message
         .lines()
         .filter_map(|line| line.strip_prefix(name)?.strip_prefix(": "));

@@ -11,8 +11,8 @@ fn seconds(seconds: u64) -> Duration {
 }
 
 fn machine(now: Instant) -> Machine {
-    Machine::new(Options {
-        no_agent_at: now + seconds(10),
+    Machine::incoming(Options {
+        ringing_until: now + seconds(10),
         agent_gone: GONE,
         max_call: seconds(3600),
     })
@@ -245,4 +245,83 @@ fn after_the_end_nothing_happens() {
     }
     machine.handle_timeout(now + seconds(10_000));
     assert_eq!(outputs(&mut machine), []);
+}
+
+fn outgoing(now: Instant) -> Machine {
+    Machine::outgoing(Options {
+        ringing_until: now + seconds(10),
+        agent_gone: GONE,
+        max_call: seconds(3600),
+    })
+}
+
+#[test]
+fn a_phone_that_we_dial_rings_once_and_is_connected_when_it_is_picked_up() {
+    let now = start();
+    let mut machine = outgoing(now);
+    machine.handle(Input::Rings, now);
+    machine.handle(Input::Rings, now);
+    assert_eq!(outputs(&mut machine), [Output::Ringing]);
+    assert_eq!(machine.poll_timeout(), Some(now + seconds(10)));
+    let later = now + seconds(5);
+    machine.handle(Input::PickedUp, later);
+    machine.handle(Input::Acknowledged, later);
+    assert_eq!(outputs(&mut machine), [Output::Connect, Output::Active]);
+    assert_eq!(machine.poll_timeout(), Some(later + seconds(3600)));
+    machine.handle(heard("agent"), later);
+    machine.handle(left("agent", true), later);
+    let hang_up = Output::HangUp { text: "agent_left" };
+    assert_eq!(
+        outputs(&mut machine),
+        [hang_up, Output::End(EndReason::AgentLeft)]
+    );
+}
+
+#[test]
+fn a_phone_that_nobody_picks_up_is_given_up() {
+    let now = start();
+    let mut machine = outgoing(now);
+    machine.handle_timeout(now + seconds(9));
+    assert_eq!(outputs(&mut machine), []);
+    machine.handle_timeout(now + seconds(10));
+    let hang_up = Output::HangUp { text: "not_answered" };
+    assert_eq!(
+        outputs(&mut machine),
+        [hang_up, Output::End(EndReason::NotAnswered)]
+    );
+    machine.handle(Input::PickedUp, now + seconds(10));
+    assert_eq!(outputs(&mut machine), [], "it is over");
+}
+
+#[test]
+fn what_ends_a_phone_that_we_dial_before_its_answer_takes_the_call_back_or_finds_it_gone() {
+    let now = start();
+    for (input, reason, dialog_stands) in [
+        (Input::RoomLost(RoomLoss::Closed), EndReason::RoomClosed, true),
+        (Input::RoomLost(RoomLoss::Removed), EndReason::Removed, true),
+        (Input::ShutDown, EndReason::ShutDown, true),
+        (Input::NotPutThrough, EndReason::NotPutThrough, false),
+        (Input::Unreachable, EndReason::Unreachable, false),
+        (Input::DialogEnded, EndReason::DialogEnded, false),
+    ] {
+        let mut machine = outgoing(now);
+        machine.handle(input, now);
+        let hang_up = dialog_stands.then_some(Output::HangUp {
+            text: reason.as_str(),
+        });
+        let expected: Vec<_> = hang_up.into_iter().chain([Output::End(reason)]).collect();
+        assert_eq!(outputs(&mut machine), expected, "{reason:?}");
+    }
+}
+
+#[test]
+fn a_phone_that_was_sent_elsewhere_is_hung_up_on() {
+    let now = start();
+    let mut machine = answered(now);
+    machine.handle(Input::Transferred, now);
+    let hang_up = Output::HangUp { text: "transferred" };
+    assert_eq!(
+        outputs(&mut machine),
+        [hang_up, Output::End(EndReason::Transferred)]
+    );
 }

@@ -1,7 +1,10 @@
-//! Digest authentication of callers (RFC 3261 §22, RFC 2617 §3.2), MD5 as LiveKit's SIP service does it.
+//! Digest authentication of callers (RFC 3261 §22, RFC 2617 §3.2), MD5 as LiveKit's SIP service does it. The other way, our answers to
+//! challenges, is [`client`].
 //!
 //! The nonce is stateless: a keyed hash over its time of issue, the Call-ID and the source address. A captured answer is
 //! therefore worthless for another call, from another address, or after [`NONCE_LIFETIME`].
+
+pub mod client;
 
 use std::fmt::Write as _;
 use std::net::IpAddr;
@@ -150,15 +153,15 @@ impl Answer {
     }
 
     fn expected(&self, credentials: Credentials<'_>, method: &str) -> String {
-        let ha1 = md5_hex(&format!(
+        let ha1 = md5_hex(format!(
             "{}:{}:{}",
             credentials.username, credentials.realm, credentials.password
         ));
-        let ha2 = md5_hex(&format!("{method}:{}", self.uri));
+        let ha2 = md5_hex(format!("{method}:{}", self.uri));
         if self.qop.is_empty() {
-            md5_hex(&format!("{ha1}:{}:{ha2}", self.nonce))
+            md5_hex(format!("{ha1}:{}:{ha2}", self.nonce))
         } else {
-            md5_hex(&format!(
+            md5_hex(format!(
                 "{ha1}:{}:{}:{}:{}:{ha2}",
                 self.nonce, self.nc, self.cnonce, self.qop
             ))
@@ -185,8 +188,8 @@ fn parameter_value(text: &str) -> Option<(String, &str)> {
     None
 }
 
-fn md5_hex(text: &str) -> String {
-    hex(&<Md5 as md5::Digest>::digest(text.as_bytes()))
+fn md5_hex(text: impl AsRef<[u8]>) -> String {
+    hex(&<Md5 as md5::Digest>::digest(text.as_ref()))
 }
 
 fn hex(bytes: &[u8]) -> String {

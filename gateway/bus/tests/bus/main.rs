@@ -1,6 +1,13 @@
-//! The client against a real Redis: with the real livekit-server behind it, and with scripted servers.
+//! Client and server against a real Redis: with the real livekit-server behind it, and with scripted peers.
 
-#![allow(clippy::panic, reason = "a test fails by panicking, in its helpers too")]
+#![allow(
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking, in its helpers too, and prints what it measured"
+)]
+
+mod serving;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};

@@ -1,0 +1,151 @@
+//! Phones that are sent elsewhere.
+
+use std::time::Duration;
+
+use livekit_protocol as proto;
+use platform::livekit::{LiveKitError, ProtoDuration};
+use tokio::time::Instant;
+
+use crate::agent::{Agent, Noticed};
+use crate::fixture::{Fixture, ROOM};
+use crate::outbound::{allowed, dial, request, trunk};
+use crate::sipp::{self, Sipp};
+
+fn transfer(to: &str) -> proto::TransferSipParticipantRequest {
+    proto::TransferSipParticipantRequest {
+        participant_identity: "callee-1".into(),
+        room_name: ROOM.into(),
+        transfer_to: to.into(),
+        play_dialtone: true,
+        headers: [("X-T".to_owned(), "1".to_owned())].into(),
+        ringing_timeout: Some(ProtoDuration { seconds: 4, nanos: 0 }),
+    }
+}
+
+/// What a REFER leads to: its answer, and the words of a NOTIFY.
+fn is_referred(answer: &str, notify: Option<&str>) -> Vec<String> {
+    let mut steps = vec![
+        sipp::receive_invite(),
+        sipp::answer_with_sdp("200 OK", ""),
+        sipp::receive("ACK"),
+        "<recv request=\"REFER\" crlf=\"true\" timeout=\"15000\"><action>\
+         <ereg regexp=\"tel:[+]15558888\" search_in=\"hdr\" header=\"Refer-To:\" check_it=\"true\" assign_to=\"target\"/>\
+         <ereg regexp=\"1\" search_in=\"hdr\" header=\"X-T:\" check_it=\"true\" assign_to=\"extra\"/>\
+         </action></recv>\n<Reference variables=\"target,extra\"/>\n"
+            .to_owned(),
+        sipp::answer_within(answer),
+    ];
+    let event = |state: &str| {
+        format!("Event: refer\nSubscription-State: {state}\nContent-Type: message/sipfrag;version=2.0\n")
+    };
+    if let Some(notify) = notify {
+        steps.push(sipp::request(
+            "NOTIFY",
+            &event("active;expires=60"),
+            "SIP/2.0 100 Trying",
+        ));
+        steps.push(sipp::request(
+            "NOTIFY",
+            &event("terminated;reason=noresource"),
+            &format!("SIP/2.0 {notify}"),
+        ));
+    }
+    steps.extend(sipp::is_hung_up_on());
+    steps
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_phone_goes_where_it_is_sent_and_is_hung_up_on_a_second_later() {
+    let fixture = Fixture::dialling(allowed()).await;
+    let mut agent = Agent::join(&fixture).await;
+    let sipp = Sipp::start(&is_referred("202 Accepted", Some("200 OK"))).await;
+    let trunk = trunk(&fixture, &sipp).await;
+    dial(&fixture, &request(&trunk)).await.expect("answered");
+    fixture
+        .api
+        .transfer_sip_participant(&transfer("tel:+15558888"))
+        .await
+        .expect("transferred");
+    let there = Instant::now();
+    agent.wait_for(Noticed::Status("hangup".into())).await;
+    let after = there.elapsed();
+    assert!((500..2_500).contains(&after.as_millis()), "{after:?}");
+    sipp.went_by_the_scenario().await;
+    fixture.gone("callee-1").await;
+    fixture.released().await;
+    fixture.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_phone_that_does_not_go_stays_in_its_call() {
+    let fixture = Fixture::dialling(allowed()).await;
+    let _agent = Agent::join(&fixture).await;
+    for (answer, notify, status) in [
+        ("603 Decline", None, Some(603)),
+        ("202 Accepted", Some("486 Busy Here"), Some(486)),
+        ("202 Accepted", None, None),
+    ] {
+        let sipp = Sipp::start(&is_referred(answer, notify)).await;
+        let trunk = trunk(&fixture, &sipp).await;
+        dial(&fixture, &request(&trunk)).await.expect("answered");
+        let patient = fixture.api.within(Duration::from_secs(10));
+        let error = patient.transfer_sip_participant(&transfer("tel:+15558888")).await;
+        let error = error.expect_err("it does not go");
+        match status {
+            Some(status) => assert!(
+                matches!(error, LiveKitError::Sip { status: told, .. } if told == status),
+                "{error:?}"
+            ),
+            None => assert!(!matches!(error, LiveKitError::Sip { .. }), "{error:?}"),
+        }
+        let phone = fixture.api.participant(ROOM, "callee-1").await.expect("answered");
+        let phone = phone.expect("still in its call");
+        assert_eq!(
+            phone.attributes.get("sip.callStatus").map(String::as_str),
+            Some("active")
+        );
+        fixture
+            .api
+            .remove_participant(ROOM, "callee-1")
+            .await
+            .expect("removed");
+        sipp.went_by_the_scenario().await;
+        fixture.gone("callee-1").await;
+        fixture.released().await;
+    }
+    fixture.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_sent_to_whom_nobody_may_call() {
+    let fixture = Fixture::dialling(allowed()).await;
+    let _agent = Agent::join(&fixture).await;
+    let sipp = Sipp::start(&sipp::picks_up()).await;
+    let trunk = trunk(&fixture, &sipp).await;
+    dial(&fixture, &request(&trunk)).await.expect("answered");
+    for to in [
+        "tel:+4930123456",
+        "tel:112",
+        "sip:1@evil.example.com",
+        "sip:+15558888@evil.example.com",
+    ] {
+        let error = fixture
+            .api
+            .transfer_sip_participant(&transfer(to))
+            .await
+            .expect_err(to);
+        assert!(
+            matches!(error, LiveKitError::PermissionDenied { .. }),
+            "{to}: {error:?}"
+        );
+    }
+    fixture
+        .api
+        .remove_participant(ROOM, "callee-1")
+        .await
+        .expect("removed");
+    sipp.went_by_the_scenario().await;
+    fixture.gone("callee-1").await;
+    fixture.released().await;
+    fixture.stop().await;
+}

@@ -1,0 +1,249 @@
+//! One INVITE and its transaction.
+
+use std::net::SocketAddr;
+
+use rsipstack::sip::headers::typed::{From as TypedFrom, To as TypedTo};
+use rsipstack::sip::{
+    Auth, Header, HeadersExt as _, HostWithPort, Method, Param, Request, Response, Scheme, SipMessage,
+    ToTypedHeader as _, Transport, Uri,
+};
+use rsipstack::transaction::endpoint::EndpointInnerRef;
+use rsipstack::transaction::key::{TransactionKey, TransactionRole};
+use rsipstack::transaction::make_via_branch;
+use rsipstack::transaction::transaction::Transaction;
+use rsipstack::transport::SipAddr;
+use tokio::sync::mpsc;
+use tokio_util::task::TaskTracker;
+
+use super::super::within::extra;
+use crate::{ALLOW, Outgoing, SipUri};
+
+/// Responses that may wait for the call.
+const RESPONSE_QUEUE: usize = 16;
+
+/// An INVITE that was sent.
+pub(super) struct Attempt {
+    endpoint: EndpointInnerRef,
+    request: Request,
+    destination: SocketAddr,
+    responses: mpsc::Receiver<Response>,
+    tasks: TaskTracker,
+    /// Whether the other side has shown that it knows the INVITE: until then there is nothing to cancel (RFC 3261 §9.1).
+    is_known: bool,
+    cancel_wanted: bool,
+    cancelled: bool,
+}
+
+impl Attempt {
+    pub(super) fn start(
+        endpoint: &EndpointInnerRef,
+        request: Request,
+        destination: SocketAddr,
+        tasks: &TaskTracker,
+    ) -> Self {
+        let (responses_tx, responses) = mpsc::channel(RESPONSE_QUEUE);
+        if let Some(transaction) = transaction(endpoint, request.clone(), destination) {
+            tasks.spawn(drive(transaction, responses_tx));
+        }
+        Self {
+            endpoint: endpoint.clone(),
+            request,
+            destination,
+            responses,
+            tasks: tasks.clone(),
+            is_known: false,
+            cancel_wanted: false,
+            cancelled: false,
+        }
+    }
+
+    pub(super) fn request(&self) -> &Request {
+        &self.request
+    }
+
+    /// The next response; `None` when the transaction is over. Cancel-safe.
+    pub(super) async fn response(&mut self) -> Option<Response> {
+        let response = self.responses.recv().await?;
+        self.is_known = true;
+        Some(response)
+    }
+
+    /// Takes the INVITE back, as soon as it can be.
+    pub(super) fn cancel(&mut self) {
+        self.cancel_wanted = true;
+        if self.is_known {
+            self.cancel_now();
+        }
+    }
+
+    /// Sends the CANCEL that is wanted, once.
+    pub(super) fn cancel_now(&mut self) {
+        if !self.cancel_wanted || std::mem::replace(&mut self.cancelled, true) {
+            return;
+        }
+        let cancel = cancel_of(&self.request);
+        if let Some(mut transaction) = transaction(&self.endpoint, cancel, self.destination) {
+            self.tasks.spawn(async move {
+                if transaction.send().await.is_ok() {
+                    while transaction.receive().await.is_some() {}
+                }
+            });
+        }
+    }
+}
+
+/// Runs the transaction to its end: repeats and ACKs are its own.
+async fn drive(mut transaction: Transaction, responses: mpsc::Sender<Response>) {
+    if transaction.send().await.is_err() {
+        return;
+    }
+    while let Some(message) = transaction.receive().await {
+        if let SipMessage::Response(response) = message {
+            // Nobody may be listening any more.
+            let _ = responses.send(response).await;
+        }
+    }
+}
+
+fn transaction(
+    endpoint: &EndpointInnerRef,
+    request: Request,
+    destination: SocketAddr,
+) -> Option<Transaction> {
+    let key = TransactionKey::from_request(&request, TransactionRole::Client).ok()?;
+    let mut transaction = Transaction::new_client(key, request, endpoint.clone(), None);
+    transaction.destination = Some(SipAddr::new(Transport::Udp, HostWithPort::from(destination)));
+    Some(transaction)
+}
+
+/// The first INVITE of a call.
+pub(super) fn invite(endpoint: &EndpointInnerRef, outgoing: &Outgoing) -> Option<Request> {
+    let here = endpoint.transport_layer.get_listen_addrs().into_iter().next()?;
+    let to = uri(&outgoing.to)?;
+    let mut from = match outgoing.from.host.as_str() {
+        "" => Uri {
+            scheme: Some(Scheme::Sip),
+            // Without our port, as livekit-sip has it: a number is not at a port.
+            host_with_port: HostWithPort {
+                host: here.addr.host.clone(),
+                port: None,
+            },
+            ..Uri::default()
+        },
+        _ => uri(&outgoing.from)?,
+    };
+    from.auth = auth(&outgoing.from);
+    let from = TypedFrom {
+        display_name: outgoing.display_name.as_deref().map(quoted),
+        uri: from,
+        params: vec![Param::Tag(outgoing.tag.clone().into())],
+    };
+    let contact = Uri {
+        scheme: Some(Scheme::Sip),
+        auth: auth(&outgoing.from),
+        host_with_port: here.addr.clone(),
+        ..Uri::default()
+    };
+    let via = endpoint.get_via(Some(here), None).ok()?;
+    let to_header = TypedTo {
+        display_name: None,
+        uri: to.clone(),
+        params: Vec::new(),
+    };
+    let call_id = Some(outgoing.call_id.clone().into());
+    let mut request = endpoint.make_request(Method::Invite, to, via, from, to_header, 1, call_id);
+    request
+        .headers
+        .push(Header::Contact(format!("<{contact}>").into()));
+    request.headers.push(Header::Allow(ALLOW.into()));
+    request
+        .headers
+        .push(Header::ContentType("application/sdp".into()));
+    for header in extra(outgoing.headers.clone()) {
+        request.headers.push(header);
+    }
+    request.body.clone_from(&outgoing.offer);
+    Some(request)
+}
+
+/// The same INVITE with the answer to a challenge: Call-ID, From and To stay, `CSeq` and branch are new (RFC 3261 §22.2).
+pub(super) fn again(request: &Request, answer: Header) -> Option<Request> {
+    let mut request = request.clone();
+    let seq = request.cseq_header().ok()?.seq().ok()? + 1;
+    request.cseq_header_mut().ok()?.mut_seq(seq).ok()?;
+    let mut via = request.via_header().ok()?.typed().ok()?;
+    via.params.retain(|param| !matches!(param, Param::Branch(_)));
+    via.params.push(make_via_branch());
+    let to_proxy = matches!(answer, Header::ProxyAuthorization(_));
+    request.headers.retain(|header| match header {
+        Header::Via(_) => false,
+        Header::ProxyAuthorization(_) => !to_proxy,
+        Header::Authorization(_) => to_proxy,
+        _ => true,
+    });
+    request.headers.push(via.into());
+    request.headers.push(answer);
+    Some(request)
+}
+
+/// Whether the request has credentials for a proxy, or for a server.
+pub(super) fn has_answered(request: &Request, proxy: bool) -> bool {
+    request.headers.iter().any(|header| match header {
+        Header::ProxyAuthorization(_) => proxy,
+        Header::Authorization(_) => !proxy,
+        _ => false,
+    })
+}
+
+/// RFC 3261 §9.1: the same Request-URI, Call-ID, To, From, `CSeq` number, top Via and Route.
+fn cancel_of(invite: &Request) -> Request {
+    let mut cancel = invite.clone();
+    cancel.method = Method::Cancel;
+    cancel.body = Vec::new();
+    cancel.headers.retain(|header| {
+        matches!(
+            header,
+            Header::Via(_)
+                | Header::From(_)
+                | Header::To(_)
+                | Header::CallId(_)
+                | Header::CSeq(_)
+                | Header::MaxForwards(_)
+                | Header::Route(_)
+                | Header::UserAgent(_)
+        )
+    });
+    if let Ok(cseq) = cancel.cseq_header_mut() {
+        // It was read before.
+        let _ = cseq.mut_method(Method::Cancel);
+    }
+    cancel
+}
+
+fn uri(uri: &SipUri) -> Option<Uri> {
+    let port = uri.port.map(|port| format!(":{port}")).unwrap_or_default();
+    let host = HostWithPort::try_from(format!("{}{port}", uri.host)).ok()?;
+    Some(Uri {
+        scheme: Some(Scheme::Sip),
+        auth: auth(uri),
+        host_with_port: host,
+        ..Uri::default()
+    })
+}
+
+fn auth(uri: &SipUri) -> Option<Auth> {
+    (!uri.user.is_empty()).then(|| Auth {
+        user: uri.user.clone(),
+        password: None,
+    })
+}
+
+/// As it stands between quotes (RFC 3261 §25.1).
+fn quoted(name: &str) -> String {
+    let name = name.chars().filter(|c| !c.is_control());
+    name.flat_map(|c| {
+        let escape = matches!(c, '"' | '\\').then_some('\\');
+        escape.into_iter().chain([c])
+    })
+    .collect()
+}

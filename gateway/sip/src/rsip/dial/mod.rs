@@ -1,0 +1,178 @@
+//! A call that we place: INVITE, credentials, CANCEL, and, once it is answered, its dialog.
+
+mod attempt;
+mod established;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use rsipstack::dialog::dialog_layer::DialogLayer;
+use rsipstack::sip::{HeadersExt as _, Request, Response, StatusCodeKind};
+use tokio::time::Duration;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::{Shared, convert};
+use crate::digest::client;
+use crate::outgoing::Placement;
+use crate::{CallEvent, Command, Outgoing};
+use attempt::Attempt;
+use established::Established;
+
+/// Challenges that are answered: of each proxy on the way one, and of those with stale nonces one more.
+const MAX_CHALLENGES: usize = 5;
+/// How long an answer that crossed our CANCEL is waited for.
+const CROSSING_TIMEOUT: Duration = Duration::from_secs(40);
+
+pub(super) struct DialTask {
+    pub(super) placement: Placement,
+    pub(super) dialogs: Arc<DialogLayer>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) tasks: TaskTracker,
+    pub(super) cancel: CancellationToken,
+}
+
+/// What an attempt has come to.
+enum Step {
+    /// It goes on.
+    Waiting,
+    /// With credentials.
+    Again(Box<Request>),
+    Answered(Box<Response>),
+    Over(CallEvent),
+}
+
+impl DialTask {
+    pub(super) async fn run(mut self) {
+        let last = self.serve().await;
+        // The owner may be gone.
+        let _ = self.placement.events.try_send(last);
+        self.shared.dialogs.store(self.dialogs.len(), Ordering::Relaxed);
+        self.shared.calls.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Returns the last event.
+    async fn serve(&mut self) -> CallEvent {
+        let Some(request) = attempt::invite(&self.dialogs.endpoint, &self.placement.outgoing) else {
+            return CallEvent::Unreachable;
+        };
+        let mut attempt = self.attempt(request);
+        let mut challenges_left = MAX_CHALLENGES;
+        loop {
+            // All arms are cancel-safe.
+            let response = tokio::select! {
+                () = self.cancel.cancelled() => return self.take_back(attempt),
+                command = self.placement.commands.recv() => match command {
+                    Some(Command::Bye { .. }) | None => return self.take_back(attempt),
+                    // Everything else has its time later.
+                    Some(_) => continue,
+                },
+                response = attempt.response() => response,
+            };
+            let Some(response) = response else {
+                return CallEvent::Unreachable;
+            };
+            match self.step(&attempt, response, &mut challenges_left) {
+                Step::Waiting => {}
+                Step::Again(request) => attempt = self.attempt(*request),
+                Step::Answered(response) => return self.answered(attempt, &response).await,
+                Step::Over(event) => return event,
+            }
+        }
+    }
+
+    fn attempt(&self, request: Request) -> Attempt {
+        let destination = self.placement.outgoing.destination;
+        Attempt::start(&self.dialogs.endpoint, request, destination, &self.tasks)
+    }
+
+    fn step(&self, attempt: &Attempt, response: Response, challenges_left: &mut usize) -> Step {
+        match response.status_code.kind() {
+            StatusCodeKind::Provisional => {
+                let code = response.status_code.code();
+                if code > 100 {
+                    let sdp = (!response.body.is_empty()).then(|| response.body.clone());
+                    // A full queue loses it: what rings shows in the next one, or in the answer.
+                    let _ = self.placement.events.try_send(CallEvent::Progress { code, sdp });
+                }
+                Step::Waiting
+            }
+            StatusCodeKind::Successful => Step::Answered(Box::new(response)),
+            _ if convert::is_local(&response) => Step::Over(CallEvent::Unreachable),
+            _ => {
+                if let Some(request) = self.with_credentials(attempt, &response, *challenges_left) {
+                    *challenges_left -= 1;
+                    return Step::Again(Box::new(request));
+                }
+                Step::Over(CallEvent::Refused {
+                    code: response.status_code.code(),
+                    phrase: convert::phrase(&response),
+                })
+            }
+        }
+    }
+
+    /// The INVITE again, with the answer to a challenge; `None` when there is none to give, or it was given already and refused.
+    fn with_credentials(&self, attempt: &Attempt, response: &Response, left: usize) -> Option<Request> {
+        let Outgoing { login, offer, .. } = &self.placement.outgoing;
+        let challenges = convert::challenges(response)?;
+        let of_proxy = response.status_code.code() == 407;
+        let is_stale = client::is_stale(challenges.iter().map(String::as_str));
+        if left == 0 || (attempt::has_answered(attempt.request(), of_proxy) && !is_stale) {
+            return None;
+        }
+        let request = attempt.request();
+        let uri = request.uri.to_string();
+        let answer = convert::authorization(response, login.as_ref()?, request.method, &uri, offer)?;
+        attempt::again(request, answer)
+    }
+
+    async fn answered(&mut self, attempt: Attempt, response: &Response) -> CallEvent {
+        let Some(established) = Established::new(&self.dialogs, attempt.request(), response) else {
+            // The ACK is out; without a tag there is no dialog that a BYE could end.
+            return CallEvent::Unreachable;
+        };
+        self.shared.dialogs.store(self.dialogs.len(), Ordering::Relaxed);
+        let tag = established.remote_tag();
+        self.tasks
+            .spawn(end_others(Arc::clone(&self.dialogs), attempt, Some(tag)));
+        let answer = convert::answer(response);
+        // An owner whose queue is full of progress would never hear of the answer.
+        let _ = self.placement.events.send(CallEvent::Answered(answer)).await;
+        established
+            .serve(&mut self.placement, &self.dialogs, &self.tasks, &self.cancel)
+            .await
+    }
+
+    /// Gives the call up before its answer. The owner need not wait for what comes of it.
+    fn take_back(&self, mut attempt: Attempt) -> CallEvent {
+        attempt.cancel();
+        self.tasks
+            .spawn(end_others(Arc::clone(&self.dialogs), attempt, None));
+        CallEvent::Ended
+    }
+}
+
+/// Ends what is answered beside the call that is kept: by other phones that an INVITE was forked to (RFC 3261 §13.2.2.4), or by one whose
+/// answer crossed our CANCEL (§9.1).
+async fn end_others(dialogs: Arc<DialogLayer>, mut attempt: Attempt, kept: Option<String>) {
+    let mut ended: Vec<String> = kept.into_iter().collect();
+    let work = async {
+        while let Some(response) = attempt.response().await {
+            if response.status_code.kind() == StatusCodeKind::Provisional {
+                attempt.cancel_now();
+                continue;
+            }
+            let tag = response.to_header().ok().and_then(|to| to.tag().ok().flatten());
+            let tag = tag.map(|tag| tag.value().to_owned()).unwrap_or_default();
+            if response.status_code.kind() != StatusCodeKind::Successful || ended.contains(&tag) {
+                continue;
+            }
+            ended.push(tag);
+            if let Some(other) = Established::new(&dialogs, attempt.request(), &response) {
+                other.end(&dialogs).await;
+            }
+        }
+    };
+    let _ = tokio::time::timeout(CROSSING_TIMEOUT, work).await;
+}

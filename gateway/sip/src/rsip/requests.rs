@@ -1,0 +1,119 @@
+//! Requests of ours within a dialog. `rsipstack` would end the dialog at the first challenge.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use rsipstack::dialog::invite_dialog::InviteDialog;
+use rsipstack::sip::headers::typed::CSeq;
+use rsipstack::sip::{
+    Header, HeadersExt as _, Method, Request, Response, SipMessage, ToTypedHeader as _, Version,
+};
+use rsipstack::transaction::endpoint::EndpointInnerRef;
+use rsipstack::transaction::key::{TransactionKey, TransactionRole};
+use rsipstack::transaction::transaction::Transaction;
+use rsipstack::transport::SipAddr;
+
+use super::convert;
+use crate::digest::client::Login;
+
+/// A dialog's requests, in the order of their numbers. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Requests {
+    endpoint: EndpointInnerRef,
+    dialog: InviteDialog,
+    /// The last one's number.
+    cseq: Arc<AtomicU32>,
+    /// For a server that challenges.
+    login: Option<Login>,
+}
+
+impl Requests {
+    pub(super) fn new(endpoint: &EndpointInnerRef, dialog: &InviteDialog, login: Option<Login>) -> Self {
+        Self {
+            endpoint: endpoint.clone(),
+            dialog: dialog.clone(),
+            cseq: Arc::new(AtomicU32::new(dialog.snapshot().local_cseq)),
+            login,
+        }
+    }
+
+    /// The last ACK of the other side.
+    pub(super) fn last_ack(&self) -> Option<Request> {
+        self.dialog.last_remote_ack()
+    }
+
+    /// Sends a request, once more with credentials when the other side wants them. `None`: no answer.
+    pub(super) async fn ask(&self, method: Method, headers: Vec<Header>) -> Option<Response> {
+        let request = self.request(method, headers.clone())?;
+        let uri = request.uri.to_string();
+        let response = self.send(request).await?;
+        let login = self.login.as_ref();
+        let Some(answer) =
+            login.and_then(|login| convert::authorization(&response, login, method, &uri, b""))
+        else {
+            return Some(response);
+        };
+        let mut headers = headers;
+        headers.push(answer);
+        self.send(self.request(method, headers)?).await
+    }
+
+    /// RFC 3261 §12.2.1.1.
+    fn request(&self, method: Method, extra: Vec<Header>) -> Option<Request> {
+        let dialog = self.dialog.snapshot();
+        let here = self
+            .endpoint
+            .transport_layer
+            .get_listen_addrs()
+            .into_iter()
+            .next();
+        let (from, to) = match dialog.role {
+            TransactionRole::Client => (dialog.from.to_string(), dialog.to.to_string()),
+            TransactionRole::Server => (dialog.to.to_string(), dialog.from.to_string()),
+        };
+        let seq = self.cseq.fetch_add(1, Ordering::Relaxed) + 1;
+        let mut headers = vec![
+            Header::Via(self.endpoint.get_via(here, None).ok()?.into()),
+            Header::MaxForwards(70.into()),
+            Header::From(from.into()),
+            Header::To(to.into()),
+            Header::CallId(dialog.id.call_id.into()),
+            Header::CSeq(CSeq { seq, method }.into()),
+            Header::UserAgent(self.endpoint.user_agent.clone().into()),
+        ];
+        headers.extend(
+            dialog
+                .local_contact
+                .map(|uri| Header::Contact(format!("<{uri}>").into())),
+        );
+        headers.extend(dialog.route_set.into_iter().map(Header::Route));
+        headers.extend(extra);
+        headers.push(Header::ContentLength(0_u32.into()));
+        Some(Request {
+            method,
+            uri: dialog.remote_uri,
+            headers: headers.into(),
+            body: Vec::new(),
+            version: Version::V2,
+        })
+    }
+
+    async fn send(&self, request: Request) -> Option<Response> {
+        let key = TransactionKey::from_request(&request, TransactionRole::Client).ok()?;
+        let mut transaction = Transaction::new_client(key, request, self.endpoint.clone(), None);
+        let route = transaction
+            .original
+            .route_header()
+            .and_then(|route| route.typed().ok());
+        transaction.destination = route.and_then(|route| SipAddr::try_from(&route.uri).ok());
+        transaction.send().await.ok()?;
+        while let Some(message) = transaction.receive().await {
+            if let SipMessage::Response(response) = message
+                && response.status_code.code() >= 200
+            {
+                return (!convert::is_local(&response)).then_some(response);
+            }
+        }
+        None
+    }
+}
