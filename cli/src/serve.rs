@@ -75,16 +75,15 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     if let Some(ports) = ports.as_ref().filter(|_| arguments.runs(Part::Functions)) {
         http = Some(functions(&config, ports, &agents, &life)?);
     }
+    let mut gateway = None;
+    if arguments.runs(Part::Gateway) {
+        gateway = Some(Arc::new(start_gateway(&config).await?));
+    }
     if let Some(ports) = ports.as_ref().filter(|_| arguments.runs(Part::Functions)) {
         start_sweep(&config, ports, &agents, &life)?;
     }
     if let Some(ports) = ports.as_ref().filter(|_| arguments.runs(Part::Worker)) {
-        // Calls are let in when there is somebody to take them.
-        start_worker(&config, ports, agents, &life).cancelled().await;
-    }
-    let mut gateway = None;
-    if arguments.runs(Part::Gateway) {
-        gateway = Some(Arc::new(start_gateway(&config).await?));
+        start_worker(&config, ports, agents, &life);
     }
     life.tasks.spawn(vitals::log(life.soft.clone(), gateway.clone()));
     if let Some(gateway) = gateway.clone() {
@@ -269,13 +268,7 @@ fn start_sweep(
     Ok(())
 }
 
-/// Starts the worker; the token is cancelled when it takes jobs.
-fn start_worker(
-    config: &Config,
-    ports: &Ports,
-    agents: worker::Agents,
-    life: &Lifecycle,
-) -> CancellationToken {
+fn start_worker(config: &Config, ports: &Ports, agents: worker::Agents, life: &Lifecycle) {
     // The same process id may well be another worker's on another machine.
     let name = format!("worker-{}-{:08x}", std::process::id(), rand::random::<u32>());
     let setup = Setup::new(
@@ -292,10 +285,7 @@ fn start_worker(
         },
         &config.worker,
     );
-    let worker = Worker::new(setup);
-    let prepared = worker.prepared();
-    life.tasks.spawn(worker.run(life.clone()));
-    prepared
+    life.tasks.spawn(Worker::new(setup).run(life.clone()));
 }
 
 async fn start_gateway(config: &Config) -> anyhow::Result<Gateway> {

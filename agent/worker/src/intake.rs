@@ -9,7 +9,6 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::timeout,
 };
-use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::{Setup, cause, serve};
@@ -25,7 +24,6 @@ const QUEUE_BACKOFF: Duration = Duration::from_secs(1);
 pub struct Worker {
     setup: Arc<Setup>,
     slots: Arc<Semaphore>,
-    prepared: CancellationToken,
 }
 
 impl Worker {
@@ -35,14 +33,7 @@ impl Worker {
         Self {
             setup: Arc::new(setup),
             slots,
-            prepared: CancellationToken::new(),
         }
-    }
-
-    /// Cancelled when the worker is about to take its first job, some [`PREPARE_LIMIT`] after [`Worker::run`] at most: whoever lets calls in
-    /// waits for it, or the first callers ring for as long.
-    pub fn prepared(&self) -> CancellationToken {
-        self.prepared.clone()
     }
 
     /// Takes jobs until the soft token; calls that are under way go on, as tasks of `life`.
@@ -56,7 +47,6 @@ impl Worker {
         {
             return;
         }
-        self.prepared.cancel();
         tracing::info!(worker = %self.setup.name, slots = self.setup.slots, "waiting for calls");
         loop {
             let Some((received, slot)) = self.next(&life).await else {

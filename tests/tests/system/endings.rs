@@ -8,7 +8,7 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
 use crate::{
-    harness::{Options, System, children, turn},
+    harness::{Options, System, children, read_json, turn},
     phone::{self, PAUSE, SOON, answered, voice},
     wire::Weather,
 };
@@ -263,6 +263,8 @@ async fn a_cancel_while_the_agent_joins_leaves_a_cancelled_record_and_no_room() 
             );
             sleep(Duration::from_millis(5)).await;
         }
+        // A room that the agent's join makes is a call of its own to the functions.
+        let folder = system.calls().difference(&before).next().cloned().unwrap();
         call.hang_up().await;
         call.wait_ended(SOON).await.unwrap();
         if !late.is_zero() {
@@ -271,7 +273,14 @@ async fn a_cancel_while_the_agent_joins_leaves_a_cancelled_record_and_no_room() 
                 let _ = system.rooms().delete_room(&room.name).await;
             }
         }
-        let (folder, record) = system.new_record(&before, SOON).await;
+        let until = Instant::now() + SOON;
+        let record = loop {
+            if let Some(record) = read_json(&folder.join("record.json")) {
+                break record;
+            }
+            assert!(Instant::now() < until, "no record; log: {}", system.log.display());
+            sleep(Duration::from_millis(20)).await;
+        };
         measured!("agent {late:?} late: {}", record["outcome"]["kind"]);
         if late.is_zero() {
             // Whether the answer or the CANCEL was first is the network's.
@@ -284,8 +293,8 @@ async fn a_cancel_while_the_agent_joins_leaves_a_cancelled_record_and_no_room() 
         }
         assert_is_complete(&record);
         call.finish().await;
-        // The room that the agent's join has made was no call.
-        system.assert_clean(vitals).await;
+        // The room that the agent's join has made was no call; the SDK's last offer may be made in both rooms.
+        system.assert_clean_of(2, vitals).await;
         assert!(system.open_calls().is_empty(), "{}", folder.display());
     }
     assert_eq!(
