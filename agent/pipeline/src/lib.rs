@@ -37,7 +37,7 @@ mod stages;
 mod tap;
 mod text;
 
-pub use conversation::{Conversation, Setup, SetupError};
+pub use conversation::{Control, Conversation, Setup, SetupError};
 pub use detector::{EarshotDetector, SpeechDetector};
 pub use phrases::Phrases;
 pub use playout::{AudioOut, AudioOutError};

@@ -28,6 +28,7 @@ mod registry;
 pub use dialogue::{Dialogue, Scripted};
 pub use fault::{Fault, Faults};
 pub use ports::{
-    Action, ChatRequest, Llm, LlmEvent, Message, ProviderError, Role, SpeechRequest, Stt, Transcript, Tts,
+    Action, ChatRequest, Llm, LlmEvent, Message, ProviderError, Role, SpeechRequest, StreamingStt, Stt,
+    SttEvent, Transcript, Tts,
 };
 pub use registry::{Choice, Providers, Registry, Wanted};

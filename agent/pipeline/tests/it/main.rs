@@ -16,4 +16,5 @@ mod interleavings;
 mod recording;
 mod takeover;
 mod turns;
+mod words;
 mod world;
