@@ -86,14 +86,15 @@ impl Conversation {
                 self.input(Input::Interim { turn, words });
             }
             EarNews::EndOfUtterance => self.input(Input::EndOfUtterance { turn }),
-            EarNews::Final(transcript) => match ended() {
-                Some(take) => self.transcribed(turn, take, Ok(transcript)),
-                // It has heard enough by itself; the rest is heard when the turn is over.
-                None => {
+            EarNews::Final(transcript) => {
+                if let Some(take) = ended() {
+                    self.transcribed(turn, take, Ok(transcript));
+                } else {
+                    // It has heard enough by itself; the rest is heard when the turn is over.
                     let words = Words::of(&transcript.text);
                     self.input(Input::Interim { turn, words });
                 }
-            },
+            }
             EarNews::Failed(error) => {
                 // No sound is lost: the whole turn is kept, and is transcribed instead.
                 let take = ended();

@@ -14,18 +14,18 @@ const HEARD_FRAMES: usize = 50;
 /// Frames that are kept from before the conversation begins: the last three seconds.
 const PRE_ROLL_FRAMES: usize = 150;
 
+/// 20 ms at [`SAMPLE_RATE_HZ`].
+type Frame = Vec<i16>;
+
 /// What comes from the caller, and where it goes. Clones are the same.
 #[derive(Clone)]
 pub(super) struct Heard(Arc<Mutex<State>>);
 
 enum State {
     /// The conversation has not begun: the end of what was heard.
-    Waiting(VecDeque<Vec<i16>>),
+    Waiting(VecDeque<Frame>),
     /// It has: where it hears, and how many frames it was too busy to take.
-    Talking {
-        to: mpsc::Sender<Vec<i16>>,
-        dropped: u64,
-    },
+    Talking { to: mpsc::Sender<Frame>, dropped: u64 },
 }
 
 impl Heard {
@@ -40,7 +40,7 @@ impl Heard {
 
     /// The conversation begins: what was heard before it, and what will be. No frame is lost or doubled in between. None when
     /// it has begun already.
-    pub(super) fn begin(&self) -> Option<(Vec<Vec<i16>>, mpsc::Receiver<Vec<i16>>)> {
+    pub(super) fn begin(&self) -> Option<(Vec<Frame>, mpsc::Receiver<Frame>)> {
         let mut state = self.0.lock();
         let State::Waiting(pre_roll) = &mut *state else {
             return None;
@@ -53,7 +53,7 @@ impl Heard {
 
     /// Another frame; false when nobody will ever listen again. A frame that the conversation is too busy to take is dropped,
     /// and counted: late sound is worth less than none.
-    fn push(&self, frame: Vec<i16>) -> bool {
+    fn push(&self, frame: Frame) -> bool {
         match &mut *self.0.lock() {
             State::Waiting(pre_roll) => {
                 if pre_roll.len() >= PRE_ROLL_FRAMES {
@@ -120,7 +120,7 @@ pub(super) async fn listen(
 mod tests {
     use super::*;
 
-    fn numbers(frames: &[Vec<i16>]) -> Vec<i16> {
+    fn numbers(frames: &[Frame]) -> Vec<i16> {
         frames.iter().map(|frame| frame[0]).collect()
     }
 
