@@ -65,6 +65,8 @@ pub(crate) struct Options {
     pub(crate) recording: &'static str,
     /// The `providers:` key of the profile.
     pub(crate) providers: &'static str,
+    /// More lines of the profile.
+    pub(crate) profile: &'static str,
     /// Where the OpenAI-compatible service listens. By default nobody does.
     pub(crate) openai: SocketAddr,
     /// The number that the trunk owns.
@@ -95,6 +97,7 @@ impl Default for Options {
             slots: 8,
             recording: "always",
             providers: "{stt: pocketsphinx, llm: dialogue, tts: flite}",
+            profile: "",
             openai: ([127, 0, 0, 1], 9).into(),
             trunk_number: DIALLED,
             rule: true,
@@ -476,11 +479,14 @@ fn write_profile(dir: &Path, options: &Options) {
     let lines = text.lines().filter(|line| !line.starts_with("recording:"));
     let text: String = lines.flat_map(|line| [line, "\n"]).collect();
     let Options {
-        recording, providers, ..
+        recording,
+        providers,
+        profile: more,
+        ..
     } = options;
     std::fs::write(
         &profile,
-        format!("{text}recording: {recording}\nproviders: {providers}\n"),
+        format!("{text}recording: {recording}\nproviders: {providers}\n{more}\n"),
     )
     .unwrap();
 }
