@@ -54,6 +54,11 @@ enum Place {
 }
 
 impl Place {
+    /// Whether its calls wait for the agent to be heard.
+    fn waits(self) -> bool {
+        !matches!(self, Self::Within(_))
+    }
+
     /// Whether it comes before the turn `at`.
     fn is_before(self, at: usize, is_agents: bool) -> bool {
         match self {
@@ -70,8 +75,6 @@ struct Called {
     /// Whether there is such a tool: what a model makes up is kept out of reports.
     is_known: bool,
     at: Duration,
-    /// Whether it waits for the agent to be heard.
-    waits: bool,
     result: Option<ToolResult>,
     took: Option<Duration>,
     is_error: bool,
@@ -91,8 +94,8 @@ impl Called {
         }
     }
 
-    fn waits_for(&self, result: &ToolResult, waits: bool) -> bool {
-        self.call.id == result.id && self.result.is_none() && self.waits == waits
+    fn waits_for(&self, result: &ToolResult) -> bool {
+        self.call.id == result.id && self.result.is_none()
     }
 
     fn returned(&mut self, result: ToolResult, took: Duration) {
@@ -111,7 +114,6 @@ impl Called {
             },
             is_known: self.is_known,
             at: self.at,
-            waits: true,
             is_error: result.is_error,
             result: Some(ToolResult { id, ..result }),
             took: self.took,
@@ -193,44 +195,33 @@ impl Ledger {
         at: Duration,
     ) {
         let (waiting, now): (Vec<_>, Vec<_>) = calls.into_iter().partition(|call| after.contains(call));
+        let called = |call: ToolCall| Called {
+            is_known: tools.has(&call.name),
+            call,
+            at,
+            result: None,
+            took: None,
+            is_error: true,
+        };
         let place = Place::Within(self.turns.len());
-        for (calls, place, waits) in [(now, place, false), (waiting, Place::Behind, true)] {
-            let called = |call: ToolCall| Called {
-                is_known: tools.has(&call.name),
-                call,
-                at,
-                waits,
-                result: None,
-                took: None,
-                is_error: true,
-            };
-            let calls: Vec<_> = calls.into_iter().map(called).collect();
+        for (calls, place) in [(now, place), (waiting, Place::Behind)] {
             if !calls.is_empty() {
                 self.exchanges.push(Exchange {
                     utterance,
                     place,
                     is_echo: false,
-                    calls,
+                    calls: calls.into_iter().map(called).collect(),
                 });
-            }
-        }
-    }
-
-    /// The utterance is over: what it announced stands behind it.
-    pub(crate) fn announced(&mut self, utterance: UtteranceId) {
-        let turns = self.turns.len();
-        for exchange in self.exchanges.iter_mut().filter(|it| it.utterance == utterance) {
-            if matches!(exchange.place, Place::Behind) {
-                exchange.place = Place::After(turns);
             }
         }
     }
 
     /// Notes what a tool has given back that ran within the utterance.
     pub(crate) fn returned(&mut self, utterance: UtteranceId, result: ToolResult, took: Duration) {
-        let own = self.exchanges.iter_mut().filter(|it| it.utterance == utterance);
+        let own = self.exchanges.iter_mut();
+        let own = own.filter(|it| it.utterance == utterance && !it.place.waits());
         let mut calls = own.flat_map(|exchange| &mut exchange.calls);
-        let Some(called) = calls.find(|called| called.waits_for(&result, false)) else {
+        let Some(called) = calls.find(|called| called.waits_for(&result)) else {
             return;
         };
         called.returned(result, took);
@@ -241,11 +232,12 @@ impl Ledger {
     /// Notes what a tool has given back that had waited for the agent to be heard. `current`: what the agent says or is about to say.
     pub(crate) fn acted(&mut self, current: Option<UtteranceId>, result: ToolResult, took: Duration) {
         let turns = self.turns.len();
-        let found = self.exchanges.iter_mut().find_map(|exchange| {
-            let place = exchange.place;
+        let mut waiting = self.exchanges.iter_mut().filter(|it| it.place.waits());
+        let found = waiting.find_map(|exchange| {
+            let (own, place) = (exchange.utterance, exchange.place);
             let mut calls = exchange.calls.iter_mut();
-            let called = calls.find(|called| called.waits_for(&result, true))?;
-            Some((exchange.utterance, place, called))
+            let called = calls.find(|called| called.waits_for(&result))?;
+            Some((own, place, called))
         });
         let Some((own, place, called)) = found else { return };
         let has_gone_on = current.is_some() || !matches!(place, Place::After(after) if after == turns);
@@ -266,15 +258,22 @@ impl Ledger {
         self.tell(ConversationEvent::Tool(tool_use));
     }
 
-    /// The utterance was cut off: what it called has no result any more. `waiting`: what waited for its end neither.
-    pub(crate) fn cut_off(&mut self, utterance: UtteranceId, waiting: bool) {
+    /// The utterance is over: what it announced stands behind it, and what has not come back within it will not. Unless it `was_heard` to
+    /// its end, what waited for that will not either.
+    pub(crate) fn over(&mut self, utterance: UtteranceId, was_heard: bool) {
+        let turns = self.turns.len();
         let mut uses = Vec::new();
         for exchange in self.exchanges.iter_mut().filter(|it| it.utterance == utterance) {
-            for called in &mut exchange.calls {
-                if called.result.is_none() && (waiting || !called.waits) {
-                    called.result = Some(interrupted(&called.call, !called.waits));
-                    uses.push(called.tool_use());
-                }
+            let waits = exchange.place.waits();
+            if matches!(exchange.place, Place::Behind) {
+                exchange.place = Place::After(turns);
+            }
+            if waits && was_heard {
+                continue;
+            }
+            for called in exchange.calls.iter_mut().filter(|called| called.result.is_none()) {
+                called.result = Some(interrupted(&called.call, !waits));
+                uses.push(called.tool_use());
             }
         }
         for tool_use in uses {

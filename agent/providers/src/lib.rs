@@ -20,11 +20,13 @@
 pub mod dialogue;
 mod fault;
 pub mod file;
+mod http;
 mod language;
 pub mod offline;
 pub mod openai;
 mod ports;
 mod registry;
+mod template;
 pub mod tools;
 
 pub use dialogue::{Dialogue, Scripted};

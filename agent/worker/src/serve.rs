@@ -2,10 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use events::{CallEvent, CallJob, CallRecord, CallState, Claim, Step, Transcript, keys};
+use events::{CallJob, CallRecord, CallState, Claim, Step, Transcript, keys};
 use platform::{
     queue::Received,
-    store::{Page, Store, StoreError},
+    store::{StoreError, call_events},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -21,9 +21,6 @@ use crate::{
 
 /// How long a job that could not be served waits for its next attempt: two more fit into the time that a phone rings.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
-
-/// Events that are read of a call that was never answered; it has some ten.
-const MAX_EVENTS: usize = 200;
 
 /// Serves `job`. Whatever comes of it, the queue is told: the job is deleted when the call's record is written, and
 /// comes again when it is not.
@@ -259,7 +256,7 @@ async fn archive(
 /// What the webhooks have told of a call that was never answered: the agent has hardly seen it. Their events inform, and decide nothing.
 async fn complete(setup: &Setup, record: &mut CallRecord) {
     let store = setup.terms.store.as_ref();
-    match events_of(store, record).await {
+    match call_events(store, record.started_at, &record.call).await {
         Ok(events) => {
             if let Some(state) = CallState::fold(&events) {
                 state.complete(record, &setup.regions);
@@ -270,21 +267,6 @@ async fn complete(setup: &Setup, record: &mut CallRecord) {
             "the record lacks what the call's webhooks have told"
         ),
     }
-}
-
-async fn events_of(store: &dyn Store, record: &CallRecord) -> Result<Vec<CallEvent>, StoreError> {
-    let prefix = keys::events(record.started_at, &record.call);
-    let page = Page {
-        after: None,
-        limit: MAX_EVENTS,
-    };
-    let mut events = Vec::new();
-    for entry in store.list(&prefix, page).await?.entries {
-        if let Some(object) = store.get(&entry.key).await? {
-            events.extend(CallEvent::decode(&object.bytes).ok());
-        }
-    }
-    Ok(events)
 }
 
 async fn acknowledge(setup: &Setup, received: &Received) {

@@ -13,7 +13,7 @@ use events::{
 use platform::{
     livekit::LiveKit,
     queue::{QueueError, Sent},
-    store::{Page, Store, StoreError},
+    store::{Store, StoreError, call_events},
 };
 use serde::de::DeserializeOwned;
 
@@ -21,9 +21,6 @@ use crate::{Effect, WebhookState, egress, plan};
 
 /// Setting metadata only informs: the webhook's queue in livekit-server must not wait for it.
 const METADATA_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// The most events that are read to close a call. One that nobody claimed has some ten.
-const MAX_EVENTS: usize = 200;
 
 /// Writes the metadata of rooms.
 #[async_trait]
@@ -236,7 +233,7 @@ async fn close_unclaimed(event: &CallEvent, state: &WebhookState) -> Result<Outc
     }
     let job: Option<CallJob> = read(store, &keys::job(created_at, call)).await?;
     let no_match: Option<NoMatch> = read(store, &keys::no_match(created_at, call)).await?;
-    let mut call_events = stored_events(store, &keys::events(created_at, call)).await?;
+    let mut call_events = call_events(store, created_at, call).await?;
     call_events.push(event.clone());
     let Some(call_state) = CallState::fold(&call_events) else {
         return Ok(Outcome::Kept);
@@ -255,26 +252,6 @@ async fn close_unclaimed(event: &CallEvent, state: &WebhookState) -> Result<Outc
     } else {
         Outcome::LeftToHolder
     })
-}
-
-/// An event that cannot be read is left out: the others still close the call.
-async fn stored_events(store: &dyn Store, prefix: &str) -> Result<Vec<CallEvent>, StoreError> {
-    let listing = store
-        .list(
-            prefix,
-            Page {
-                after: None,
-                limit: MAX_EVENTS,
-            },
-        )
-        .await?;
-    let mut found = Vec::with_capacity(listing.entries.len());
-    for entry in listing.entries {
-        if let Some(object) = store.get(&entry.key).await? {
-            found.extend(CallEvent::decode(&object.bytes).ok());
-        }
-    }
-    Ok(found)
 }
 
 /// An object that cannot be read counts as none.

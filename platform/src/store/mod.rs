@@ -25,6 +25,7 @@
 //! letters, digits and `-_.=@+`, and does not begin with a dot. No key is the folder of another one (`a` beside `a/b`).
 
 mod append;
+mod call_events;
 mod folder;
 mod key;
 mod listing;
@@ -36,6 +37,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use time::OffsetDateTime;
 
+pub use call_events::call_events;
 pub use folder::FolderStore;
 pub use key::{MAX_KEY_BYTES, MAX_SEGMENT_BYTES, MAX_SEGMENTS};
 pub use s3::{S3Store, link_to_file};

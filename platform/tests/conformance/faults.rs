@@ -345,6 +345,18 @@ fn one_message(handle: &str) -> Answer {
     )
 }
 
+/// A service that has one message, and takes whatever is asked of it then.
+async fn one_message_and_then_yes() -> Script {
+    Script::start(|n, _| {
+        if n == 0 {
+            one_message("AQEB")
+        } else {
+            Answer::text(200, "{}")
+        }
+    })
+    .await
+}
+
 #[tokio::test]
 async fn a_receive_whose_answer_was_lost_asks_for_the_same_bodies_again() {
     let service = Script::start(|n, _| match n {
@@ -373,14 +385,7 @@ async fn a_receive_whose_answer_was_lost_asks_for_the_same_bodies_again() {
 
 #[tokio::test]
 async fn a_lease_that_is_over_here_is_not_asked_about() {
-    let service = Script::start(|n, _| {
-        if n == 0 {
-            one_message("AQEB")
-        } else {
-            Answer::text(200, "{}")
-        }
-    })
-    .await;
+    let service = one_message_and_then_yes().await;
     let clock = ManualClock::default();
     let queue = queue_at(&service.url, clock.clone()).await;
     let held = queue.receive(1, LEASE, Duration::ZERO).await.unwrap().remove(0);
@@ -405,14 +410,7 @@ async fn a_lease_that_is_over_here_is_not_asked_about() {
 
 #[tokio::test]
 async fn no_lease_is_asked_for_beyond_twelve_hours() {
-    let service = Script::start(|n, _| {
-        if n == 0 {
-            one_message("AQEB")
-        } else {
-            Answer::text(200, "{}")
-        }
-    })
-    .await;
+    let service = one_message_and_then_yes().await;
     let clock = ManualClock::default();
     let queue = queue_at(&service.url, clock.clone()).await;
     let held = queue
@@ -467,14 +465,7 @@ async fn what_sqs_says_of_a_lost_lease_is_a_stale_receipt() {
 
 #[tokio::test]
 async fn a_dropped_receive_gives_back_what_it_was_sent() {
-    let service = Script::start(|n, _| {
-        if n == 0 {
-            one_message("AQEB")
-        } else {
-            Answer::text(200, "{}")
-        }
-    })
-    .await;
+    let service = one_message_and_then_yes().await;
     let queue = queue_at(&service.url, ManualClock::default()).await;
     tokio::select! {
         biased;

@@ -2,14 +2,9 @@
 
 use std::{
     collections::BTreeSet,
-    fs::File,
     net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
-    process::Stdio,
-    sync::{
-        Arc,
-        atomic::{AtomicU32, Ordering},
-    },
+    sync::Arc,
     time::Duration,
 };
 
@@ -27,7 +22,7 @@ use nix::{
 use platform::queue::{Queue, SqliteQueue};
 use serde_json::Value;
 use tokio::{
-    process::{Child, Command},
+    process::Child,
     sync::{Mutex, MutexGuard},
     time::{Instant, sleep, timeout},
 };
@@ -35,6 +30,7 @@ use tokio::{
 use crate::{
     canaries::{self, OPENAI_KEY},
     cloud::Cloud,
+    program::{LIVEKIT_SECRET, REDIS_URL, config, faked_clock, log_path, spawn_serve, write_profile},
     wire::Wire,
 };
 
@@ -42,10 +38,6 @@ use crate::{
 pub(crate) const DIALLED: &str = "+15550100100";
 /// The number of the caller. It must never be seen in a log.
 pub(crate) const CALLER: &str = "+15557654321";
-
-/// The names of the parameters that hold what is secret, with [`Options::cloud`].
-const LIVEKIT_SECRET: &str = "/trunkline/livekit/api_secret";
-const REDIS_URL: &str = "/trunkline/redis/url";
 
 /// The turn of a test; held to its end.
 pub(crate) async fn turn() -> MutexGuard<'static, ()> {
@@ -448,129 +440,6 @@ async fn make_rule(sip: &SIPClient, trunk: String) -> Result<proto::SipDispatchR
         },
     ))
     .await
-}
-
-fn config(stack: &LocalStack, url: &str, http: SocketAddr, rtp: &RtpPorts, options: &Options) -> String {
-    let keys = stack.keys();
-    let (secret, redis, rest) = match &options.cloud {
-        None => (
-            keys.api_secret().to_owned(),
-            stack.redis_url(),
-            "queue: sqlite:queue.sqlite\nstore: file:store\n".to_owned(),
-        ),
-        Some(cloud) => (
-            format!("ssm:{LIVEKIT_SECRET}"),
-            format!("ssm:{REDIS_URL}"),
-            cloud.yaml(),
-        ),
-    };
-    format!(
-        "livekit:\n  url: {}\n  api_key: {}\n  api_secret: {secret}\nredis:\n  url: {redis}\nhttp:\n  listen: {http}\n\
-         sip:\n  listen: 127.0.0.1:0\n  rtp_ports: {rtp}\n{}profiles: profiles\nagents: {}\n{rest}worker:\n  slots: {}\n\
-         providers:\n  openai:\n    api_key: {OPENAI_KEY}\n    base_url: http://{}/v1\nlog:\n  level: trace\n{}",
-        url,
-        keys.api_key(),
-        options.sip,
-        options.agents,
-        options.slots,
-        options.openai,
-        options.sections,
-    )
-}
-
-/// The shipped profile, with another recording policy and providers of its own.
-fn write_profile(dir: &Path, options: &Options) {
-    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../profiles");
-    let to = dir.join("profiles");
-    std::fs::create_dir_all(&to).unwrap();
-    for file in children(&shipped) {
-        std::fs::copy(&file, to.join(file.file_name().unwrap())).unwrap();
-    }
-    let profile = to.join("reception.yaml");
-    let text = std::fs::read_to_string(&profile).unwrap();
-    let lines = text.lines().filter(|line| !line.starts_with("recording:"));
-    let text: String = lines.flat_map(|line| [line, "\n"]).collect();
-    let Options {
-        recording,
-        providers,
-        profile: more,
-        dialogue,
-        ..
-    } = options;
-    if let Some(dialogue) = dialogue {
-        std::fs::write(to.join("reception.dialogue.yaml"), dialogue).unwrap();
-    }
-    std::fs::write(
-        &profile,
-        format!("{text}recording: {recording}\nproviders: {providers}\n{more}"),
-    )
-    .unwrap();
-}
-
-/// libfaketime moves the clock; Go programs do not look at theirs through the C library, so it must be ours.
-fn faked_clock(ahead_s: i32) -> Vec<(&'static str, String)> {
-    if ahead_s == 0 {
-        return Vec::new();
-    }
-    let library = format!(
-        "/usr/lib/{}-linux-gnu/faketime/libfaketimeMT.so.1",
-        std::env::consts::ARCH
-    );
-    assert!(
-        Path::new(&library).exists(),
-        "{library} is missing (Debian package faketime)"
-    );
-    vec![
-        ("LD_PRELOAD", library),
-        ("FAKETIME", format!("{ahead_s:+}s")),
-        ("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned()),
-    ]
-}
-
-fn spawn_serve(dir: &Path, log: &Path, only: Option<&str>, env: &[(&str, String)]) -> Child {
-    let out = File::options().create(true).append(true).open(log).unwrap();
-    Command::new(trunkline())
-        .args(["serve", "--config"])
-        .arg(dir.join("trunkline.yaml"))
-        .args(only.iter().flat_map(|part| ["--only", part]))
-        .envs(env.iter().map(|(name, value)| (*name, value)))
-        .stdin(Stdio::null())
-        .stdout(out.try_clone().unwrap())
-        .stderr(out)
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap()
-}
-
-/// The command under test.
-fn trunkline() -> PathBuf {
-    built("trunkline")
-}
-
-/// A program that was built by the same `cargo test` as this binary.
-pub(crate) fn built(name: &str) -> PathBuf {
-    let path = std::env::current_exe().unwrap();
-    let path = path.parent().and_then(Path::parent).unwrap().join(name);
-    assert!(
-        path.exists(),
-        "{} is missing: run `cargo build`, or the whole of `make test`",
-        path.display()
-    );
-    path
-}
-
-/// Logs are kept, so that a failed run can be read afterwards.
-fn log_path() -> PathBuf {
-    static COUNT: AtomicU32 = AtomicU32::new(0);
-    let dir = trunkline().parent().unwrap().join("system-logs");
-    std::fs::create_dir_all(&dir).unwrap();
-    let path = dir.join(format!(
-        "{}-{}.log",
-        std::process::id(),
-        COUNT.fetch_add(1, Ordering::Relaxed)
-    ));
-    File::create(&path).unwrap();
-    path
 }
 
 pub(crate) fn free_tcp_port() -> SocketAddr {

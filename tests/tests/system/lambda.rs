@@ -37,7 +37,7 @@ use tokio::{
 
 use crate::{
     emulator::{self, Emulator},
-    harness::built,
+    program::built,
 };
 
 /// The variable that names a folder of packages, as `make lambda` leaves one for each architecture.

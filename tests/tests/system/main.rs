@@ -41,6 +41,7 @@ mod load;
 mod mail;
 mod outbound;
 mod phone;
+mod program;
 mod recording;
 mod secrets;
 /// The same phone as the gateway's own tests have.

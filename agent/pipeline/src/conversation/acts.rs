@@ -139,15 +139,10 @@ impl Conversation {
             latency = user.latency;
         }
         self.preparing = Some(Preparing {
-            utterance: reply,
-            is_opening: false,
-            after: Vec::new(),
             answers: Some(turn),
             last_voice: Some(last_voice),
             latency,
-            token: self.cancel.child_token(),
-            has_failed: false,
-            pieces: None,
+            ..Preparing::new(reply, self.cancel.child_token())
         });
         self.reply_when_possible();
     }
@@ -156,15 +151,8 @@ impl Conversation {
     fn open(&mut self, utterance: UtteranceId) {
         let is_opening = !std::mem::replace(&mut self.has_opened, true);
         self.preparing = Some(Preparing {
-            utterance,
             is_opening,
-            after: Vec::new(),
-            answers: None,
-            last_voice: None,
-            latency: Latency::default(),
-            token: self.cancel.child_token(),
-            has_failed: false,
-            pieces: None,
+            ..Preparing::new(utterance, self.cancel.child_token())
         });
         let script = match &self.opening {
             Some(Opening::Greeting(phrase) | Opening::Bridge(phrase)) if is_opening => {
@@ -357,8 +345,7 @@ impl Conversation {
             .take_if(|preparing| preparing.utterance == utterance)
         {
             preparing.token.cancel();
-            self.ledger.cut_off(utterance, true);
-            self.ledger.announced(utterance);
+            self.ledger.over(utterance, false);
             if cause == Cause::Stalled {
                 tracing::warn!("an utterance was not ready within its limit and was given up");
                 self.commit_user_turn();
@@ -369,7 +356,6 @@ impl Conversation {
             .filter(|playing| playing.utterance == utterance)
         {
             playing.token.cancel();
-            self.ledger.cut_off(utterance, true);
             self.command(Command::Interrupt { utterance });
         }
     }

@@ -105,7 +105,7 @@ impl Conversation {
                 if preparing.is_opening {
                     self.prepare_phrases();
                 }
-                self.ledger.announced(utterance);
+                self.ledger.over(utterance, true);
                 self.input(Input::ReplyFailed { utterance });
                 self.run_tools(preparing.after);
             }
@@ -232,12 +232,9 @@ impl Conversation {
                 };
                 self.ledger.turn(turn, at);
             }
-            self.ledger.announced(utterance);
+            self.ledger.over(utterance, is_finished);
             if is_finished {
-                self.ledger.cut_off(utterance, false);
                 self.run_tools(playing.after);
-            } else {
-                self.ledger.cut_off(utterance, true);
             }
             // Of a notice that broke off, or that an apology replaced, nobody can tell what the caller knows.
             let is_notice = playing.is_opening && self.opens_with_greeting();

@@ -169,6 +169,22 @@ struct Playing {
     has_failed: bool,
 }
 
+impl Preparing {
+    fn new(utterance: UtteranceId, token: CancellationToken) -> Self {
+        Self {
+            utterance,
+            is_opening: false,
+            answers: None,
+            after: Vec::new(),
+            last_voice: None,
+            latency: Latency::default(),
+            token,
+            has_failed: false,
+            pieces: None,
+        }
+    }
+}
+
 impl Conversation {
     /// A conversation that begins with [`Conversation::run`].
     pub fn new(setup: Setup) -> Result<Self, SetupError> {

@@ -166,6 +166,20 @@ impl Fields {
         Some(text.to_owned())
     }
 
+    /// A text that must be there.
+    pub(super) fn needed(
+        &mut self,
+        key: &str,
+        remedy: &str,
+        faults: &mut Vec<ProfileFault>,
+    ) -> Option<String> {
+        let text = self.text(key, faults);
+        if text.is_none() && !self.was_faulty(key, faults) {
+            self.fault(key, "is missing", remedy, faults);
+        }
+        text
+    }
+
     pub(super) fn flag(&mut self, key: &str, faults: &mut Vec<ProfileFault>) -> Option<bool> {
         let value = self.take(key)?;
         if value.as_bool().is_none() {
@@ -255,11 +269,8 @@ impl Fields {
     ) -> Option<ProviderChoice> {
         let choice = if matches!(self.values.get(key), Some(Value::Mapping(_))) {
             let mut section = self.map(key, faults)?;
-            let name = section.text("name", faults);
+            let name = section.needed("name", "name the provider", faults);
             let model = section.text("model", faults);
-            if name.is_none() && !section.was_faulty("name", faults) {
-                section.fault("name", "is missing", "name the provider", faults);
-            }
             section.finish(faults);
             ProviderChoice { name: name?, model }
         } else {

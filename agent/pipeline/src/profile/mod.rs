@@ -191,15 +191,7 @@ impl Profile {
     }
 
     fn read(mut fields: Fields, hash: String, faults: &mut Vec<ProfileFault>) -> Self {
-        let prompt = fields.text("prompt", faults);
-        if prompt.is_none() && !fields.was_faulty("prompt", faults) {
-            fields.fault(
-                "prompt",
-                "is missing",
-                "say who the agent is and what it does",
-                faults,
-            );
-        }
+        let prompt = fields.needed("prompt", "say who the agent is and what it does", faults);
         let language = fields.language("language", faults).unwrap_or_else(|| "en".into());
         let Sentences {
             fallback,

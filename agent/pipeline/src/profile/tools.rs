@@ -74,16 +74,9 @@ pub(super) fn read(fields: &mut Fields, faults: &mut Vec<ProfileFault>) -> Vec<H
 
 /// `None`, with faults, when something is missing.
 fn tool(mut fields: Fields, faults: &mut Vec<ProfileFault>) -> Option<HttpToolConfig> {
-    let mut needed = |key: &str, remedy: &str, faults: &mut Vec<ProfileFault>| {
-        let text = fields.text(key, faults);
-        if text.is_none() && !fields.was_faulty(key, faults) {
-            fields.fault(key, "is missing", remedy, faults);
-        }
-        text
-    };
-    let name = needed("name", "name the tool, such as find_order", faults);
-    let description = needed("description", "say when the model is to call it", faults);
-    let url = needed("url", "write the service's https URL", faults);
+    let name = fields.needed("name", "name the tool, such as find_order", faults);
+    let description = fields.needed("description", "say when the model is to call it", faults);
+    let url = fields.needed("url", "write the service's https URL", faults);
     let parameters = fields.json("parameters", faults);
     let method = fields.one_of("method", &METHODS, faults);
     let mut timeout = DEFAULT_LIMIT;

@@ -8,7 +8,7 @@ use std::{
 use serde_norway::Value;
 
 use super::{Action, Dialogue, Intent, section::Section, words};
-use crate::{Fault, Faults};
+use crate::{Fault, Faults, template};
 
 const MAX_INTENTS: usize = 500;
 const MAX_PHRASE_WORDS: usize = 30;
@@ -200,16 +200,10 @@ fn replies(
 
 /// `text` with each `{name}` replaced, or the first name that is unknown.
 fn fill(text: &str, variables: &BTreeMap<String, String>) -> Result<String, String> {
-    let mut filled = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once('{') {
-        let (name, after) = after.split_once('}').unwrap_or((after, ""));
-        filled.push_str(before);
-        filled.push_str(variables.get(name.trim()).ok_or_else(|| name.trim().to_owned())?);
-        rest = after;
-    }
-    filled.push_str(rest);
-    Ok(filled)
+    template::fill(text, |name| {
+        let name = name.trim();
+        variables.get(name).cloned().ok_or_else(|| name.to_owned())
+    })
 }
 
 /// The name of a tool, or one tool with its arguments.

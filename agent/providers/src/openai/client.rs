@@ -4,18 +4,17 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use reqwest::{
-    RequestBuilder, Response, Url,
-    header::{AUTHORIZATION, HeaderMap, HeaderValue},
-    redirect::Policy,
+    RequestBuilder, Response,
+    header::{AUTHORIZATION, HeaderMap},
 };
 use tokio::time::{Instant, timeout};
 
 use super::{
     NAME,
-    config::{OpenAiConfig, Timeouts, is_loopback},
+    config::{OpenAiConfig, Timeouts},
     failure,
 };
-use crate::{Fault, Faults, ProviderError};
+use crate::{Fault, Faults, ProviderError, http};
 
 /// Asks the service. Clones share the connections.
 #[derive(Debug, Clone)]
@@ -29,7 +28,8 @@ impl Client {
     /// Connects to nothing yet. The process's TLS provider must have been installed before.
     pub fn new(config: &OpenAiConfig) -> Result<Self, Faults> {
         let (base, authorization) = config.parse()?;
-        let http = http_client(&base, authorization, config.timeouts.connect).map_err(|problem| {
+        let headers = HeaderMap::from_iter([(AUTHORIZATION, authorization)]);
+        let http = http::client(Some(&base), headers, Some(config.timeouts.connect)).map_err(|problem| {
             let remedy =
                 "install a TLS provider when the process starts, and check the system's certificates";
             Faults(vec![Fault::new("providers.openai", problem, remedy)])
@@ -75,25 +75,6 @@ impl Client {
             Err(failure::status(status, &answer.error_body().await))
         }
     }
-}
-
-fn http_client(base: &Url, authorization: HeaderValue, connect: Duration) -> Result<reqwest::Client, String> {
-    // The builder panics without one.
-    if rustls::crypto::CryptoProvider::get_default().is_none() {
-        return Err("cannot be used: the process has no TLS provider".to_owned());
-    }
-    let mut builder = reqwest::Client::builder()
-        .connect_timeout(connect)
-        // A redirected request would carry the call's words to a place that nobody configured.
-        .redirect(Policy::none())
-        .default_headers(HeaderMap::from_iter([(AUTHORIZATION, authorization)]))
-        .user_agent(concat!("trunkline/", env!("CARGO_PKG_VERSION")));
-    if is_loopback(base) {
-        builder = builder.no_proxy();
-    }
-    builder
-        .build()
-        .map_err(|error| format!("cannot be used: {error}"))
 }
 
 /// The body of an answer, piece by piece, within its limits.

@@ -1,9 +1,9 @@
-use std::{net::IpAddr, time::Duration};
+use std::time::Duration;
 
 use reqwest::{Url, header::HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::{Fault, Faults};
+use crate::{Fault, Faults, http::is_loopback};
 
 /// Where the service is and how it is asked. `Debug` shows no key.
 #[derive(Debug, Clone)]
@@ -74,16 +74,6 @@ impl OpenAiConfig {
             _ => Err("is neither https nor http"),
         }
     }
-}
-
-/// Proxies are for the outside, and plain HTTP is for the inside.
-pub(crate) fn is_loopback(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default();
-    let address = host
-        .trim_start_matches('[')
-        .trim_end_matches(']')
-        .parse::<IpAddr>();
-    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }
 
 /// How long a service may take. A caller waits meanwhile.

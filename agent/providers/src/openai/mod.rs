@@ -14,7 +14,6 @@ mod tts;
 mod wire;
 
 pub use client::Client;
-pub(crate) use config::is_loopback;
 pub use config::{OpenAiConfig, Timeouts};
 pub use llm::OpenAiLlm;
 pub use stt::OpenAiStt;

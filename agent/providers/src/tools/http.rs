@@ -7,14 +7,17 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::{
     Method, Response, StatusCode, Url,
     header::{HeaderMap, HeaderName, HeaderValue},
-    redirect::Policy,
 };
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::{MAX_RESULT_BYTES, Tool, ToolError, ToolSpec};
-use crate::{Fault, Faults, openai::is_loopback};
+use crate::{
+    Fault, Faults,
+    http::{self, is_loopback},
+    template,
+};
 
 /// What is told of an answer that is no success.
 const MAX_ERROR_CHARS: usize = 500;
@@ -99,7 +102,7 @@ impl HttpTool {
         let mut faults = Vec::new();
         let url = template(&config.url, &config.spec.parameters, &mut faults);
         let headers = headers(&config.headers, secrets, &mut faults);
-        let client = client(headers, url.as_ref()).map_err(|problem| {
+        let client = http::client(url.as_ref(), headers, None).map_err(|problem| {
             let remedy =
                 "install a TLS provider when the process starts, and check the system's certificates";
             faults.push(Fault::new("url", problem, remedy));
@@ -278,17 +281,10 @@ fn template(url: &str, parameters: &Value, faults: &mut Vec<Fault>) -> Option<Ur
 
 /// `text` with each `{name}` replaced, escaped; the first name that has no value.
 fn fill(text: &str, mut value: impl FnMut(&str) -> Option<String>) -> Result<String, String> {
-    let mut filled = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once('{') {
-        let (name, after) = after.split_once('}').unwrap_or((after, ""));
-        filled.push_str(before);
+    template::fill(text, |name| {
         let value = value(name).ok_or_else(|| name.to_owned())?;
-        filled.extend(utf8_percent_encode(&value, NON_ALPHANUMERIC));
-        rest = after;
-    }
-    filled.push_str(rest);
-    Ok(filled)
+        Ok(utf8_percent_encode(&value, NON_ALPHANUMERIC).to_string())
+    })
 }
 
 fn depth(url: &Url) -> usize {
@@ -332,24 +328,6 @@ fn headers(wanted: &[(String, HeaderValueSource)], secrets: &Secrets, faults: &m
         }
     }
     headers
-}
-
-fn client(headers: HeaderMap, url: Option<&Url>) -> Result<reqwest::Client, String> {
-    // The builder panics without one.
-    if rustls::crypto::CryptoProvider::get_default().is_none() {
-        return Err("cannot be used: the process has no TLS provider".to_owned());
-    }
-    let mut builder = reqwest::Client::builder()
-        // A redirected request would carry secrets and the call's words to a place that nobody configured.
-        .redirect(Policy::none())
-        .default_headers(headers)
-        .user_agent(concat!("trunkline/", env!("CARGO_PKG_VERSION")));
-    if url.is_some_and(is_loopback) {
-        builder = builder.no_proxy();
-    }
-    builder
-        .build()
-        .map_err(|error| format!("cannot be used: {error}"))
 }
 
 /// The body; what is longer than a result may be is a failure, since half of a list is worse than none.

@@ -77,8 +77,14 @@ async fn rings(fixture: &Fixture) {
     }
 }
 
-/// Waits until the gateway holds nothing and the phone is out of the room.
-async fn over(fixture: &Fixture) {
+pub(crate) async fn remove(fixture: &Fixture) {
+    let removed = fixture.api.remove_participant(ROOM, PHONE).await;
+    removed.expect("removed");
+}
+
+/// Waits until sipp has seen all that it wanted to see, the phone is out of the room and the gateway holds nothing.
+pub(crate) async fn went_well(sipp: Sipp, fixture: &Fixture) {
+    sipp.went_by_the_scenario().await;
     fixture.gone(PHONE).await;
     fixture.released().await;
 }
@@ -148,13 +154,8 @@ async fn a_phone_rings_is_picked_up_and_heard_both_ways() {
         );
         sleep(Duration::from_millis(100)).await;
     }
-    fixture
-        .api
-        .remove_participant(ROOM, PHONE)
-        .await
-        .expect("removed");
-    sipp.went_by_the_scenario().await;
-    over(&fixture).await;
+    remove(&fixture).await;
+    went_well(sipp, &fixture).await;
     fixture.stop().await;
 }
 
@@ -183,8 +184,7 @@ async fn every_refusal_is_told_by_its_status_and_leaves_nothing() {
             .replace('\u{0}', " ");
         let expected = phrase.replace(&code.to_string(), &format!("{code}:"));
         assert!(text.contains(&expected), "{text} lacks {expected}");
-        sipp.went_by_the_scenario().await;
-        over(&fixture).await;
+        went_well(sipp, &fixture).await;
     }
     fixture.stop().await;
 }
@@ -209,11 +209,7 @@ async fn a_phone_that_nobody_picks_up_is_cancelled_by_timeout_removal_or_deletio
             }
             rings(&fixture).await;
             if ends == "removal" {
-                fixture
-                    .api
-                    .remove_participant(ROOM, PHONE)
-                    .await
-                    .expect("removed");
+                remove(&fixture).await;
             } else {
                 fixture.api.delete_room(ROOM).await.expect("deleted");
             }
@@ -257,11 +253,7 @@ async fn credentials_are_given_to_whoever_asks_and_a_wrong_password_is_told() {
         match dial(&fixture, &request(&trunk)).await {
             Ok(_) => {
                 assert!(answered, "a wrong password was accepted");
-                fixture
-                    .api
-                    .remove_participant(ROOM, PHONE)
-                    .await
-                    .expect("removed");
+                remove(&fixture).await;
             }
             Err(error) => {
                 assert!(
@@ -271,8 +263,7 @@ async fn credentials_are_given_to_whoever_asks_and_a_wrong_password_is_told() {
                 assert!(!answered, "{status}: {error:?}");
             }
         }
-        sipp.went_by_the_scenario().await;
-        over(&fixture).await;
+        went_well(sipp, &fixture).await;
     }
     fixture.stop().await;
 }
@@ -305,8 +296,7 @@ async fn who_does_not_wait_is_answered_before_the_phone_is_and_the_phone_leaves_
     assert!(info.participant_id.starts_with("PA_"), "{info:?}");
     agent.wait_for(Noticed::Status("ringing".into())).await;
     agent.wait_for(Noticed::CallerLeft).await;
-    sipp.went_by_the_scenario().await;
-    over(&fixture).await;
+    went_well(sipp, &fixture).await;
     fixture.stop().await;
 }
 
@@ -322,8 +312,7 @@ async fn the_phone_hangs_up_or_has_talked_long_enough() {
     let trunk_id = trunk(&fixture, &sipp).await;
     dial(&fixture, &request(&trunk_id)).await.expect("answered");
     agent.wait_for(Noticed::Status("hangup".into())).await;
-    sipp.went_by_the_scenario().await;
-    over(&fixture).await;
+    went_well(sipp, &fixture).await;
 
     let mut steps = vec![
         sipp::receive_invite(),
@@ -335,8 +324,7 @@ async fn the_phone_hangs_up_or_has_talked_long_enough() {
     let trunk_id = trunk(&fixture, &sipp).await;
     dial(&fixture, &request(&trunk_id)).await.expect("answered");
     agent.wait_for(Noticed::End("caller_hung_up".into())).await;
-    sipp.went_by_the_scenario().await;
-    over(&fixture).await;
+    went_well(sipp, &fixture).await;
     fixture.stop().await;
 }
 
@@ -382,13 +370,8 @@ async fn who_is_not_listed_is_not_dialled_and_a_number_only_as_often_as_it_may()
         matches!(&error, LiveKitError::Refused { code, .. } | LiveKitError::Unavailable { code, .. } if code == "resource_exhausted"),
         "{error:?}"
     );
-    fixture
-        .api
-        .remove_participant(ROOM, PHONE)
-        .await
-        .expect("removed");
-    sipp.went_by_the_scenario().await;
-    over(&fixture).await;
+    remove(&fixture).await;
+    went_well(sipp, &fixture).await;
     fixture.stop().await;
 }
 
@@ -413,13 +396,8 @@ async fn a_gateway_that_drains_dials_nobody_and_keeps_its_calls() {
         started.elapsed()
     );
     assert!(phone(&fixture).await.is_some(), "the call goes on");
-    fixture
-        .api
-        .remove_participant(ROOM, PHONE)
-        .await
-        .expect("removed");
-    sipp.went_by_the_scenario().await;
-    over(&fixture).await;
+    remove(&fixture).await;
+    went_well(sipp, &fixture).await;
     fixture.stop().await;
 }
 
@@ -441,7 +419,6 @@ async fn hold_and_resume_are_honoured_on_a_phone_that_we_dialled() {
     let sipp = Sipp::start(&steps).await;
     let trunk = trunk(&fixture, &sipp).await;
     dial(&fixture, &request(&trunk)).await.expect("answered");
-    sipp.went_by_the_scenario().await;
-    over(&fixture).await;
+    went_well(sipp, &fixture).await;
     fixture.stop().await;
 }

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::agent::{Agent, Noticed};
 use crate::fixture::{Fixture, ROOM};
-use crate::outbound::{allowed, dial, request, trunk};
+use crate::outbound::{allowed, dial, remove, request, trunk, went_well};
 use crate::sipp::{self, Sipp};
 
 fn transfer(to: &str) -> proto::TransferSipParticipantRequest {
@@ -70,9 +70,7 @@ async fn a_phone_goes_where_it_is_sent_and_is_hung_up_on_a_second_later() {
     agent.wait_for(Noticed::Status("hangup".into())).await;
     let after = there.elapsed();
     assert!((500..2_500).contains(&after.as_millis()), "{after:?}");
-    sipp.went_by_the_scenario().await;
-    fixture.gone("callee-1").await;
-    fixture.released().await;
+    went_well(sipp, &fixture).await;
     fixture.stop().await;
 }
 
@@ -104,14 +102,8 @@ async fn a_phone_that_does_not_go_stays_in_its_call() {
             phone.attributes.get("sip.callStatus").map(String::as_str),
             Some("active")
         );
-        fixture
-            .api
-            .remove_participant(ROOM, "callee-1")
-            .await
-            .expect("removed");
-        sipp.went_by_the_scenario().await;
-        fixture.gone("callee-1").await;
-        fixture.released().await;
+        remove(&fixture).await;
+        went_well(sipp, &fixture).await;
     }
     fixture.stop().await;
 }
@@ -139,13 +131,7 @@ async fn nobody_is_sent_to_whom_nobody_may_call() {
             "{to}: {error:?}"
         );
     }
-    fixture
-        .api
-        .remove_participant(ROOM, "callee-1")
-        .await
-        .expect("removed");
-    sipp.went_by_the_scenario().await;
-    fixture.gone("callee-1").await;
-    fixture.released().await;
+    remove(&fixture).await;
+    went_well(sipp, &fixture).await;
     fixture.stop().await;
 }
