@@ -3,6 +3,9 @@
 //! The queue wakes a worker; this decides. A claim names its holder, a generation and the moment it expires. It is taken
 //! when there is none, or when the last one has expired: then the generation goes up by one, and of several workers
 //! that try, the store lets one win. A holder whose renewal is refused has lost the call and must fall silent.
+//!
+//! When a claim expires is written by its holder's clock and read by another's, which may be minutes off. So a worker that finds a
+//! claim in force believes it no longer than a live holder may take to renew it, which it measures by its own.
 
 use std::time::Duration;
 
@@ -51,7 +54,12 @@ pub(crate) struct Claims<'a> {
     pub(crate) worker: &'a str,
     /// How long a claim lasts without a renewal.
     pub(crate) lease: Duration,
+    /// How often its holder renews it.
+    pub(crate) heartbeat: Duration,
 }
+
+/// Beyond a heartbeat: what a renewal may take to arrive.
+const GRACE: Duration = Duration::from_secs(1);
 
 impl Claims<'_> {
     fn now(&self) -> Timestamp {
@@ -67,13 +75,31 @@ impl Claims<'_> {
     /// Tries to make the call of `job` this worker's.
     pub(crate) async fn take(&self, job: &CallJob) -> Result<Attempt, StoreError> {
         let key = keys::claim(job.created_at, &job.call);
-        // A second round is needed when somebody writes between the read and the write; a third says that it is theirs.
-        for _ in 0..2 {
+        let mut watched: Option<ETag> = None;
+        // Further rounds are needed after a wait, and when somebody writes between the read and the write; then it is theirs.
+        for _ in 0..3 {
             let found = self.store.get(&key).await?;
             let last = found.as_ref().map(|object| Claim::decode(&object.bytes));
+            let etag = found.as_ref().map(|object| &object.etag);
             match last.as_ref().map(|last| last.standing(self.now())) {
                 Some(Standing::Closed) => return Ok(Attempt::Closed),
-                Some(Standing::Held { for_another }) => return Ok(Attempt::HeldByOther { for_another }),
+                Some(Standing::Held { for_another }) => match &watched {
+                    None => {
+                        watched = etag.cloned();
+                        tokio::time::sleep(for_another.min(self.heartbeat + GRACE)).await;
+                        continue;
+                    }
+                    Some(before) if Some(before) == etag => {
+                        tracing::warn!(
+                            ?for_another,
+                            "the claim is not renewed, although it has not expired by this machine's clock; clocks may differ"
+                        );
+                    }
+                    Some(_) => {
+                        let for_another = for_another.min(self.lease);
+                        return Ok(Attempt::HeldByOther { for_another });
+                    }
+                },
                 Some(Standing::Expired) | None => {}
             }
             let expires_at = self.now().plus(self.lease);
@@ -178,6 +204,7 @@ mod tests {
     use crate::testing::job;
 
     const LEASE: Duration = Duration::from_secs(9);
+    const HEARTBEAT: Duration = Duration::from_secs(3);
 
     struct Bench {
         store: FolderStore,
@@ -199,13 +226,36 @@ mod tests {
             }
         }
 
+        /// What the claim means by its holder's clock.
+        async fn standing(&self) -> Standing {
+            let key = keys::claim(job().created_at, &job().call);
+            let object = self.store.get(&key).await.unwrap().unwrap();
+            Claim::decode(&object.bytes).standing(self.clock.now().into())
+        }
+
+        /// A clock that runs beside the bench's, `seconds` off.
+        fn clock_off_by(&self, seconds: i64) -> SharedClock {
+            let now = self.clock.now() + time::Duration::seconds(seconds);
+            Arc::new(ManualClock::at(now))
+        }
+
         fn claims<'a>(&'a self, worker: &'a str) -> Claims<'a> {
             Claims {
                 store: &self.store,
                 clock: &self.clock,
                 worker,
                 lease: LEASE,
+                heartbeat: HEARTBEAT,
             }
+        }
+    }
+
+    /// Renews `held` as its holder does, for ever.
+    async fn renewing(claims: Claims<'_>, held: &mut Held, manual: &ManualClock) {
+        loop {
+            tokio::time::sleep(HEARTBEAT).await;
+            manual.advance(HEARTBEAT);
+            claims.renew(held).await.unwrap();
         }
     }
 
@@ -217,16 +267,46 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn a_live_claim_keeps_others_away_for_the_rest_of_its_lease() {
-        let bench = Bench::new().await;
-        let held = won(&bench.claims("a")).await;
-        assert_eq!(held.generation(), 1);
-        bench.manual.advance(Duration::from_secs(4));
-        let Attempt::HeldByOther { for_another } = bench.claims("b").take(&job()).await.unwrap() else {
-            panic!("b must not get it");
-        };
-        assert_eq!(for_another, Duration::from_secs(5));
+    #[tokio::test(start_paused = true)]
+    async fn a_live_claim_keeps_others_away_whatever_their_clocks_say() {
+        for clock_of_b_s in [0, -5, -90] {
+            let bench = Bench::new().await;
+            let mut held = won(&bench.claims("a")).await;
+            assert_eq!(held.generation(), 1);
+            let clock = bench.clock_off_by(clock_of_b_s);
+            let b = Claims {
+                clock: &clock,
+                ..bench.claims("b")
+            };
+            let job = job();
+            let attempt = tokio::select! {
+                () = renewing(bench.claims("a"), &mut held, &bench.manual) => unreachable!(),
+                attempt = b.take(&job) => attempt.unwrap(),
+            };
+            let Attempt::HeldByOther { for_another } = attempt else {
+                panic!("b must not get it at {clock_of_b_s} s");
+            };
+            assert!(for_another <= LEASE, "{for_another:?} at {clock_of_b_s} s");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_claim_that_nobody_renews_is_taken_within_a_heartbeat_and_a_second_whatever_the_clock_says() {
+        for clock_of_b_s in [90, 0, -5, -90, -3_600] {
+            let bench = Bench::new().await;
+            let _dead = won(&bench.claims("a")).await;
+            let clock = bench.clock_off_by(clock_of_b_s);
+            let b = Claims {
+                clock: &clock,
+                ..bench.claims("b")
+            };
+            let began = tokio::time::Instant::now();
+            let Attempt::Won(heir) = b.take(&job()).await.unwrap() else {
+                panic!("b waits on at {clock_of_b_s} s");
+            };
+            assert_eq!(heir.generation(), 2);
+            assert!(began.elapsed() <= HEARTBEAT + GRACE, "{:?}", began.elapsed());
+        }
     }
 
     #[tokio::test]
@@ -255,10 +335,7 @@ mod tests {
             bench.manual.advance(Duration::from_secs(6));
             claims.renew(&mut held).await.unwrap();
         }
-        assert!(matches!(
-            bench.claims("b").take(&job()).await.unwrap(),
-            Attempt::HeldByOther { .. }
-        ));
+        assert_eq!(bench.standing().await, Standing::Held { for_another: LEASE });
     }
 
     #[tokio::test]
@@ -273,11 +350,7 @@ mod tests {
         held.etag = before;
         bench.manual.advance(Duration::from_secs(3));
         claims.renew(&mut held).await.unwrap();
-        bench.manual.advance(LEASE.saturating_sub(Duration::from_secs(1)));
-        assert!(matches!(
-            bench.claims("b").take(&job()).await.unwrap(),
-            Attempt::HeldByOther { .. }
-        ));
+        assert_eq!(bench.standing().await, Standing::Held { for_another: LEASE });
     }
 
     #[tokio::test]
@@ -295,13 +368,21 @@ mod tests {
         ));
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn of_many_workers_one_wins() {
         let bench = Bench::new().await;
         let names: Vec<String> = (0..16).map(|n| format!("w{n}")).collect();
         let attempts = names.iter().map(|name| {
             let claims = bench.claims(name);
-            async move { matches!(claims.take(&job()).await.unwrap(), Attempt::Won(_)) }
+            let manual = &bench.manual;
+            async move {
+                let Attempt::Won(mut held) = claims.take(&job()).await.unwrap() else {
+                    return false;
+                };
+                // The others watch meanwhile.
+                let renews = renewing(claims, &mut held, manual);
+                tokio::time::timeout(LEASE, renews).await.is_err()
+            }
         });
         let winners = futures_util::future::join_all(attempts)
             .await

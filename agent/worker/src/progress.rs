@@ -83,7 +83,8 @@ impl Journal {
 
     /// Writes all of it.
     pub(crate) async fn write(&mut self, now: Timestamp) -> Result<(), JournalError> {
-        self.progress.record.ended_at = now;
+        // The worker before may have had a clock that is ahead of this one's.
+        self.progress.record.ended_at = now.max(self.left_at.unwrap_or(now));
         let body = self.progress.encode().into();
         let written = match &self.etag {
             Some(etag) => self.store.put_if_match(&self.key, etag, body).await?,

@@ -7,6 +7,7 @@ use platform::{
     queue::Received,
     store::{StoreError, call_events},
 };
+use tokio::time::{Instant, sleep};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -22,6 +23,20 @@ use crate::{
 /// How long a job that could not be served waits for its next attempt: two more fit into the time that a phone rings.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
 
+/// For how long a worker whose claim ran out tries to have the call back itself: no longer than a phone is kept without an agent
+/// (`sip.agent_gone_grace`). The job alone would come too late: where the store was away, the queue often was too.
+const RECLAIM_WITHIN: Duration = Duration::from_secs(15);
+/// Before each attempt of that.
+const RECLAIM_PAUSE: Duration = Duration::from_millis(500);
+
+/// What came of a job.
+enum Served {
+    /// All is done that this worker can do about it.
+    Done,
+    /// The claim ran out, or is another worker's.
+    Lost,
+}
+
 /// Serves `job`. Whatever comes of it, the queue is told: the job is deleted when the call's record is written, and
 /// comes again when it is not.
 pub(crate) async fn job(
@@ -31,21 +46,49 @@ pub(crate) async fn job(
     hard: &CancellationToken,
     tasks: &TaskTracker,
 ) {
-    let is_open = is_open(setup, &job).await;
-    let attempt = match attempt(setup, &job, is_open).await {
-        Ok(attempt) => attempt,
-        Err(error) => {
-            tracing::error!(
-                error = cause(&error),
-                "the call could not be claimed; the job comes again"
-            );
+    let mut lost_at: Option<Instant> = None;
+    loop {
+        match once(setup, &job, received, hard, tasks).await {
+            Ok(Served::Done) => return,
+            Ok(Served::Lost) => {
+                tracing::warn!("the call was lost; nothing more is written, unless it can be claimed anew");
+                lost_at = Some(Instant::now());
+            }
+            Err(error) if lost_at.is_some_and(|at| at.elapsed() < RECLAIM_WITHIN) => {
+                tracing::debug!(error = cause(&error), "the call could not be claimed anew yet");
+            }
+            Err(error) => {
+                tracing::error!(
+                    error = cause(&error),
+                    "the call could not be claimed; the job comes again"
+                );
+                // Soon, where it was this worker's before.
+                if lost_at.is_some() {
+                    give_back(setup, received).await;
+                }
+                return;
+            }
+        }
+        // Cancel-safe.
+        if hard.run_until_cancelled(sleep(RECLAIM_PAUSE)).await.is_none() {
+            give_back(setup, received).await;
             return;
         }
-    };
-    match attempt {
+    }
+}
+
+async fn once(
+    setup: &Arc<Setup>,
+    job: &CallJob,
+    received: &Received,
+    hard: &CancellationToken,
+    tasks: &TaskTracker,
+) -> Result<Served, StoreError> {
+    let is_open = is_open(setup, job).await;
+    match attempt(setup, job, is_open).await? {
         Attempt::Won(held) => {
-            let ours = Ours { job, is_open, held };
-            owned(setup, ours, received, hard, tasks).await;
+            let job = job.clone();
+            return Ok(owned(setup, Ours { job, is_open, held }, received, hard, tasks).await);
         }
         Attempt::NeverHeld => {
             tracing::info!(
@@ -65,6 +108,7 @@ pub(crate) async fn job(
             }
         }
     }
+    Ok(Served::Done)
 }
 
 /// Whether the call's room is there; `None`: LiveKit does not say, and is asked again by whoever gets the call.
@@ -107,7 +151,7 @@ async fn owned(
     received: &Received,
     hard: &CancellationToken,
     tasks: &TaskTracker,
-) {
+) -> Served {
     let Ours { job, is_open, held } = ours;
     let generation = held.generation();
     let last = held.last().cloned();
@@ -119,10 +163,7 @@ async fn owned(
     };
     let ended = conversation(setup, &job, &takeover, &lease, hard, tasks).await;
     let Some(mut held) = lease.stop().await else {
-        tracing::warn!("the call was lost; nothing more is written");
-        // Where no other worker has taken it, as after an outage of the store, somebody is to do so soon.
-        give_back(setup, received).await;
-        return;
+        return Served::Lost;
     };
     match ended {
         Ok(record) => {
@@ -131,7 +172,7 @@ async fn owned(
                     error = cause(&error),
                     "the call could not be closed; the job comes again"
                 );
-                return;
+                return Served::Done;
             }
             acknowledge(setup, received).await;
         }
@@ -150,6 +191,7 @@ async fn owned(
             give_back(setup, received).await;
         }
     }
+    Served::Done
 }
 
 async fn give_back(setup: &Setup, received: &Received) {

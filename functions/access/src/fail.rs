@@ -167,7 +167,7 @@ impl From<LiveKitError> for Fail {
                 "LiveKit refused the request",
                 "compare the request with docs/api.md; the log has LiveKit's words",
             ),
-            LiveKitError::Deadline { .. } | LiveKitError::Interrupted { .. } => Self::new(
+            error if error.leaves_outcome_open() => Self::new(
                 Problem::new(
                     StatusCode::GATEWAY_TIMEOUT,
                     "/problems/unknown-outcome",

@@ -18,6 +18,8 @@ const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
 const MIN_BETWEEN_FETCHES: Duration = Duration::from_secs(30);
 /// Keys that the provider has withdrawn are gone after this.
 const MAX_AGE: Duration = Duration::from_mins(10);
+/// While the provider does not answer, its keys go on for so long: its outage is not to be ours.
+const MAX_STALE: Duration = Duration::from_hours(1);
 
 /// Why the provider's keys cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -73,39 +75,43 @@ impl Jwks {
 
     /// The key of this id. `Ok(None)`: the provider has none.
     pub(crate) async fn key(&self, kid: &str) -> Result<Option<VerifyingKey>, JwksError> {
-        if let Some(key) = self.known(kid) {
+        if let Some(key) = self.known(kid, MAX_AGE) {
             return Ok(Some(key));
         }
         let mut tried = self.tried.lock().await;
         // Somebody else may have fetched them meanwhile.
-        if let Some(key) = self.known(kid) {
+        if let Some(key) = self.known(kid, MAX_AGE) {
             return Ok(Some(key));
         }
         if tried.is_some_and(|at| at.elapsed() < MIN_BETWEEN_FETCHES) {
-            return if self.keys.read().is_fresh() {
+            return if self.keys.read().is_younger_than(MAX_AGE) {
                 Ok(None)
             } else {
-                Err(JwksError::Unreadable("they could not be had a moment ago"))
+                let error = JwksError::Unreadable("they could not be had a moment ago");
+                self.known(kid, MAX_STALE).map(Some).ok_or(error)
             };
         }
         *tried = Some(Instant::now());
         let by_kid = match self.fetch().await {
             Ok(by_kid) => by_kid,
             Err(error) => {
-                tracing::warn!(%error, cause = cause(&error), "identity provider");
-                return Err(error);
+                let stale = self.known(kid, MAX_STALE);
+                let goes_on = stale.is_some();
+                tracing::warn!(%error, cause = cause(&error), goes_on, "identity provider");
+                return stale.map(Some).ok_or(error);
             }
         };
         *self.keys.write() = Known {
             by_kid,
             fetched: Some(Instant::now()),
         };
-        Ok(self.known(kid))
+        Ok(self.known(kid, MAX_AGE))
     }
 
-    fn known(&self, kid: &str) -> Option<VerifyingKey> {
+    fn known(&self, kid: &str, age: Duration) -> Option<VerifyingKey> {
         let keys = self.keys.read();
-        keys.is_fresh().then(|| keys.by_kid.get(kid).cloned()).flatten()
+        let counts = keys.is_younger_than(age);
+        counts.then(|| keys.by_kid.get(kid).cloned()).flatten()
     }
 
     async fn fetch(&self) -> Result<HashMap<String, VerifyingKey>, JwksError> {
@@ -132,8 +138,8 @@ impl Jwks {
 }
 
 impl Known {
-    fn is_fresh(&self) -> bool {
-        self.fetched.is_some_and(|at| at.elapsed() < MAX_AGE)
+    fn is_younger_than(&self, age: Duration) -> bool {
+        self.fetched.is_some_and(|at| at.elapsed() < age)
     }
 }
 

@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-/// Callers of an identity provider come and go; more than so many at once share the memory of the oldest.
+/// Callers of an identity provider come and go. Beyond so many within a minute, newcomers are refused until one of them has been idle for
+/// long enough to be forgotten.
 const MAX_CALLERS: usize = 10_000;
 
 /// A token bucket for each caller: a minute's worth at once, refilled evenly.

@@ -2,14 +2,20 @@
 
 use std::{sync::Arc, time::Duration};
 
-use access::{Body, Caller, Fail};
+use access::{
+    Body, Caller, Fail,
+    caps::{Counted, Wanted},
+};
 use axum::{
     Json,
     extract::{Path, State},
 };
-use events::livekit::DTMF_TOPIC;
+use events::livekit::{DTMF_TOPIC, attribute};
 use http::StatusCode;
-use platform::livekit::{Data, proto};
+use platform::{
+    livekit::{Data, proto},
+    targets::Target,
+};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -156,6 +162,7 @@ pub(crate) async fn transfer(
         .map_err(|error| Fail::target(error, "to"))?;
     let ringing = ringing(wanted.ringing_timeout_s, state.config.ringing_timeout, true)?;
     let who = locate::participant(&state.livekit, &call, wanted.participant_identity.as_deref()).await?;
+    let counted = count(&shared, &caller, &who, &target, ringing).await?;
     let request = proto::TransferSipParticipantRequest {
         participant_identity: who.identity,
         room_name: call.room().to_owned(),
@@ -176,10 +183,43 @@ pub(crate) async fn transfer(
             sip_status: None,
         })),
         Err(error) => {
+            // An outcome that is not known may be a call: it keeps its place.
             let (outcome, sip_status) = CallOutcome::of(&error).ok_or_else(|| Fail::from(error))?;
+            if let Err(error) = shared.caps.undone(&counted).await {
+                tracing::warn!(%error, "a transfer that failed takes a place in the caps until its longest duration is over");
+            }
             Ok(Json(Transferred { outcome, sip_status }))
         }
     }
+}
+
+/// Counts a transfer as the call that it makes: whoever is paid for it sees one. It has no room, so nobody learns when it ends.
+async fn count(
+    shared: &Shared,
+    caller: &Caller,
+    phone: &proto::ParticipantInfo,
+    target: &Target,
+    ringing_s: u32,
+) -> Result<Counted, Fail> {
+    let config = &shared.state.config;
+    let trunk = match target {
+        Target::Sip { host, .. } => host.as_str(),
+        Target::Number(_) => phone
+            .attributes
+            .get(attribute::SIP_TRUNK)
+            .map_or("", String::as_str),
+    };
+    let wanted = Wanted {
+        caller: &caller.name,
+        limits: caller.limits,
+        trunk,
+        per_trunk: config.per_trunk,
+        number: target.as_str(),
+        per_number: config.per_number,
+        room: &format!("transfer-{:016x}", rand::random::<u64>()),
+        longest: config.max_duration + Duration::from_secs(u64::from(ringing_s)),
+    };
+    Ok(shared.caps.count(&wanted).await?)
 }
 
 /// Digits to dial.

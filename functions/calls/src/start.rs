@@ -173,14 +173,17 @@ async fn place(
         return Err(error.into());
     }
     if let Err(error) = ring(shared, &dial, &mut leg).await {
-        // Whether it rings or not: without its room it ends.
+        // Whether it rings or not: without its room, or put out of it, it ends.
         end(shared, &dial, &leg.counted).await;
-        if matches!(
-            error,
-            LiveKitError::NotFound { .. }
-                | LiveKitError::Unavailable { .. }
-                | LiveKitError::Unreachable { .. }
-        ) {
+        let is_sure = !error.leaves_outcome_open();
+        if is_sure
+            && matches!(
+                error,
+                LiveKitError::NotFound { .. }
+                    | LiveKitError::Unavailable { .. }
+                    | LiveKitError::Unreachable { .. }
+            )
+        {
             once.undone(store).await;
         }
         return Err(not_dialled(error));
@@ -279,14 +282,23 @@ async fn make_room(shared: &Shared, dial: &Dial) -> Result<(String, CallId, Time
     Ok((room.name, call, created_at))
 }
 
-/// The call came to nothing: a room that was made for it alone goes, and its place is free.
+/// The call came to nothing: a room that was made for it alone goes, the phone leaves any other. Only then its place is free, for what
+/// could not be ended may ring on.
 async fn end(shared: &Shared, dial: &Dial, counted: &Counted) {
-    if dial.room_is_ours
-        && let Err(error) = shared.state.livekit.delete_room(dial.room.as_str()).await
-    {
-        tracing::warn!(%error, "the room of a call that came to nothing stays until its timeout");
+    let (livekit, room) = (&shared.state.livekit, dial.room.as_str());
+    let ended = if dial.room_is_ours {
+        livekit.delete_room(room).await
+    } else {
+        let phone = &dial.participant.participant_identity;
+        livekit.remove_participant(room, phone).await
+    };
+    match ended {
+        Ok(()) => forget(shared, counted).await,
+        Err(error) => tracing::warn!(
+            %error,
+            "a call that came to nothing could not be ended, and keeps its place in the caps until its longest duration is over"
+        ),
     }
-    forget(shared, counted).await;
 }
 
 async fn forget(shared: &Shared, counted: &Counted) {

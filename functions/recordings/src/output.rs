@@ -30,8 +30,8 @@ pub(crate) struct Outputs {
 pub(crate) struct FileOutput {
     /// What it contains.
     pub(crate) kind: FileKind,
-    /// Its key in the bucket. LiveKit's `{room_name}`, `{room_id}`, `{time}` and the like may stand in it. The extension is appended.
-    /// Equal names overwrite each other silently.
+    /// Its key in the bucket. LiveKit's `{room_name}`, `{room_id}`, `{time}` and the like may stand in it; `-{room_id}` and `-{time}` are
+    /// appended where they do not, so that no recording overwrites another. The extension is appended too.
     pub(crate) path: String,
 }
 
@@ -49,7 +49,7 @@ pub(crate) enum FileKind {
 #[derive(Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct HlsOutput {
-    /// The playlist's key in the bucket, without extension; segments have it as their prefix.
+    /// The playlist's key in the bucket, without extension, completed as a file's path is; segments have it as their prefix.
     pub(crate) path: String,
     /// 1 to 10 seconds, default 4.
     pub(crate) segment_s: Option<u32>,
@@ -165,12 +165,16 @@ pub(crate) fn s3(config: &RecordingsConfig) -> Result<proto::S3Upload, Fail> {
     })
 }
 
-/// A key that cannot leave its bucket's folders: no empty, hidden or climbing segment.
+/// A key that cannot leave its bucket's folders, with no empty, hidden or climbing segment, and that nobody else's recording can have.
 pub(crate) fn path(field: &str, text: &str) -> Result<String, Fail> {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.=@+/{}".contains(&b);
     let segment = |segment: &str| !segment.is_empty() && !segment.starts_with('.');
     if text.len() <= 512 && text.bytes().all(plain) && text.split('/').all(segment) {
-        Ok(text.to_owned())
+        // The store does not ask before it overwrites, and every caller writes into the same bucket.
+        let missing = ["{room_id}", "{time}"]
+            .into_iter()
+            .filter(|part| !text.contains(part));
+        Ok(missing.fold(text.to_owned(), |path, part| format!("{path}-{part}")))
     } else {
         Err(Fail::invalid(
             field,
@@ -185,9 +189,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_do_not_climb() {
-        for good in ["a", "calls/{room_name}-{time}", "a/b.ogg"] {
-            assert!(path("path", good).is_ok(), "{good}");
+    fn keys_do_not_climb_and_are_nobody_elses() {
+        for (good, key) in [
+            ("a", "a-{room_id}-{time}"),
+            ("calls/{room_name}-{time}", "calls/{room_name}-{time}-{room_id}"),
+            ("{time}/{room_id}.x", "{time}/{room_id}.x"),
+        ] {
+            assert_eq!(path("path", good).ok().as_deref(), Some(key));
         }
         let long = "a".repeat(513);
         for bad in [

@@ -89,7 +89,7 @@ async fn first(state: &RecordingsState, start: &EgressStart, once: Once) -> Resu
             Ok(answered(&view))
         }
         // It may run: the key stays undecided, so that a repeat does not start another.
-        Err(error @ (LiveKitError::Deadline { .. } | LiveKitError::Interrupted { .. })) => Err(error.into()),
+        Err(error) if error.leaves_outcome_open() => Err(error.into()),
         Err(error) => {
             once.undone(&*state.store).await;
             Err(refused(error))

@@ -21,7 +21,7 @@ const MAX_AGENTS: usize = 4;
 /// Attributes that LiveKit and this program read.
 const RESERVED_ATTRIBUTES: [&str; 4] = ["sip.", "lk.", "trunkline.", "ingress."];
 /// Identities of phones, agents, egress and ingress: who takes one sends its owner away.
-const RESERVED_IDENTITIES: [&str; 5] = ["sip_", "sip-", "agent", "eg_", "in_"];
+const RESERVED_IDENTITIES: [&str; 6] = ["sip_", "sip-", "phone-", "agent", "eg_", "in_"];
 
 /// Makes a join of a request, or says what is not allowed.
 pub(crate) fn join(caller: &Caller, request: TokenRequest) -> Result<Join, Fail> {

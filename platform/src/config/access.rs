@@ -199,6 +199,11 @@ impl NumberPrefix {
     pub fn covers(&self, number: &str) -> bool {
         number.starts_with(&*self.0)
     }
+
+    /// Whether all that it covers begins with `code`.
+    pub fn is_within(&self, code: &str) -> bool {
+        self.0.starts_with(code)
+    }
 }
 
 impl FromStr for NumberPrefix {

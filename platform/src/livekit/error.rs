@@ -165,6 +165,15 @@ impl std::fmt::Display for AuthFault {
 }
 
 impl LiveKitError {
+    /// Whether nobody knows if it has been done: no answer in time, to us or to the server.
+    pub fn leaves_outcome_open(&self) -> bool {
+        match self {
+            Self::Deadline { .. } | Self::Interrupted { .. } => true,
+            Self::Unavailable { code, .. } => code == "deadline_exceeded" || code == "504",
+            _ => false,
+        }
+    }
+
     /// Whether the same call can succeed later. What may have been done already is included: see
     /// [`LiveKitError::Interrupted`] and [`LiveKitError::Deadline`].
     pub fn is_retryable(&self) -> bool {

@@ -8,7 +8,7 @@ mod lists;
 use std::fmt;
 
 use crate::config::{NumberPrefix, Targets};
-use lists::{EMERGENCY, PREMIUM, PREMIUM_NATIONAL};
+use lists::{EMERGENCY, NORTH_AMERICAN_ABROAD, PREMIUM, PREMIUM_NATIONAL};
 
 /// No number in E.164 with its country code is shorter; what is shorter is a service number behind a country code.
 const MIN_DIGITS: usize = 7;
@@ -156,7 +156,13 @@ impl Policy {
     }
 
     fn listed(&self, number: &str) -> Result<(), TargetError> {
-        let is_listed = self.0.numbers.iter().any(|prefix| prefix.covers(number));
+        let abroad = NORTH_AMERICAN_ABROAD
+            .iter()
+            .find(|code| number.starts_with(**code));
+        let is_listed = self.0.numbers.iter().any(|prefix| {
+            // Whoever means an island names it.
+            prefix.covers(number) && abroad.is_none_or(|code| prefix.is_within(code))
+        });
         is_listed.then_some(()).ok_or(TargetError::NotListed)
     }
 
@@ -175,10 +181,12 @@ impl Policy {
         {
             return Err(TargetError::Invalid);
         }
-        let dialled = without_separators(user);
+        let dialled = without_separators(user).replace('_', "");
         let digits = dialled.strip_prefix('+').unwrap_or(&dialled);
-        let is_number = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit() || b == b'+');
-        if is_number && digits.contains('+') {
+        let is_number = !digits.bytes().any(|b| b.is_ascii_alphabetic());
+        // A `+` in front of a name, or in the middle: some servers read a number out of it.
+        let is_misplaced = dialled.contains('+') && (!is_number || digits.contains('+'));
+        if digits.is_empty() || is_misplaced {
             return Err(TargetError::Invalid);
         }
         let special = self.is_special(&dialled);

@@ -89,6 +89,9 @@ fn premium_numbers_are_refused_although_their_country_is_listed() {
         "sip:0049900123456@pbx.example.com",
         "sip:01119005551234@pbx.example.com",
         "sip:19005551234@pbx.example.com",
+        "sip:+1_900_555_1234@pbx.example.com",
+        "sip:1_900_555_1234@pbx.example.com",
+        "+4911833",
     ] {
         assert_eq!(verdict(text), Err(TargetError::Premium), "{text}");
     }
@@ -108,6 +111,11 @@ fn what_is_not_listed_is_refused() {
         "sip:+33.12-34.56789@pbx.example.com",
         "sip:0033123456789@pbx.example.com",
         "sip:4155552671@pbx.example.com",
+        "sip:415_555_2671@pbx.example.com",
+        // Islands, which are not what a listed +1 means.
+        "+18095551234",
+        "+1 876 555 1234",
+        "sip:+12425551234@pbx.example.com",
     ] {
         assert_eq!(verdict(text), Err(TargetError::NotListed), "{text}");
     }
@@ -140,6 +148,9 @@ fn what_could_carry_another_number_is_no_target() {
         "tel:+14155552671;ext=911",
         "sip:9+14155552671@pbx.example.com",
         "sip:++14155552671@pbx.example.com",
+        "sip:+alice@pbx.example.com",
+        "sip:a+14155552671@pbx.example.com",
+        "sip:-_.@pbx.example.com",
         &long,
     ] {
         assert_eq!(verdict(text), Err(TargetError::Invalid), "{text:?}");
@@ -163,6 +174,21 @@ fn a_callers_own_list_narrows_the_list() {
         policy(&[]).check("+33123456789", &own(&["+33"])),
         Err(TargetError::NotListed)
     );
+}
+
+#[test]
+fn an_island_is_listed_by_its_own_area_code() {
+    let targets = Targets {
+        numbers: own(&["+1", "+1876", "+1809555"]),
+        ..Targets::default()
+    };
+    let policy = Policy::new(targets);
+    for text in ["+18765551234", "+18095551234"] {
+        assert!(policy.check(text, &[]).is_ok(), "{text}");
+    }
+    for text in ["+18094441234", "+12425551234"] {
+        assert_eq!(policy.check(text, &[]), Err(TargetError::NotListed), "{text}");
+    }
 }
 
 #[test]

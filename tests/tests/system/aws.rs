@@ -4,6 +4,10 @@ use std::time::Duration;
 
 use audio::Codec;
 use dev::MiniStack;
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 use platform::store::{Page, Store};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
@@ -35,10 +39,41 @@ async fn record(store: &dyn Store, log: &std::path::Path) -> (String, Value) {
     }
 }
 
+/// What was said, by both.
+fn said(record: &Value) -> Vec<&str> {
+    let turns = record["turns"].as_array().unwrap().iter();
+    turns.map(|turn| turn["text"].as_str().unwrap()).collect()
+}
+
 async fn status(request: reqwest::RequestBuilder) -> (u16, Value) {
     let answer = request.send().await.unwrap();
     let status = answer.status().as_u16();
     (status, answer.json().await.unwrap_or_default())
+}
+
+/// The four functions, and what leads to three of them.
+struct Functions {
+    sweep: Function,
+    _others: [Function; 3],
+    _front: Front,
+}
+
+impl Functions {
+    async fn start(system: &System, env: &[(&'static str, String)]) -> Self {
+        let start = async |name: &str| Function::start(name, system.dir.path(), env, &system.log).await;
+        let [webhook, token, api, sweep] = [
+            start("webhook").await,
+            start("token").await,
+            start("api").await,
+            start("sweep").await,
+        ];
+        let front = Front::start(system.http, &webhook, &token, &api).await;
+        Self {
+            sweep,
+            _others: [webhook, token, api],
+            _front: front,
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -53,14 +88,7 @@ async fn functions_on_lambda_with_queue_and_store_on_aws_serve_a_call_as_one_pro
         ..Options::default()
     })
     .await;
-    let start = async |name: &str| Function::start(name, system.dir.path(), &env, &system.log).await;
-    let [webhook, token, api, sweep] = [
-        start("webhook").await,
-        start("token").await,
-        start("api").await,
-        start("sweep").await,
-    ];
-    let _front = Front::start(system.http, &webhook, &token, &api).await;
+    let functions = Functions::start(&system, &env).await;
 
     let call = answered(&system, Codec::G722).await;
     let mut ear = call.ear_from_start();
@@ -109,8 +137,104 @@ async fn functions_on_lambda_with_queue_and_store_on_aws_serve_a_call_as_one_pro
     assert_eq!(unsigned, 401);
 
     // A run of the sweep finds nothing left open.
-    let swept = sweep.invoke(json!({"source": "aws.scheduler"})).await;
+    let swept = functions.sweep.invoke(json!({"source": "aws.scheduler"})).await;
     assert_eq!(swept["failures"], 0, "{swept}");
     assert_eq!(keys(&*store, "open/").await, Vec::<String>::new());
     system.stop().await;
+}
+
+/// SQS, S3 and SSM take every request and answer none.
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_seconds_without_an_answer_from_queue_and_store_cost_a_call_no_more_than_a_pause() {
+    let _turn = turn().await;
+    let ministack = MiniStack::start(None).await.unwrap();
+    let cloud = Cloud::on(&ministack).await;
+    let (env, spool) = (cloud.env(), tempfile::tempdir().unwrap());
+    let store = cloud.store(spool.path()).await;
+    let system = System::start(Options {
+        cloud: Some(cloud),
+        ..Options::default()
+    })
+    .await;
+    let _functions = Functions::start(&system, &env).await;
+    let call = answered(&system, Codec::G722).await;
+    let mut ear = call.ear_from_start();
+    ear.wait_for_utterance(PAUSE, SOON * 2).await.unwrap();
+
+    let server = Pid::from_raw(i32::try_from(ministack.pid()).unwrap());
+    kill(server, Signal::SIGSTOP).unwrap();
+    sleep(Duration::from_secs(10)).await;
+    kill(server, Signal::SIGCONT).unwrap();
+
+    // The claim has expired meanwhile: whoever has it now says the bridge.
+    ear.wait_for_utterance(PAUSE, SOON * 2).await.unwrap();
+    call.speak(&voice(phone::QUESTION)).await.unwrap();
+    ear.wait_for_utterance(PAUSE, SOON * 2).await.unwrap();
+    call.hang_up().await;
+    call.wait_ended(SOON).await.unwrap();
+    let (_, record) = record(&*store, &system.log).await;
+    assert_eq!(record["outcome"]["kind"], "caller_hung_up", "{record}");
+    let said = said(&record);
+    assert_eq!(
+        (said[0], said.last()),
+        (phone::GREETING, Some(&phone::ANSWER)),
+        "{record}"
+    );
+    let lines = system.log_lines();
+    let named = |line: &Value| {
+        let message = line["message"].as_str();
+        message.is_some_and(|text| text.starts_with("the claim was not renewed"))
+    };
+    assert!(lines.iter().any(named), "log: {}", system.log.display());
+    system.stop().await;
+}
+
+/// Queue and store have a clock of their own, so the workers' need not agree: an heir by whose clock the dead worker's claim is good for
+/// another minute and a half takes the call all the same, and so does one that is ahead.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_heir_whose_clock_differs_by_90_seconds_takes_the_call() {
+    let _turn = turn().await;
+    for clock_ahead_s in [-90, 90] {
+        let ministack = MiniStack::start(None).await.unwrap();
+        let cloud = Cloud::on(&ministack).await;
+        let (env, spool) = (cloud.env(), tempfile::tempdir().unwrap());
+        let store = cloud.store(spool.path()).await;
+        let mut system = System::start(Options {
+            cloud: Some(cloud),
+            ..Options::default()
+        })
+        .await;
+        let _functions = Functions::start(&system, &env).await;
+        let call = answered(&system, Codec::G722).await;
+        let mut ear = call.ear_from_start();
+        ear.wait_for_utterance(PAUSE, SOON * 2).await.unwrap();
+        let mut victim = system.others.remove(0);
+        system.spawn_off_by("worker", clock_ahead_s);
+        let until = Instant::now() + SOON;
+        while system.count("message", "waiting for calls") < 2 {
+            assert!(Instant::now() < until, "log: {}", system.log.display());
+            sleep(Duration::from_millis(20)).await;
+        }
+
+        victim.start_kill().unwrap();
+        let killed_at = Instant::now();
+        ear.wait_for_utterance(PAUSE, SOON * 2).await.unwrap();
+        measured!(
+            "clock {clock_ahead_s:+} s: the bridge was heard to its end after {:?}",
+            killed_at.elapsed()
+        );
+        call.speak(&voice(phone::QUESTION)).await.unwrap();
+        ear.wait_for_utterance(PAUSE, SOON * 2).await.unwrap();
+        call.hang_up().await;
+        call.wait_ended(SOON).await.unwrap();
+        let (_, record) = record(&*store, &system.log).await;
+        assert_eq!(record["outcome"]["kind"], "caller_hung_up", "{record}");
+        let said = said(&record);
+        assert_eq!(
+            (said[0], said.last()),
+            (phone::GREETING, Some(&phone::ANSWER)),
+            "{record}"
+        );
+        system.stop().await;
+    }
 }

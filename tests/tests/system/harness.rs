@@ -209,8 +209,14 @@ impl System {
 
     /// Starts one part in a process of its own.
     pub(crate) fn spawn(&mut self, part: &str) {
+        self.spawn_off_by(part, 0);
+    }
+
+    /// The same, with a clock that is so many seconds ahead of the others.
+    pub(crate) fn spawn_off_by(&mut self, part: &str, ahead_s: i32) {
+        let env = [self.env.clone(), faked_clock(ahead_s)].concat();
         self.others
-            .push(spawn_serve(self.dir.path(), &self.log, Some(part), &self.env));
+            .push(spawn_serve(self.dir.path(), &self.log, Some(part), &env));
     }
 
     /// Kills the process with SIGKILL, as a crash would.

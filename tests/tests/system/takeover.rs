@@ -24,6 +24,8 @@ const BRIDGE: &str = "Sorry, I was cut off for a moment. I am back now. Could yo
 const ANSWER_AGAIN: &str = "As I said, you can park behind the house. It is free.";
 /// From the worker's death to its heir's claim: what a caller is asked to bear.
 const TAKEN_OVER_WITHIN: Duration = Duration::from_secs(10);
+/// A zombie's next heartbeat, and a second.
+const SILENT_WITHIN: Duration = Duration::from_secs(4);
 /// How many workers are killed in turn; `TRUNKLINE_TAKEOVERS` says otherwise.
 const KILLS: usize = 2;
 
@@ -178,7 +180,7 @@ async fn a_call_whose_worker_is_killed_goes_on_in_another_with_its_history() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_that_was_stopped_and_goes_on_is_silent_and_writes_nothing() {
+async fn a_worker_that_was_stopped_in_mid_sentence_and_goes_on_is_silent_and_writes_nothing() {
     let _turn = turn().await;
     let system = system().await;
     let before = system.calls();
@@ -187,18 +189,27 @@ async fn a_worker_that_was_stopped_and_goes_on_is_silent_and_writes_nothing() {
     let folder = asked_once(&system, &before, &call, &mut ear).await;
 
     let zombie = holder(&folder);
+    call.speak(&voice(phone::OTHER_QUESTION)).await.unwrap();
+    ear.wait_for_speech(SOON).await.unwrap();
     kill(zombie, Signal::SIGSTOP).unwrap();
     let stopped_at = Instant::now();
+    // What was on its way when it was stopped; then the bridge.
+    ear.wait_for_silence(PAUSE, SOON).await.unwrap();
     taken_over(&folder, 2).await;
     next_utterance(&mut ear).await;
     sleep(Duration::from_secs(15).saturating_sub(stopped_at.elapsed())).await;
     let of_the_heir = (claim(&folder)["worker"].clone(), agent_of(&folder));
+    let mut awake = call.ear();
     kill(zombie, Signal::SIGCONT).unwrap();
     let woken_at = Instant::now();
-    let silent = ear.wait_for_speech(Duration::from_secs(4)).await;
+    // It has most of its sentence left.
+    let spoke = awake.wait_for_speech(SILENT_WITHIN).await.is_ok();
+    measured!("the zombie spoke after it woke: {spoke}");
+    sleep(SILENT_WITHIN.saturating_sub(woken_at.elapsed())).await;
+    let unasked = call.ear().wait_for_speech(Duration::from_secs(3)).await;
     assert!(
-        silent.is_err(),
-        "the zombie, or its heir, spoke unasked: {silent:?}"
+        unasked.is_err(),
+        "the zombie, or its heir, spoke unasked: {unasked:?}"
     );
     let fenced = system.log_lines().iter().any(|line| {
         line["message"]
@@ -212,14 +223,16 @@ async fn a_worker_that_was_stopped_and_goes_on_is_silent_and_writes_nothing() {
     );
     assert_eq!((claim(&folder)["worker"].clone(), agent_of(&folder)), of_the_heir);
 
+    let mut ear = call.ear();
     say(&call, &mut ear, phone::OTHER_QUESTION).await;
     call.hang_up().await;
     call.wait_ended(SOON).await.unwrap();
     let (_, record) = system.new_record(&before, SOON).await;
     assert_eq!(record["outcome"]["kind"], "caller_hung_up", "{record}");
-    assert_eq!(
-        said(&record, "caller"),
-        [phone::OTHER_QUESTION, phone::OTHER_QUESTION],
+    // Whether what was said just before the end has come into the history depends on the moment; what was asked before and after has.
+    let asked = said(&record, "caller");
+    assert!(
+        (2..=3).contains(&asked.len()) && asked.iter().all(|text| *text == phone::OTHER_QUESTION),
         "{record}"
     );
     system.stop().await;

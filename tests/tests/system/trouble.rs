@@ -8,7 +8,7 @@ use caller::{Call, Caller};
 use serde_json::Value;
 use tokio::{
     process::Command,
-    time::{Instant, sleep},
+    time::{Instant, sleep, sleep_until},
 };
 
 use crate::{
@@ -168,6 +168,11 @@ async fn an_api_that_is_slow_or_refuses_for_a_while_loses_no_call() {
         call.wait_answered(SOON).await.unwrap();
         greeted(&call).await;
         wire.turn(weather);
+        let away_until = Instant::now() + AWAY;
+        let mut ear = call.ear();
+        call.speak(&voice(phone::QUESTION)).await.unwrap();
+        ear.wait_for_utterance(PAUSE, SOON * 2).await.unwrap();
+        sleep_until(away_until).await;
         call.hang_up().await;
         call.wait_ended(SOON).await.unwrap();
         sleep(Duration::from_secs(1)).await;
@@ -177,6 +182,7 @@ async fn an_api_that_is_slow_or_refuses_for_a_while_loses_no_call() {
             record["outcome"]["kind"], "caller_hung_up",
             "{weather:?}: {record}"
         );
+        assert_eq!(record["turns"][2]["text"], phone::ANSWER, "{weather:?}: {record}");
     }
     let named = |code: &str| {
         let text = std::fs::read_to_string(&system.log).unwrap();
@@ -186,5 +192,40 @@ async fn an_api_that_is_slow_or_refuses_for_a_while_loses_no_call() {
     for code in ["429", "503"] {
         assert!(named(code), "{code} is not told; log: {}", system.log.display());
     }
+    system.stop().await;
+}
+
+/// With what it knows saved before, as a Redis that keeps its data does.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_restarts_in_a_call_loses_neither_this_one_nor_the_next() {
+    let _turn = turn().await;
+    let mut system = System::start(Options::default()).await;
+    let before = system.calls();
+    let call = answered(&system, Codec::G722).await;
+    greeted(&call).await;
+
+    let url = system.stack.redis_url();
+    let (_, port) = url.rsplit_once(':').unwrap();
+    let saved = Command::new("redis-cli")
+        .args(["-p", port, "save"])
+        .env("REDISCLI_AUTH", system.stack.keys().redis_password())
+        .output();
+    assert_eq!(saved.await.unwrap().stdout, b"OK\n");
+    system.stack.restart(dev::Program::Redis).await.unwrap();
+    let mut ear = call.ear();
+    call.speak(&voice(phone::QUESTION)).await.unwrap();
+    ear.wait_for_utterance(PAUSE, SOON * 2).await.unwrap();
+    let record = ends_well(&system, &call, &before).await;
+    assert_eq!(record["turns"][2]["text"], phone::ANSWER, "{record}");
+    assert!(
+        logged(&system, "connection to Redis lost"),
+        "log: {}",
+        system.log.display()
+    );
+
+    let before = system.calls();
+    let call = answered(&system, Codec::G722).await;
+    greeted(&call).await;
+    ends_well(&system, &call, &before).await;
     system.stop().await;
 }

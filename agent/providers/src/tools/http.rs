@@ -89,8 +89,8 @@ pub struct HttpToolConfig {
 pub struct HttpTool {
     config: HttpToolConfig,
     client: reqwest::Client,
-    /// Slashes of the URL's path.
-    depth: usize,
+    /// Which segments the URL's path has: the empty ones are `false`.
+    segments: Vec<bool>,
 }
 
 impl HttpTool {
@@ -107,14 +107,14 @@ impl HttpTool {
                 "install a TLS provider when the process starts, and check the system's certificates";
             faults.push(Fault::new("url", problem, remedy));
         });
-        let depth = url.as_ref().map_or(0, depth);
+        let segments = url.as_ref().map(segments).unwrap_or_default();
         match client {
             Ok(client) => Faults::or(
                 faults,
                 Self {
                     config,
                     client,
-                    depth,
+                    segments,
                 },
             ),
             Err(()) => Err(Faults(faults)),
@@ -131,10 +131,10 @@ impl HttpTool {
         for name in used {
             arguments.remove(&name);
         }
-        // `..` climbs also when it is escaped, to another path than the profile allows.
+        // `.`, `..` and nothing lead to another path than the profile allows, such as from one order to all; also when they are escaped.
         let mut url = Url::parse(&filled)
             .ok()
-            .filter(|url| depth(url) == self.depth)
+            .filter(|url| segments(url) == self.segments)
             .ok_or_else(|| ToolError("the arguments do not fit into the URL".to_owned()))?;
         if self.config.method.has_body() {
             return Ok(url);
@@ -200,6 +200,7 @@ impl Tool for HttpTool {
             return Err(ToolError("the arguments are not a JSON object".to_owned()));
         };
         let deadline = Instant::now() + self.config.timeout.saturating_sub(MARGIN);
+        keep_declared(&self.config.spec.parameters, &mut arguments);
         let url = self.url(&mut arguments)?;
         let body = self.config.method.has_body().then_some(&arguments);
         let mut left = self.config.retries;
@@ -287,8 +288,18 @@ fn fill(text: &str, mut value: impl FnMut(&str) -> Option<String>) -> Result<Str
     })
 }
 
-fn depth(url: &Url) -> usize {
-    url.path().matches('/').count()
+fn segments(url: &Url) -> Vec<bool> {
+    url.path().split('/').map(|segment| !segment.is_empty()).collect()
+}
+
+/// What the parameters do not name is not sent: neither the model nor whoever talks to it chooses further fields. A schema that says
+/// `additionalProperties` means what it says.
+fn keep_declared(parameters: &Value, arguments: &mut Map<String, Value>) {
+    if parameters.get("additionalProperties").is_none()
+        && let Some(Value::Object(properties)) = parameters.get("properties")
+    {
+        arguments.retain(|name, _| properties.contains_key(name));
+    }
 }
 
 fn scalar(value: &Value) -> Option<String> {

@@ -118,7 +118,8 @@ async fn call(config: HttpToolConfig, arguments: &str) -> (String, bool) {
 async fn arguments_go_where_the_method_and_the_url_want_them() {
     let service = service().await;
     let url = format!("{}/orders/{{number}}", service.base);
-    let arguments = r#"{"number": "A 1/2", "full": true}"#;
+    // What the parameters do not name stays here.
+    let arguments = r#"{"number": "A 1/2", "full": true, "admin": true}"#;
     for (method, uri, body) in [
         (HttpMethod::Get, "/orders/A%201%2F2?full=true", ""),
         (HttpMethod::Delete, "/orders/A%201%2F2?full=true", ""),
@@ -139,17 +140,21 @@ async fn arguments_go_where_the_method_and_the_url_want_them() {
 #[tokio::test]
 async fn an_argument_cannot_leave_its_place_in_the_path() {
     let service = service().await;
-    let url = format!("{}/orders/{{number}}/state", service.base);
-    for number in [".", "..", "%2e%2e"] {
-        let arguments = serde_json::json!({ "number": number }).to_string();
-        let (words, is_error) = call(config(HttpMethod::Get, &url), &arguments).await;
-        let seen = service.seen.lock().unwrap().pop();
-        match seen {
-            // Escaped twice it is a name like any other.
-            Some((_, uri, ..)) => assert_eq!((uri.as_str(), is_error), ("/orders/%252e%252e/state", false)),
-            None => assert!(is_error && words.contains("do not fit into the URL"), "{words}"),
+    for end in ["", "/", "/state"] {
+        let url = format!("{}/orders/{{number}}{end}", service.base);
+        for number in ["", ".", ".."] {
+            let arguments = serde_json::json!({ "number": number }).to_string();
+            let (words, is_error) = call(config(HttpMethod::Delete, &url), &arguments).await;
+            let told = is_error && words.contains("do not fit into the URL");
+            assert!(told, "{number:?} in {end:?}: {words}");
+            assert!(service.seen.lock().unwrap().is_empty(), "{number:?} in {end:?}");
         }
+        // Escaped twice it is a name like any other.
+        let (_, is_error) = call(config(HttpMethod::Delete, &url), r#"{"number": "%2e%2e"}"#).await;
+        let (_, uri, ..) = service.seen.lock().unwrap().pop().unwrap();
+        assert_eq!((uri, is_error), (format!("/orders/%252e%252e{end}"), false));
     }
+    let url = format!("{}/orders/{{number}}/state", service.base);
     let (words, is_error) = call(config(HttpMethod::Get, &url), r#"{"full": true}"#).await;
     assert!(is_error && words.contains("`number` is missing"), "{words}");
     assert!(service.seen.lock().unwrap().is_empty());

@@ -110,11 +110,11 @@ impl Observer {
 
     /// The conversation's own account, which holds every turn, also those whose news did not fit.
     pub(super) fn reported(&self, record: &mut CallRecord, report: &ConversationReport) {
+        let mut turns: Vec<TurnRecord> = report.turns.iter().map(|turn| self.turn(turn)).collect();
+        turns.sort_by_key(|turn| turn.started_at);
+        // An earlier worker's come first, whatever its clock said.
         record.turns.clone_from(&self.earlier);
-        record
-            .turns
-            .extend(report.turns.iter().map(|turn| self.turn(turn)));
-        record.turns.sort_by_key(|turn| turn.started_at);
+        record.turns.append(&mut turns);
         record.tools.clone_from(&self.earlier_tools);
         record
             .tools

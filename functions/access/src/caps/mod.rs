@@ -178,7 +178,9 @@ impl Caps {
         for (at, (ledger, limits)) in checks.iter().enumerate() {
             if let Err(error) = self.enter(ledger, limits, wanted).await {
                 for earlier in counted.ledgers.iter().take(at) {
-                    self.leave(earlier, wanted.room, true).await?;
+                    if let Err(error) = self.leave(earlier, wanted.room, true).await {
+                        tracing::warn!(%error, ledger = earlier, "a call that was refused takes a place until its longest duration is over");
+                    }
                 }
                 return Err(error);
             }
@@ -191,10 +193,24 @@ impl Caps {
     /// # Errors
     /// As [`CapError`] says; the place is then free when the longest duration is over.
     pub async fn ended(&self, counted: &Counted) -> Result<(), CapError> {
+        self.leave_all(counted, false).await
+    }
+
+    /// The call never was: it counts for nothing.
+    ///
+    /// # Errors
+    /// As [`CapError`] says; the place is then free when the longest duration is over.
+    pub async fn undone(&self, counted: &Counted) -> Result<(), CapError> {
+        self.leave_all(counted, true).await
+    }
+
+    /// Every ledger, also when one of them cannot be written; the first error.
+    async fn leave_all(&self, counted: &Counted, never_was: bool) -> Result<(), CapError> {
+        let mut left = Ok(());
         for ledger in &counted.ledgers {
-            self.leave(ledger, &counted.room, false).await?;
+            left = left.and(self.leave(ledger, &counted.room, never_was).await);
         }
-        Ok(())
+        left
     }
 
     async fn enter(&self, key: &str, limits: &Limits, wanted: &Wanted<'_>) -> Result<(), CapError> {

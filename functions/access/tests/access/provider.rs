@@ -10,7 +10,7 @@ use aws_lc_rs::{
     rsa,
     signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair},
 };
-use axum::{Router, extract::State, response::IntoResponse, routing::get};
+use axum::{Router, extract::State, http::StatusCode, response::IntoResponse, routing::get};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as B64};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use parking_lot::Mutex;
@@ -86,6 +86,7 @@ pub(crate) fn forged(header: &Value, claims: &Value, signature: &[u8]) -> String
 pub(crate) struct Provider {
     pub(crate) url: String,
     pub(crate) fetched: Arc<AtomicUsize>,
+    /// Empty: 503.
     pub(crate) answer: Arc<Mutex<String>>,
     _server: Arc<AbortOnDropHandle<()>>,
 }
@@ -116,5 +117,11 @@ impl Provider {
 
 async fn serve(State((fetched, answer)): State<(Arc<AtomicUsize>, Arc<Mutex<String>>)>) -> impl IntoResponse {
     fetched.fetch_add(1, Ordering::SeqCst);
-    answer.lock().clone()
+    let answer = answer.lock().clone();
+    let status = if answer.is_empty() {
+        StatusCode::SERVICE_UNAVAILABLE
+    } else {
+        StatusCode::OK
+    };
+    (status, answer)
 }

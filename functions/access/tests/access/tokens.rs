@@ -249,6 +249,31 @@ async fn unknown_keys_are_looked_for_and_not_more_often_than_every_30_s() {
 }
 
 #[tokio::test]
+async fn the_keys_of_a_provider_that_is_away_go_on_for_an_hour() {
+    let signer = Signer::ed("one");
+    let provider = Provider::start(std::slice::from_ref(&signer.jwk)).await;
+    let access = access(Some(&provider), 600);
+    let token = bearer(&signer.sign(&claims()));
+    assert!(access.caller(&token).await.is_ok());
+    *provider.answer.lock() = String::new();
+    let later = async |minutes| {
+        tokio::time::pause();
+        tokio::time::advance(Duration::from_mins(minutes)).await;
+        tokio::time::resume();
+        (
+            access.caller(&token).await.err(),
+            access.caller(&token).await.err(),
+        )
+    };
+    assert_eq!(later(11).await, (None, None));
+    assert_eq!(provider.fetched(), 2, "it is asked again, and then left alone");
+    let unknown = bearer(&Signer::ed("two").sign(&claims()));
+    assert_eq!(access.caller(&unknown).await.unwrap_err(), Refusal::NoKeys);
+    assert_eq!(later(48).await, (None, None));
+    assert_eq!(later(2).await, (Some(Refusal::NoKeys), Some(Refusal::NoKeys)));
+}
+
+#[tokio::test]
 async fn a_provider_that_sends_too_much_or_nonsense_lets_nobody_in() {
     let signer = Signer::ed("d");
     let token = bearer(&signer.sign(&claims()));

@@ -13,16 +13,23 @@ use platform::{
     config::{
         AccessConfig, AccessKey, CallerLimits, CallsConfig, Grant, KeyHash, LiveKitConfig, Scope, Targets,
     },
-    livekit::{LiveKit, proto},
+    livekit::{LiveKit, TokenRequest, proto},
     store::FolderStore,
 };
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    time::{Instant, sleep},
+};
 use tower::ServiceExt;
 
 use crate::gateway::Gateway;
 
 pub(crate) const KEY: &str = "crm-0123456789-0123456789-0123456789-01";
+/// What should happen at once, on a busy machine.
+pub(crate) const SOON: Duration = Duration::from_secs(10);
 pub(crate) const OTHER: &str = "other-0123456789-0123456789-0123456789";
 
 pub(crate) struct Host {
@@ -127,6 +134,31 @@ impl Host {
 
     pub(crate) async fn call(&self, change: Value) -> (u16, Value) {
         self.ask("POST", "/v1/calls", KEY, Some(wanted(&change))).await
+    }
+
+    /// Somebody who joins the room, as far as LiveKit's signalling goes. The socket ends when it is sent away.
+    pub(crate) async fn join(&self, room: &str, identity: &str, attributes: &[(&str, &str)]) -> TcpStream {
+        let request = TokenRequest::new(room, identity).attributes(attributes.iter().copied());
+        let token = self.livekit.participant_token(request).unwrap();
+        let server = self.stack.http_url();
+        let mut socket = TcpStream::connect(server.trim_start_matches("http://"))
+            .await
+            .unwrap();
+        let upgrade = format!(
+            "GET /rtc?protocol=15&auto_subscribe=0&access_token={} HTTP/1.1\r\nHost: livekit\r\nConnection: Upgrade\r\n\
+             Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+            token.expose()
+        );
+        socket.write_all(upgrade.as_bytes()).await.unwrap();
+        let mut answer = [0; 12];
+        socket.read_exact(&mut answer).await.unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 101");
+        let until = Instant::now() + SOON;
+        while self.livekit.participant(room, identity).await.unwrap().is_none() {
+            assert!(Instant::now() < until, "{identity} is not in {room}");
+            sleep(Duration::from_millis(20)).await;
+        }
+        socket
     }
 
     pub(crate) async fn rooms(&self) -> Vec<String> {

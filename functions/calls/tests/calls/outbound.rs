@@ -1,10 +1,11 @@
 //! Outbound calls: what is dialled, what is not, and what is told of it.
 
 use serde_json::{Value, json};
+use tokio::io::AsyncReadExt as _;
 
 use crate::{
     gateway::{Answer, recorded},
-    host::{Host, KEY, OTHER, wanted},
+    host::{Host, KEY, OTHER, SOON, wanted},
 };
 
 #[tokio::test]
@@ -284,5 +285,56 @@ async fn without_a_gateway_the_answer_says_so_and_the_key_may_be_used_again() {
         )
         .await;
     assert_eq!(status, 201);
+    host.stack.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_phone_that_came_to_nothing_is_put_out_of_a_room_that_was_there_before() {
+    let host = Host::start().await;
+    let body = json!({"room": "crm-1", "participant_identity": "phone"});
+    for (answer, status) in [
+        (recorded("busy"), 201),
+        // It may ring on: nobody knows.
+        (
+            json!({"error": "request timed out", "code": "deadline_exceeded"}),
+            504,
+        ),
+        (json!({"error": "no", "code": "unavailable"}), 503),
+    ] {
+        let mut phone = host.join("crm-1", "phone", &[]).await;
+        host.gateway().will(Answer::Recorded(answer.clone()));
+        let (answered, problem) = host.call(body.clone()).await;
+        assert_eq!(answered, status, "{answer}: {problem}");
+        let mut rest = Vec::new();
+        let sent_away = tokio::time::timeout(SOON, phone.read_to_end(&mut rest)).await;
+        assert!(sent_away.is_ok(), "{answer}: the phone is still in the room");
+        assert_eq!(host.rooms().await, ["crm-1"], "{answer}");
+    }
+    assert_eq!(host.call(body).await.0, 201, "its place is free");
+    host.stack.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_transfer_counts_as_the_call_that_it_makes() {
+    let host = Host::start().await;
+    let sip = [("sip.callID", "SCL_1"), ("sip.trunkID", "ST_1")];
+    let _phone = host.join("crm-1", "phone", &sip).await;
+    let (_, started) = host.call(json!({"room": "crm-1"})).await;
+    let path = format!("/v1/calls/{}/transfer", started["call"].as_str().unwrap());
+    let transfer = || {
+        let body = json!({"to": "+14155550001", "participant_identity": "phone"});
+        host.ask("POST", &path, KEY, Some(body))
+    };
+    host.gateway().will(Answer::Recorded(recorded("busy")));
+    let (status, done) = transfer().await;
+    assert_eq!(
+        (status, &done["outcome"]),
+        (200, &json!("busy")),
+        "it takes no place: {done}"
+    );
+    let (status, done) = transfer().await;
+    assert_eq!((status, &done["outcome"]), (200, &json!("answered")), "{done}");
+    let (status, problem) = transfer().await;
+    assert_eq!(status, 403, "one call to a number at a time: {problem}");
     host.stack.stop().await.unwrap();
 }

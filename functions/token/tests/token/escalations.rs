@@ -57,6 +57,12 @@ async fn every_escalation_is_refused_with_the_name_of_its_field() {
         ),
         (
             FREE,
+            json!({"participant_identity": "phone-1"}),
+            403,
+            "participant_identity",
+        ),
+        (
+            FREE,
             json!({"participant_identity": "EG_abc"}),
             403,
             "participant_identity",
