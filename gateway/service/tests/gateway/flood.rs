@@ -54,7 +54,8 @@ impl Flood {
             let first = self.receive(&format!("Call-ID: flood-{n}\r\n")).await;
             let status = first.split(' ').nth(1).unwrap_or_default().to_owned();
             match status.as_str() {
-                "100" => self.answers.trying += 1,
+                // On a busy machine the call may ring before its 100 is sent.
+                "100" | "180" => self.answers.trying += 1,
                 "503" => self.answers.unavailable += 1,
                 _ => self.answers.other.push(first),
             }
