@@ -33,7 +33,10 @@ pub enum Standing {
         for_another: Duration,
     },
     /// Nobody renews it: it can be taken.
-    Expired,
+    Expired {
+        /// For how long; zero when its holder has let go of it.
+        since: Duration,
+    },
 }
 
 impl Claim {
@@ -58,7 +61,12 @@ impl Claim {
             Ok(ms) if ms > 0 => Standing::Held {
                 for_another: Duration::from_millis(ms),
             },
-            _ => Standing::Expired,
+            _ if self.given_up => Standing::Expired {
+                since: Duration::ZERO,
+            },
+            _ => Standing::Expired {
+                since: Duration::from_millis(left_ms.unsigned_abs()),
+            },
         }
     }
 
@@ -96,7 +104,10 @@ mod tests {
         };
         assert_eq!(claim.standing(at(-4_000)), left(4_000));
         assert_eq!(claim.standing(at(-1)), left(1));
-        assert_eq!(claim.standing(at(0)), Standing::Expired);
+        let since = Duration::ZERO;
+        assert_eq!(claim.standing(at(0)), Standing::Expired { since });
+        let since = Duration::from_millis(7);
+        assert_eq!(claim.standing(at(7)), Standing::Expired { since });
         claim.closed = true;
         assert_eq!(claim.standing(at(-1)), Standing::Closed);
         assert_eq!(claim.standing(at(0)), Standing::Closed);
@@ -117,6 +128,6 @@ mod tests {
         assert_eq!((claim.generation, claim.given_up), (2, false));
         assert_eq!(claim.encode(), text);
         let torn = Claim::decode(b"{\"generation\"");
-        assert_eq!((torn.generation, torn.standing(at(0))), (0, Standing::Expired));
+        assert!(torn.generation == 0 && matches!(torn.standing(at(0)), Standing::Expired { .. }));
     }
 }

@@ -47,12 +47,21 @@ impl LeaseTerms {
     }
 }
 
+/// Why a call is no longer this worker's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lost {
+    /// The claim could not be renewed in time; nobody may have taken it.
+    Expired,
+    /// Another worker has it.
+    ToAnother,
+}
+
 /// A running heartbeat.
 pub(crate) struct Lease {
     /// Cancelled when the call is no longer this worker's. Whoever sees it falls silent, at once and for good.
     pub(crate) fenced: CancellationToken,
     stop: CancellationToken,
-    task: JoinHandle<Held>,
+    task: JoinHandle<Result<Held, Lost>>,
 }
 
 impl Lease {
@@ -64,11 +73,10 @@ impl Lease {
         Self { fenced, stop, task }
     }
 
-    /// Ends the heartbeat and hands the claim back; `None` when the call was lost.
-    pub(crate) async fn stop(self) -> Option<Held> {
+    /// Ends the heartbeat and hands the claim back, or says how it was lost.
+    pub(crate) async fn stop(self) -> Result<Held, Lost> {
         self.stop.cancel();
-        let held = self.task.await.ok()?;
-        (!self.fenced.is_cancelled()).then_some(held)
+        self.task.await.unwrap_or(Err(Lost::ToAnother))
     }
 }
 
@@ -78,7 +86,7 @@ async fn beat(
     receipt: Receipt,
     fenced: CancellationToken,
     stop: CancellationToken,
-) -> Held {
+) -> Result<Held, Lost> {
     let mut ticks = interval_at(Instant::now() + terms.heartbeat, terms.heartbeat);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut expires = Instant::now() + held.left(terms.clock.now().into());
@@ -86,7 +94,7 @@ async fn beat(
         tokio::select! {
             biased;
             // All are cancel-safe.
-            () = stop.cancelled() => return held,
+            () = stop.cancelled() => return Ok(held),
             _ = ticks.tick() => {}
             () = sleep_until(expires) => {}
         }
@@ -107,7 +115,7 @@ async fn beat(
             Ok(Err(ClaimError::Lost)) => {
                 tracing::error!("the call was taken by another worker; this one is silent from here on");
                 fenced.cancel();
-                return held;
+                return Err(Lost::ToAnother);
             }
             Ok(Err(ClaimError::Store(error))) => {
                 tracing::warn!(error = cause(&error), "the claim was not renewed");
@@ -124,7 +132,7 @@ async fn beat(
         if Instant::now() >= expires {
             tracing::error!("the claim has expired; this worker is silent from here on");
             fenced.cancel();
-            return held;
+            return Err(Lost::Expired);
         }
     }
 }

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use events::{CallJob, CallRecord, CallState, Claim, Step, Transcript, keys};
 use platform::{
-    queue::Received,
+    queue::{MAX_RECEIVES, Received},
     store::{StoreError, call_events},
 };
 use tokio::time::{Instant, sleep};
@@ -15,7 +15,7 @@ use crate::{
     call::{self, Call},
     cause,
     claim::{Attempt, Held},
-    lease::Lease,
+    lease::{Lease, Lost},
     progress::{self, Journal},
     recording,
 };
@@ -33,7 +33,7 @@ const RECLAIM_PAUSE: Duration = Duration::from_millis(500);
 enum Served {
     /// All is done that this worker can do about it.
     Done,
-    /// The claim ran out, or is another worker's.
+    /// The claim ran out.
     Lost,
 }
 
@@ -106,9 +106,31 @@ async fn once(
             if let Err(error) = setup.terms.queue.extend(&received.receipt, visibility).await {
                 tracing::debug!(%error, "the job comes again by itself");
             }
+            renew(setup, job, received).await;
         }
     }
     Ok(Served::Done)
+}
+
+/// The queue counts how often a job is given out, and puts it aside in the end; that somebody else holds its call is no failure of the
+/// job's. So the last one but one is replaced by a new one, which waits behind it until it is deleted.
+async fn renew(setup: &Setup, job: &CallJob, received: &Received) {
+    if received.receive_count + 1 < MAX_RECEIVES {
+        return;
+    }
+    let queue = &setup.terms.queue;
+    let dedup_id = format!("{}:{}:{}", job.dedup_id(), setup.name, setup.now().unix_ms());
+    let renewed = match queue.send(job.group(), &dedup_id, &received.body).await {
+        // Only now: if anything fails in between there are two, and the claim decides.
+        Ok(_) => queue.delete(&received.receipt).await,
+        Err(error) => Err(error),
+    };
+    if let Err(error) = renewed {
+        tracing::warn!(
+            error = cause(&error),
+            "the job of a call that another worker holds was not renewed"
+        );
+    }
 }
 
 /// Whether the call's room is there; `None`: LiveKit does not say, and is asked again by whoever gets the call.
@@ -162,8 +184,13 @@ async fn owned(
         is_open,
     };
     let ended = conversation(setup, &job, &takeover, &lease, hard, tasks).await;
-    let Some(mut held) = lease.stop().await else {
-        return Served::Lost;
+    let mut held = match lease.stop().await {
+        Ok(held) => held,
+        Err(Lost::Expired) => return Served::Lost,
+        Err(Lost::ToAnother) => {
+            tracing::warn!("the call was lost; nothing more is written");
+            return Served::Done;
+        }
     };
     match ended {
         Ok(record) => {

@@ -15,6 +15,9 @@ const MAX_HEADERS: usize = 16;
 /// The longest ringing that a request can wait for: hosts and clouds cut it off after 30 s.
 const MAX_AWAITED: Duration = Duration::from_secs(20);
 
+/// What a phone is not called: whoever joins under the identity of another puts it out.
+const NOT_PHONES: [&str; 3] = ["agent", "eg_", "in_"];
+
 /// A request that may be done.
 pub(crate) struct Dial {
     pub(crate) participant: proto::CreateSipParticipantRequest,
@@ -50,6 +53,15 @@ impl Dial {
             .participant_identity
             .unwrap_or_else(|| format!("phone-{leg}"));
         bounded("participant_identity", &identity, 256)?;
+        let lower = identity.to_ascii_lowercase();
+        if NOT_PHONES.iter().any(|begin| lower.starts_with(begin)) {
+            return Err(Fail::refused(
+                "identity_reserved",
+                "participant_identity",
+                "it is what agents, egresses and ingresses are called",
+                "choose another, such as phone-1",
+            ));
+        }
         for (field, text, most) in [
             ("participant_name", &wanted.participant_name, 256),
             ("display_name", &wanted.display_name, 128),

@@ -10,7 +10,7 @@ use access::{
 use axum::{extract::State, response::Response};
 use events::{CallId, IndexEntry, Timestamp, keys};
 use http::HeaderMap;
-use platform::livekit::{LiveKitError, proto};
+use platform::livekit::{LiveKit, LiveKitError, proto};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -169,14 +169,14 @@ async fn place(
     // Before it is dialled: whoever hangs up must find its place in the caps, whatever becomes of this request.
     if let Err(error) = store.put(&key, encoded(&leg)).await {
         once.undone(store).await;
-        end(shared, &dial, &leg.counted).await;
+        end(shared, &dial, &leg.counted, false).await;
         return Err(error.into());
     }
     if let Err(error) = ring(shared, &dial, &mut leg).await {
         // Whether it rings or not: without its room, or put out of it, it ends.
-        end(shared, &dial, &leg.counted).await;
-        let is_sure = !error.leaves_outcome_open();
-        if is_sure
+        let is_open = error.leaves_outcome_open();
+        end(shared, &dial, &leg.counted, is_open).await;
+        if !is_open
             && matches!(
                 error,
                 LiveKitError::NotFound { .. }
@@ -200,7 +200,7 @@ async fn place(
         .outcome
         .is_some_and(|outcome| outcome != CallOutcome::Answered)
     {
-        end(shared, &dial, &leg.counted).await;
+        end(shared, &dial, &leg.counted, false).await;
     }
     if let Err(error) = store.put(&key, encoded(&leg)).await {
         tracing::warn!(call_id = %answer.call, %error, "the outcome of an outbound call was not kept");
@@ -284,21 +284,31 @@ async fn make_room(shared: &Shared, dial: &Dial) -> Result<(String, CallId, Time
 
 /// The call came to nothing: a room that was made for it alone goes, the phone leaves any other. Only then its place is free, for what
 /// could not be ended may ring on.
-async fn end(shared: &Shared, dial: &Dial, counted: &Counted) {
+async fn end(shared: &Shared, dial: &Dial, counted: &Counted, may_still_come: bool) {
     let (livekit, room) = (&shared.state.livekit, dial.room.as_str());
     let ended = if dial.room_is_ours {
-        livekit.delete_room(room).await
+        livekit.delete_room(room).await.map(|()| true)
     } else {
-        let phone = &dial.participant.participant_identity;
-        livekit.remove_participant(room, phone).await
+        put_out(livekit, room, &dial.participant.participant_identity).await
     };
     match ended {
-        Ok(()) => forget(shared, counted).await,
+        Ok(true) => forget(shared, counted).await,
+        Ok(false) if !may_still_come => forget(shared, counted).await,
+        Ok(false) => tracing::warn!(
+            "a phone of which nobody knows whether it was dialled was not in its room yet; it keeps its place in the caps until its longest duration is over"
+        ),
         Err(error) => tracing::warn!(
             %error,
             "a call that came to nothing could not be ended, and keeps its place in the caps until its longest duration is over"
         ),
     }
+}
+
+/// Whether the phone was in the room, and is not any more.
+async fn put_out(livekit: &LiveKit, room: &str, phone: &str) -> Result<bool, LiveKitError> {
+    let is_there = livekit.participant(room, phone).await?.is_some();
+    livekit.remove_participant(room, phone).await?;
+    Ok(is_there)
 }
 
 async fn forget(shared: &Shared, counted: &Counted) {

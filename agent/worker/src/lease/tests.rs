@@ -171,7 +171,7 @@ async fn a_claim_that_is_renewed_lasts() {
     sleep(Duration::from_mins(1)).await;
     assert!(!bench.lease.fenced.is_cancelled());
     assert_eq!(*bench.store.renewals.lock(), 19);
-    assert!(bench.lease.stop().await.is_some());
+    assert!(bench.lease.stop().await.is_ok());
     bench.tasks.close();
     bench.tasks.wait().await;
 }
@@ -180,7 +180,7 @@ async fn a_claim_that_is_renewed_lasts() {
 async fn a_call_that_another_worker_has_taken_is_lost_at_the_next_heartbeat() {
     let bench = Bench::start(Mood::Taken, Mood::Well).await;
     assert_eq!(bench.fenced_after().await, HEARTBEAT);
-    assert!(bench.lease.stop().await.is_none());
+    assert_eq!(bench.lease.stop().await.err(), Some(Lost::Expired));
 }
 
 #[tokio::test(start_paused = true)]

@@ -19,6 +19,9 @@ pub(super) struct Ledger {
 
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Line {
+    /// Of this call alone: rooms of one name follow each other.
+    #[serde(default)]
+    pub(super) id: String,
     pub(super) room: String,
     pub(super) at_ms: i64,
     pub(super) longest_s: u64,
@@ -49,8 +52,9 @@ impl Ledger {
         self.active.push(line);
     }
 
-    pub(super) fn leave(&mut self, room: &str, now_ms: i64, never_was: bool) -> bool {
-        let Some(at) = self.active.iter().position(|line| line.room == room) else {
+    /// Whether there was such a line.
+    pub(super) fn leave(&mut self, is_it: impl Fn(&Line) -> bool, now_ms: i64, never_was: bool) -> bool {
+        let Some(at) = self.active.iter().position(is_it) else {
             return false;
         };
         let line = self.active.swap_remove(at);

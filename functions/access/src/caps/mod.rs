@@ -62,6 +62,8 @@ pub struct Wanted<'a> {
 pub struct Counted {
     ledgers: [String; 3],
     room: String,
+    #[serde(default)]
+    id: String,
 }
 
 /// Why a call is not counted.
@@ -174,11 +176,12 @@ impl Caps {
         let counted = Counted {
             ledgers: checks.clone().map(|(key, _)| key),
             room: wanted.room.to_owned(),
+            id: format!("{:016x}", rand::random::<u64>()),
         };
         for (at, (ledger, limits)) in checks.iter().enumerate() {
-            if let Err(error) = self.enter(ledger, limits, wanted).await {
+            if let Err(error) = self.enter(ledger, limits, wanted, &counted.id).await {
                 for earlier in counted.ledgers.iter().take(at) {
-                    if let Err(error) = self.leave(earlier, wanted.room, true).await {
+                    if let Err(error) = self.leave(earlier, &counted, true).await {
                         tracing::warn!(%error, ledger = earlier, "a call that was refused takes a place until its longest duration is over");
                     }
                 }
@@ -208,13 +211,14 @@ impl Caps {
     async fn leave_all(&self, counted: &Counted, never_was: bool) -> Result<(), CapError> {
         let mut left = Ok(());
         for ledger in &counted.ledgers {
-            left = left.and(self.leave(ledger, &counted.room, never_was).await);
+            left = left.and(self.leave(ledger, counted, never_was).await);
         }
         left
     }
 
-    async fn enter(&self, key: &str, limits: &Limits, wanted: &Wanted<'_>) -> Result<(), CapError> {
+    async fn enter(&self, key: &str, limits: &Limits, wanted: &Wanted<'_>, id: &str) -> Result<(), CapError> {
         let line = |now_ms: i64| Line {
+            id: id.to_owned(),
             room: wanted.room.to_owned(),
             at_ms: now_ms,
             longest_s: wanted.longest.as_secs(),
@@ -244,9 +248,10 @@ impl Caps {
         }
     }
 
-    async fn leave(&self, key: &str, room: &str, never_was: bool) -> Result<(), CapError> {
+    async fn leave(&self, key: &str, counted: &Counted, never_was: bool) -> Result<(), CapError> {
         let now_ms = self.clock.now_ms();
-        self.change(key, |ledger| ledger.leave(room, now_ms, never_was))
+        let is_it = |line: &Line| line.id == counted.id && line.room == counted.room;
+        self.change(key, |ledger| ledger.leave(is_it, now_ms, never_was))
             .await
     }
 
@@ -269,7 +274,9 @@ impl Caps {
         };
         let gone: Vec<&String> = old.iter().filter(|room| !alive.contains(room)).collect();
         self.change(key, |ledger| {
-            let left = gone.iter().map(|room| ledger.leave(room, now_ms, false));
+            let left = gone
+                .iter()
+                .map(|room| ledger.leave(|line| line.room == **room, now_ms, false));
             left.fold(false, |any, left| any | left)
         })
         .await

@@ -111,6 +111,18 @@ async fn a_refused_call_leaves_no_trace_in_the_other_ledgers() {
 }
 
 #[tokio::test]
+async fn the_end_of_a_call_is_told_as_often_as_one_likes_and_frees_no_other_in_a_room_of_the_same_name() {
+    let world = world().await;
+    let first = world.caps.count(&wanted("crm-1", "+14155550001")).await.unwrap();
+    world.caps.ended(&first).await.unwrap();
+    let _second = world.caps.count(&wanted("crm-1", "+14155550001")).await.unwrap();
+    world.caps.ended(&first).await.unwrap();
+    world.caps.ended(&first).await.unwrap();
+    let again = world.caps.count(&wanted("crm-2", "+14155550001")).await;
+    assert_eq!(cap(again), Some(Cap::PerNumber), "the second is under way");
+}
+
+#[tokio::test]
 async fn places_come_back_when_calls_end_when_rooms_are_gone_and_when_time_is_over() {
     let world = world().await;
     for at in 0..5 {

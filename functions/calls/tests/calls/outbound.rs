@@ -181,6 +181,11 @@ async fn policy_refuses_before_a_room_is_made_or_anything_is_dialled() {
         (json!({"dtmf": "12x"}), 400, "dtmf"),
         (json!({"from": "+1\r\n"}), 400, "from"),
         (
+            json!({"participant_identity": "agent-RM_1"}),
+            403,
+            "participant_identity",
+        ),
+        (
             json!({"participant_identity": "a\u{0}"}),
             400,
             "participant_identity",
