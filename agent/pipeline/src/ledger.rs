@@ -229,6 +229,14 @@ impl Ledger {
         self.tell(ConversationEvent::Tool(tool_use));
     }
 
+    /// Whether a tool that runs within the utterance has not come back.
+    pub(crate) fn awaits(&self, utterance: UtteranceId) -> bool {
+        let own = self.exchanges.iter();
+        let own = own.filter(|it| it.utterance == utterance && !it.place.waits());
+        own.flat_map(|exchange| &exchange.calls)
+            .any(|called| called.result.is_none())
+    }
+
     /// Notes what a tool has given back that had waited for the agent to be heard. `current`: what the agent says or is about to say.
     pub(crate) fn acted(&mut self, current: Option<UtteranceId>, result: ToolResult, took: Duration) {
         let turns = self.turns.len();

@@ -41,7 +41,7 @@ mod tap;
 mod text;
 mod tools;
 
-pub use conversation::{Conversation, Setup, SetupError};
+pub use conversation::{Control, Conversation, Setup, SetupError};
 pub use detector::{EarshotDetector, SpeechDetector};
 pub use phrases::Phrases;
 pub use playout::{AudioOut, AudioOutError};

@@ -99,6 +99,10 @@ pub enum EndReason {
     ProvidersFailed,
     /// Nobody said anything for `idle_timeout`.
     Idle,
+    /// The caller answered none of the reprompts; the agent has said goodbye.
+    CallerAway,
+    /// The conversation has reached `max_duration`; the agent has said goodbye, if anybody let it.
+    TimeUp,
     /// The call's token was cancelled.
     Cancelled,
     /// The agent's audio had nowhere to go.

@@ -3,7 +3,7 @@
 use pipeline::{Speaker, SpokenTurn};
 use proptest::prelude::*;
 
-use crate::fakes::{Answer, WORD_SAMPLES};
+use crate::fakes::{Answer, Hears, WORD_SAMPLES};
 use crate::world::{Call, Cast, GREETING};
 
 const REPLIES: [&str; 3] = [
@@ -11,6 +11,10 @@ const REPLIES: [&str; 3] = [
     "No.",
     "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen.",
 ];
+
+const FALLBACK: &str = "Sorry, I did not get that. Could you say it again?";
+const REPROMPT: &str = "Sorry, are you still there?";
+const AWAY_GOODBYE: &str = "Sorry, goodbye then.";
 
 /// Milliseconds of voice, then of silence.
 type Step = (u64, u64);
@@ -20,12 +24,40 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec((length(1200), length(3000)), 1..10)
 }
 
-async fn run(steps: &[Step], stt: Vec<Answer>, llm: Vec<Answer>) {
-    let mut call = Call::start(Cast {
-        stt,
-        llm,
-        ..Cast::greeting("recording: after_notice")
+/// More lines of profile: modes, words that are needed, callers who are away.
+fn profile() -> impl Strategy<Value = String> {
+    let mode = prop_oneof![Just("vad"), Just("stt")];
+    let endpointing = prop_oneof![Just("fixed"), Just("dynamic")];
+    (mode, endpointing, 0u8..3, any::<bool>()).prop_map(|(mode, endpointing, min_words, asks)| {
+        let away = if asks {
+            format!("reprompt: {REPROMPT}\naway_goodbye: {AWAY_GOODBYE}\n")
+        } else {
+            String::new()
+        };
+        format!(
+            "recording: after_notice\n{away}turns: {{mode: {mode}, endpointing: {{mode: {endpointing}}}, \
+             interruption: {{min_words: {min_words}}}, user_away_timeout: 1s}}"
+        )
+    })
+}
+
+/// What a recogniser makes of as many utterances as there can be; none: it does not listen.
+fn hears() -> impl Strategy<Value = Option<Vec<Hears>>> {
+    let words = prop::sample::select(vec!["", "uh-huh", "wait a moment", "I would like to"]);
+    let broken = prop::bool::weighted(0.1);
+    let one = (words, 0u64..800, broken).prop_map(|(words, at, broken)| Hears {
+        interim: vec![(at, words)],
+        last: if broken {
+            Answer::Fails
+        } else {
+            Answer::Says(words)
+        },
     });
+    prop::option::of(prop::collection::vec(one, 200))
+}
+
+async fn run(steps: &[Step], cast: Cast) {
+    let mut call = Call::start(cast);
     for (voice, silence) in steps {
         call.voice(*voice).await.silence(*silence).await;
     }
@@ -40,7 +72,10 @@ async fn run(steps: &[Step], stt: Vec<Answer>, llm: Vec<Answer>) {
     for turn in &agent {
         let is_prefix = |reply: &str| reply.replace('|', "").starts_with(&turn.text);
         assert!(
-            is_prefix(GREETING) || REPLIES.iter().any(|reply| is_prefix(reply)),
+            [GREETING, REPROMPT, AWAY_GOODBYE, FALLBACK]
+                .into_iter()
+                .chain(REPLIES)
+                .any(is_prefix),
             "{:?} was never generated",
             turn.text
         );
@@ -84,10 +119,13 @@ proptest! {
         steps in steps(),
         wordless in prop::collection::vec(prop::bool::weighted(0.2), 1..6),
         replies in prop::collection::vec(0usize..3, 1..6),
+        profile in profile(),
+        hears in hears(),
     ) {
         let stt = wordless.iter().map(|wordless| Answer::Says(if *wordless { "" } else { "hello there" })).collect();
         let llm = replies.iter().map(|reply| Answer::Says(REPLIES[*reply])).collect();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-        runtime.block_on(run(&steps, stt, llm));
+        let cast = Cast { stt, llm, hears, ..Cast::greeting(&profile) };
+        runtime.block_on(run(&steps, cast));
     }
 }
