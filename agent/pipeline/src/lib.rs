@@ -40,6 +40,7 @@ mod stages;
 mod tap;
 mod text;
 mod tools;
+mod usage;
 
 pub use conversation::{Control, Conversation, Setup, SetupError};
 pub use detector::{EarshotDetector, SpeechDetector};
@@ -54,6 +55,8 @@ pub use report::{
 };
 pub use stages::Stage;
 pub use tap::{Delays, Slot, Tap};
+pub use turns::{AgentState, UserState};
+pub use usage::Usage;
 
 /// The rate at which the caller is heard, in hertz.
 pub const SAMPLE_RATE_HZ: u32 = 16_000;

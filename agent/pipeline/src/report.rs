@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use turns::{AgentState, UserState};
 
-use crate::stages::Stage;
+use crate::{stages::Stage, usage::Usage};
 
 /// How long things took, under the peers' names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -183,6 +183,8 @@ pub struct ConversationReport {
     pub tools: Vec<ToolUse>,
     /// When the recording gate opened.
     pub recording_from: Option<Duration>,
+    /// What it took of its providers.
+    pub usage: Usage,
     /// Failures of the stages.
     pub failures: Vec<Stage>,
     /// Events that found their channel full. All turns are in here nevertheless.

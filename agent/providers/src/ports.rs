@@ -171,6 +171,13 @@ pub enum LlmEvent {
     Text(String),
     /// A tool is to be called, [`END_CALL`](crate::tools::END_CALL) among them.
     Call(ToolCall),
+    /// Tokens that the request and the reply have taken, by the model's own account; at most once, and not from every model.
+    Usage {
+        /// Read.
+        prompt: u64,
+        /// Written.
+        completion: u64,
+    },
 }
 
 impl std::fmt::Debug for LlmEvent {
@@ -178,6 +185,7 @@ impl std::fmt::Debug for LlmEvent {
         match self {
             Self::Text(text) => write!(f, "Text({} chars)", text.chars().count()),
             Self::Call(call) => call.fmt(f),
+            Self::Usage { prompt, completion } => write!(f, "Usage({prompt}, {completion})"),
         }
     }
 }

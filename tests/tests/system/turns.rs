@@ -1,9 +1,10 @@
 //! Whose turn it is, as the phone hears it: what does not end the agent's turn, and what is done about silence.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use audio::{Codec, correlate::best_lag};
 use caller::Moment;
+use serde_json::Value;
 
 use crate::{
     conversation::turns,
@@ -16,6 +17,8 @@ use crate::{
 const GAP: Duration = Duration::from_millis(200);
 /// How exactly the ear knows where a voice ends and begins: 100 ms.
 const SLACK: usize = 1_600;
+/// The rest of a paused sentence is looked for from so much later on, 300 ms: a quiet between its words may hide where exactly it paused.
+const LATER: usize = 4_800;
 
 /// Whether `sound` was heard as it was synthesised.
 fn assert_heard(received: &[i16], sound: &[i16], what: &str) {
@@ -32,13 +35,13 @@ fn assert_greeting_resumed(received: &[i16], began: &Moment, paused: &Moment, re
         .take_while(|sample| sample.unsigned_abs() < 500)
         .count();
     // What follows the word in which it paused is heard later by as much as it paused.
-    let rest_at = quiet + (paused.sample - began.sample) + SLACK;
+    let rest_at = quiet + (paused.sample - began.sample) + LATER;
     assert!(
         rest_at + 2 * SLACK < first.len(),
         "the sentence was over before the pause"
     );
     let found = best_lag(&first[rest_at..], received, received.len());
-    let due = resumed.sample + SLACK;
+    let due = resumed.sample + LATER;
     let off = usize::try_from(found.lag_samples).unwrap().abs_diff(due);
     measured!("the rest of the sentence: {found:?}, {off} samples from where it is due");
     assert!(
@@ -48,6 +51,49 @@ fn assert_greeting_resumed(received: &[i16], began: &Moment, paused: &Moment, re
     assert!(off <= 2 * SLACK, "{off} samples were lost or doubled");
     for sentence in ["This call is recorded.", "How can I help you?"] {
         assert_heard(received, &voice(sentence), sentence);
+    }
+}
+
+/// What the call's report says.
+fn report(folder: &Path) -> Value {
+    serde_json::from_slice(&std::fs::read(folder.join("report.json")).unwrap()).unwrap()
+}
+
+fn has_event(report: &Value, kind: &str, detail: Option<&str>) -> bool {
+    let events = report["events"].as_array().unwrap();
+    events
+        .iter()
+        .any(|event| event["type"] == kind && event["detail"].as_str() == detail)
+}
+
+/// Of an interrupted greeting, a question and its answer.
+fn assert_report(report: &Value) {
+    for state in ["thinking", "speaking"] {
+        assert!(has_event(report, "agent_state_changed", Some(state)), "{report}");
+    }
+    assert!(
+        has_event(report, "user_state_changed", Some("speaking")),
+        "{report}"
+    );
+    let latency = &report["latency"];
+    for name in [
+        "transcription_delay",
+        "end_of_turn_delay",
+        "llm_ttft",
+        "tts_ttfb",
+        "e2e_latency",
+    ] {
+        assert!(
+            latency[name]["count"].as_u64().is_some_and(|count| count > 0),
+            "{name}: {latency}"
+        );
+    }
+    assert_eq!(report["usage"]["llm_requests"], 1);
+    for name in ["tts_characters_count", "stt_audio_duration_ms"] {
+        assert!(
+            report["usage"][name].as_u64().is_some_and(|count| count > 0),
+            "{name}: {report}"
+        );
     }
 }
 
@@ -67,8 +113,22 @@ async fn speak_over_the_greeting(system: &System, sound: &[i16]) {
     ear.wait_for_silence(PAUSE * 2, SOON * 2).await.unwrap();
     call.hang_up().await;
     call.wait_ended(SOON).await.unwrap();
-    let (_, record) = system.new_record(&before, SOON).await;
+    let (folder, record) = system.new_record(&before, SOON).await;
     assert_eq!(turns(&record), [("agent", phone::GREETING, false)], "{record}");
+    let report = report(&folder);
+    assert!(has_event(&report, "agent_paused", None), "{report}");
+    assert!(has_event(&report, "agent_false_interruption", None), "{report}");
+    assert_eq!(
+        report["events"].as_array().unwrap().last().unwrap()["type"],
+        "close",
+        "{report}"
+    );
+    let read = std::fs::read_to_string(folder.join("transcript.txt")).unwrap();
+    let line = read.lines().nth(2).unwrap();
+    assert!(
+        line.starts_with("00:0") && line.ends_with(phone::GREETING),
+        "{read}"
+    );
     assert_greeting_resumed(&call.received().samples, &began, &paused, &resumed);
 }
 
@@ -115,10 +175,12 @@ async fn the_same_voice_with_other_words_takes_the_floor() {
     let mut ear = call.ear_from_start();
     ear.wait_for_speech(SOON).await.unwrap();
     call.speak(&vowel(Duration::from_millis(900))).await.unwrap();
+    let mut ear = call.ear();
     ear.wait_for_utterance(PAUSE, SOON * 2).await.unwrap();
     call.hang_up().await;
     call.wait_ended(SOON).await.unwrap();
-    let (_, record) = system.new_record(&before, SOON).await;
+    let (folder, record) = system.new_record(&before, SOON).await;
+    assert_report(&report(&folder));
     let turns = turns(&record);
     assert_eq!((turns[0].0, turns[0].2), ("agent", true), "{record}");
     assert_eq!(turns[1], ("caller", phone::QUESTION, false));

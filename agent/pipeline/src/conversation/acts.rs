@@ -113,6 +113,7 @@ impl Conversation {
             return;
         };
         let speech = self.hearing.speech(turn).to_vec();
+        self.usage.heard(speech.len());
         let request = transcribe(
             self.stt.clone(),
             speech,

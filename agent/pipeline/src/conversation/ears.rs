@@ -48,6 +48,7 @@ impl Conversation {
         }
         self.ears.count = self.ears.count.wrapping_add(1);
         let begun = self.hearing.speech(turn).to_vec();
+        self.usage.heard(begun.len());
         let (ear, heard) = Ear::new(self.ears.count, turn, begun, self.cancel.child_token());
         self.tasks.spawn(ear.listen(
             self.stt.clone(),
@@ -61,7 +62,9 @@ impl Conversation {
 
     /// Passes a frame on. An ear that does not keep up is given up: the turn is transcribed when it is over.
     pub(super) fn feed_ear(&mut self, frame: &[i16; FRAME_SAMPLES]) {
-        if self.ears.open.as_ref().is_some_and(|ear| !ear.hear(frame)) {
+        let Some(ear) = &self.ears.open else { return };
+        self.usage.heard(frame.len());
+        if !ear.hear(frame) {
             tracing::warn!("the recogniser does not keep up with the caller");
             self.ears.open = None;
         }

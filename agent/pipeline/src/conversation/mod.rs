@@ -28,6 +28,7 @@ use crate::playout::{Command, News, Piece, Playout, Wiring};
 use crate::report::Latency;
 use crate::stages::StageEvent;
 use crate::tap::Slots;
+use crate::usage::Meter;
 use crate::{
     AudioOut, ConversationEvent, ConversationReport, EndReason, FRAME_SAMPLES, Phrases, Profile,
     SAMPLE_RATE_HZ, Said, SpeechDetector, Tap,
@@ -124,6 +125,7 @@ pub struct Conversation {
     /// The voice that has just begun is at least so long.
     begun_voice: Duration,
     ledger: Ledger,
+    usage: Meter,
     slots: Option<Slots>,
     to_tap: audio::Resampler,
 
@@ -254,6 +256,7 @@ impl Conversation {
             hearing: Hearing::new(profile.prefix_padding),
             begun_voice: Duration::ZERO,
             ledger: Ledger::new(setup.events, profile.recording, earlier),
+            usage: Meter::default(),
             slots: setup.tap.map(Slots::new),
             to_tap,
             profile,
@@ -409,7 +412,7 @@ impl Conversation {
         if let Some(slots) = &mut self.slots {
             slots.finish(now);
         }
-        self.ledger.close(reason, now)
+        self.ledger.close(reason, self.usage.read(), now)
     }
 
     /// A bridge is no greeting, and no notice of the recording.

@@ -153,6 +153,7 @@ impl Conversation {
             llm: self.llm.clone(),
             llm_timeout: self.profile.timeouts.llm,
             toolbox: self.tools.clone(),
+            usage: self.usage.clone(),
             hold: self.profile.hold.clone(),
             speech,
             on_failure,
@@ -171,6 +172,7 @@ impl Conversation {
             self.phrases.clone(),
             self.sample_rate_hz,
         )
+        .metered(self.usage.clone())
     }
 
     /// Synthesises what will be needed when the synthesis is down.

@@ -191,6 +191,12 @@ impl StreamingStt for FakeStt {
     }
 }
 
+/// What every reply takes.
+pub(crate) const TOKENS: LlmEvent = LlmEvent::Usage {
+    prompt: 10,
+    completion: 5,
+};
+
 /// The first piece after 200 ms, then one in 20 ms.
 #[derive(Clone)]
 pub(crate) struct FakeLlm {
@@ -235,8 +241,8 @@ impl Llm for FakeLlm {
                 std::future::pending::<()>().await;
             }
             drop(guard);
-        })
-        .filter_map(|()| async { None });
+            Ok(TOKENS)
+        });
         events.chain(end).boxed()
     }
 }

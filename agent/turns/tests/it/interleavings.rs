@@ -244,15 +244,7 @@ impl World {
                 self.input(Input::Tools { utterance, limit });
             }
             Step::Playout(event) => self.playout(event),
-            Step::Stale(id) => {
-                let utterance = UtteranceId(id);
-                if self.audible != Some(utterance) && !self.interrupted.contains_key(&utterance) {
-                    self.input(Input::Playout {
-                        utterance,
-                        event: Playout::Finished,
-                    });
-                }
-            }
+            Step::Stale(id) => self.stale(UtteranceId(id)),
             Step::HangUp => {
                 self.input(Input::HangUp);
                 self.closed = true;
@@ -287,6 +279,15 @@ impl World {
                 }
             }
             self.input(Input::Voice(voice));
+        }
+    }
+
+    fn stale(&mut self, utterance: UtteranceId) {
+        if self.audible != Some(utterance) && !self.interrupted.contains_key(&utterance) {
+            self.input(Input::Playout {
+                utterance,
+                event: Playout::Finished,
+            });
         }
     }
 

@@ -131,6 +131,10 @@ impl<'a> Meeting<'a> {
         while let Ok(Some(report)) = timeout(END_LIMIT, self.talk.join_next()).await {
             let _ = self.talked(report);
         }
+        // Turns and tools are in its report.
+        while let Ok(news) = self.news.1.try_recv() {
+            self.observer.note(&mut self.call.journal, &news);
+        }
         self.talk.shutdown().await;
         self.listeners.shutdown().await;
         if let Some(recorder) = self.recorder.take() {
@@ -334,7 +338,7 @@ impl<'a> Meeting<'a> {
         let Ok(report) = report else {
             return End::Broken("the conversation's task has panicked or was aborted".to_owned());
         };
-        self.observer.reported(self.call.journal.record_mut(), &report);
+        self.observer.reported(&mut self.call.journal, &report);
         match report.reason {
             EndReason::AgentEnded => End::Goodbye,
             EndReason::Idle | EndReason::CallerAway | EndReason::TimeUp => End::GaveUp,
