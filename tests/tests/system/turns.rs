@@ -13,12 +13,14 @@ use crate::{
     recogniser::{PROVIDERS, Recogniser},
 };
 
-/// Nothing of the agent's voice is heard for so long while it is paused.
-const GAP: Duration = Duration::from_millis(200);
+/// Nothing of the agent's voice is heard for so long while it is paused, which is longer than the quiet behind a comma.
+const GAP: Duration = Duration::from_millis(280);
 /// How exactly the ear knows where a voice ends and begins: 100 ms.
 const SLACK: usize = 1_600;
-/// The rest of a paused sentence is looked for from so much later on, 300 ms: a quiet between its words may hide where exactly it paused.
+/// The rest of a paused sentence is looked for from so much later on, 300 ms: a quiet within its words may hide where exactly it paused.
 const LATER: usize = 4_800;
+/// And in pieces of so much, 250 ms.
+const PIECE: usize = 4_000;
 
 /// Whether `sound` was heard as it was synthesised.
 fn assert_heard(received: &[i16], sound: &[i16], what: &str) {
@@ -36,19 +38,24 @@ fn assert_greeting_resumed(received: &[i16], began: &Moment, paused: &Moment, re
         .count();
     // What follows the word in which it paused is heard later by as much as it paused.
     let rest_at = quiet + (paused.sample - began.sample) + LATER;
-    assert!(
-        rest_at + 2 * SLACK < first.len(),
-        "the sentence was over before the pause"
-    );
-    let found = best_lag(&first[rest_at..], received, received.len());
     let due = resumed.sample + LATER;
-    let off = usize::try_from(found.lag_samples).unwrap().abs_diff(due);
-    measured!("the rest of the sentence: {found:?}, {off} samples from where it is due");
-    assert!(
-        found.coefficient >= 0.6,
-        "the rest of the sentence was not heard: {found:?}"
-    );
-    assert!(off <= 2 * SLACK, "{off} samples were lost or doubled");
+    let (mut found, mut missing) = (0, Vec::new());
+    for (at, piece) in first[rest_at..].chunks_exact(PIECE).enumerate() {
+        if piece.iter().all(|sample| sample.unsigned_abs() < 1_000) {
+            continue;
+        }
+        let due = due + at * PIECE;
+        let around = &received[due - 2 * SLACK..due + PIECE + 2 * SLACK];
+        let heard = best_lag(piece, around, around.len());
+        if heard.coefficient >= 0.6 {
+            found += 1;
+        } else {
+            missing.push((at, heard));
+        }
+    }
+    measured!("of the rest of the sentence {found} pieces were where they are due, and not {missing:?}");
+    // A packet that came late may have torn one of them; a word that is lost or doubled moves all that follow.
+    assert!(found >= 2 && missing.len() <= 1, "lost or doubled: {missing:?}");
     for sentence in ["This call is recorded.", "How can I help you?"] {
         assert_heard(received, &voice(sentence), sentence);
     }
@@ -98,16 +105,20 @@ fn assert_report(report: &Value) {
 }
 
 /// Speaks into the beginning of the greeting; the agent pauses, goes on and comes to its end.
-async fn speak_over_the_greeting(system: &System, sound: &[i16]) {
+async fn speak_over_the_greeting(system: &System, length: Duration) {
+    // Not into the quiet behind its first word, which would hide where it paused.
+    let wait = Duration::from_millis(500);
+    let mut sound = vec![0; 8_000];
+    sound.extend(vowel(length));
     let before = system.calls();
     let call = answered(system, Codec::G722).await;
     let mut ear = call.ear_from_start();
     let began = ear.wait_for_speech(SOON).await.unwrap();
-    let (spoken, paused) = tokio::join!(call.speak(sound), ear.wait_for_silence(GAP, SOON));
+    let (spoken, paused) = tokio::join!(call.speak(&sound), ear.wait_for_silence(GAP, SOON));
     let (spoken, paused) = (spoken.unwrap(), paused.unwrap());
     measured!(
         "paused {:?} after the caller began",
-        paused.at.saturating_sub(spoken.started)
+        paused.at.saturating_sub(spoken.started + wait)
     );
     let resumed = ear.wait_for_speech(SOON).await.unwrap();
     ear.wait_for_silence(PAUSE * 2, SOON * 2).await.unwrap();
@@ -136,7 +147,7 @@ async fn speak_over_the_greeting(system: &System, sound: &[i16]) {
 async fn a_false_interruption_pauses_the_agent_who_then_goes_on_where_it_was() {
     let _turn = turn().await;
     let system = System::start(Options::default()).await;
-    speak_over_the_greeting(&system, &vowel(Duration::from_millis(200))).await;
+    speak_over_the_greeting(&system, Duration::from_millis(200)).await;
     system.stop().await;
 }
 
@@ -151,7 +162,7 @@ async fn a_backchannel_that_is_longer_than_an_interruption_does_not_end_the_agen
         ..Options::default()
     })
     .await;
-    speak_over_the_greeting(&system, &vowel(Duration::from_millis(900))).await;
+    speak_over_the_greeting(&system, Duration::from_millis(900)).await;
     assert!(
         !recogniser.heard().is_empty(),
         "nobody asked what the caller had said"
