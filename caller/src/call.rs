@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use audio::Resampler;
+use audio::{Resampler, frame_samples};
+use media::{Digit, dtmf::DIGIT_FRAMES};
 use parking_lot::Mutex;
-use rand::Rng;
 use tokio::net::UdpSocket;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout};
@@ -23,6 +23,8 @@ use crate::sip::uac::Uac;
 
 /// How many utterances may wait behind the one under way.
 const MAX_UTTERANCES: usize = 16;
+/// The most keys pressed at once.
+const MAX_DIGITS: usize = 32;
 /// The longest utterance: ten minutes.
 const MAX_SPEECH: usize = 600 * SPEECH_HZ as usize;
 /// A call under way. Dropping it stops SIP and RTP without a word, as a phone whose network is gone.
@@ -149,9 +151,28 @@ impl Call {
         if samples.is_empty() || samples.len() > MAX_SPEECH {
             return Err(CallError::Speech(samples.len(), SPEECH_HZ));
         }
+        self.say(samples.to_vec(), Vec::new()).await
+    }
+
+    /// Presses keys of the telephone one after the other, each for 260 ms with as long a pause after it, as telephone-events
+    /// (RFC 4733), and waits until the last of them has left. Does nothing where the other side takes none.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError::Digits`] for anything but 1 to 32 of 0-9 * # A-D; else as [`Call::speak`].
+    pub async fn press(&self, digits: &str) -> Result<Spoken, CallError> {
+        let digits: Option<Vec<_>> = digits.chars().map(Digit::from_char).collect();
+        let digits = digits.filter(|digits| (1..=MAX_DIGITS).contains(&digits.len()));
+        let digits = digits.ok_or(CallError::Digits)?;
+        let length = digits.len() * DIGIT_FRAMES * frame_samples(SPEECH_HZ);
+        self.say(vec![0; length], digits).await
+    }
+
+    async fn say(&self, samples: Vec<i16>, digits: Vec<Digit>) -> Result<Spoken, CallError> {
         let (done, spoken) = oneshot::channel();
         let utterance = Utterance {
-            samples: samples.to_vec(),
+            samples,
+            digits,
             done,
         };
         self.utterances.try_send(utterance).map_err(|error| match error {
@@ -286,25 +307,23 @@ async fn speak_when_answered(
             .await
             .ok()?;
         now.media
-            .and_then(|negotiated| Some((negotiated.remote?, negotiated.codec)))
+            .and_then(|negotiated| Some((negotiated.remote?, negotiated)))
     };
     // Cancel-safe: a token and a watched value.
     let media = tokio::select! {
         () = token.cancelled() => return,
         media = answered => media,
     };
-    let Some((remote, codec)) = media else {
+    let Some((remote, media)) = media else {
         return;
     };
-    let ssrc = rand::rng().random();
     let mouth = Mouth {
         socket,
         remote,
-        codec,
+        media,
         utterances,
         recorder,
         invited,
-        ssrc,
         token: token.clone(),
     };
     tokio::select! {

@@ -27,6 +27,8 @@ pub enum CallError {
     Answer(#[source] media::sdp::SdpError),
     #[error("{0} samples at {1} Hz cannot be spoken: use 16-bit mono at a usual rate, at most ten minutes")]
     Speech(usize, u32),
+    #[error("not keys of a telephone: press 1 to 32 of 0-9 * # A-D")]
+    Digits,
     #[error("not a WAV file to speak: use 16-bit mono PCM")]
     Wav(#[source] audio::wav::WavError),
     #[error("too much is waiting to be spoken: wait for the speech under way")]

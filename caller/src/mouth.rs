@@ -5,10 +5,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use audio::codec::{Codec, Encoder};
 use audio::{FRAME, Resampler, frame_samples};
-use media::rtp::Packet;
+use media::sdp::Negotiated;
+use media::{Digit, Start, Transmitter};
 use parking_lot::Mutex;
+use rand::Rng;
 use tokio::net::UdpSocket;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
@@ -33,6 +34,8 @@ pub struct Spoken {
 /// An utterance that waits for its turn.
 pub(crate) struct Utterance {
     pub(crate) samples: Vec<i16>,
+    /// Keys that are pressed as it begins: their events stand in the place of its sound.
+    pub(crate) digits: Vec<Digit>,
     pub(crate) done: oneshot::Sender<Spoken>,
 }
 
@@ -40,12 +43,11 @@ pub(crate) struct Utterance {
 pub(crate) struct Mouth {
     pub(crate) socket: Arc<UdpSocket>,
     pub(crate) remote: SocketAddr,
-    pub(crate) codec: Codec,
+    pub(crate) media: Negotiated,
     pub(crate) utterances: mpsc::Receiver<Utterance>,
     pub(crate) recorder: Arc<Mutex<Recorder>>,
     /// Time zero of the call.
     pub(crate) invited: Instant,
-    pub(crate) ssrc: u32,
     pub(crate) token: CancellationToken,
 }
 
@@ -59,10 +61,21 @@ struct Speaking {
 impl Mouth {
     /// Runs until the token is cancelled. An utterance cut off by that is not reported as spoken.
     pub(crate) async fn run(mut self) {
-        let Ok(resampler) = Resampler::new(SPEECH_HZ, self.codec.sample_rate_hz()) else {
+        let codec = self.media.codec;
+        let Ok(mut resampler) = Resampler::new(SPEECH_HZ, codec.sample_rate_hz()) else {
             return;
         };
-        let mut stream = Stream::new(self.codec, self.ssrc, resampler);
+        let mut transmitter = Transmitter::new(
+            codec,
+            self.media.payload_type,
+            self.media.dtmf_payload_type,
+            Start {
+                ssrc: rand::rng().random(),
+                sequence: rand::rng().random(),
+                timestamp: rand::rng().random(),
+            },
+        );
+        let (mut pcm, mut datagrams) = (Vec::new(), Vec::new());
         let mut speaking: Option<Speaking> = None;
         let mut due = Instant::now();
         loop {
@@ -76,22 +89,39 @@ impl Mouth {
                 let skipped = lateness.as_millis() / FRAME.as_millis();
                 let skipped = u32::try_from(skipped).unwrap_or(u32::MAX);
                 due += FRAME * skipped;
-                stream.skip(skipped);
+                (0..skipped).for_each(|_| transmitter.skip());
             }
-            let frame = self.next_frame(&mut speaking);
-            let datagram = stream.packet(&frame);
-            // A closed port on the other side shows as an error of a later send: the call's SIP says what became of it.
-            let sent = self.socket.send_to(datagram, self.remote).await.is_ok();
-            self.account(sent, lateness);
+            let frame = self.next_frame(&mut speaking, &mut transmitter);
+            resampler.process(&frame, &mut pcm);
+            let ready = codec.frame_samples().min(pcm.len());
+            transmitter.frame(pcm.get(..ready).unwrap_or_default(), |datagram| {
+                datagrams.push(datagram.to_vec());
+            });
+            pcm.drain(..ready);
+            for datagram in datagrams.drain(..) {
+                // A closed port on the other side shows as an error of a later send: the call's SIP says what became of it.
+                let sent = self.socket.send_to(&datagram, self.remote).await.is_ok();
+                self.account(sent, lateness);
+            }
             self.finish(&mut speaking);
             due += FRAME;
         }
     }
 
     /// The next 20 ms: of the utterance under way, else of the next one, else silence.
-    fn next_frame(&mut self, speaking: &mut Option<Speaking>) -> [i16; SPEECH_FRAME] {
-        if speaking.is_none() {
-            *speaking = self.utterances.try_recv().ok().map(|utterance| Speaking {
+    fn next_frame(
+        &mut self,
+        speaking: &mut Option<Speaking>,
+        transmitter: &mut Transmitter,
+    ) -> [i16; SPEECH_FRAME] {
+        if speaking.is_none()
+            && let Ok(utterance) = self.utterances.try_recv()
+        {
+            for digit in utterance.digits {
+                // There is room: those of the utterance before have left.
+                let _ = transmitter.press(digit);
+            }
+            *speaking = Some(Speaking {
                 rest: utterance.samples.into(),
                 started: None,
                 done: utterance.done,
@@ -126,64 +156,5 @@ impl Mouth {
         let mut recorder = self.recorder.lock();
         recorder.rtp.sent += u64::from(sent);
         recorder.rtp.max_send_lateness = recorder.rtp.max_send_lateness.max(lateness);
-    }
-}
-
-/// The stream's numbering and encoding.
-struct Stream {
-    codec: Codec,
-    encoder: Encoder,
-    resampler: Resampler,
-    ssrc: u32,
-    sequence: u16,
-    timestamp: u32,
-    first: bool,
-    pcm: Vec<i16>,
-    payload: Vec<u8>,
-    datagram: Vec<u8>,
-}
-
-impl Stream {
-    fn new(codec: Codec, ssrc: u32, resampler: Resampler) -> Self {
-        Self {
-            codec,
-            encoder: Encoder::new(codec),
-            resampler,
-            ssrc,
-            sequence: 0,
-            timestamp: ssrc,
-            first: true,
-            pcm: Vec::new(),
-            payload: Vec::new(),
-            datagram: Vec::new(),
-        }
-    }
-
-    fn packet(&mut self, frame: &[i16]) -> &[u8] {
-        self.pcm.clear();
-        self.payload.clear();
-        self.datagram.clear();
-        self.resampler.process(frame, &mut self.pcm);
-        self.encoder.encode(&self.pcm, &mut self.payload);
-        Packet {
-            marker: self.first,
-            payload_type: self.codec.payload_type(),
-            sequence: self.sequence,
-            timestamp: self.timestamp,
-            ssrc: self.ssrc,
-            payload: &self.payload,
-        }
-        .write(&mut self.datagram);
-        self.first = false;
-        self.sequence = self.sequence.wrapping_add(1);
-        self.skip(1);
-        &self.datagram
-    }
-
-    /// Lets the time of so many frames pass.
-    fn skip(&mut self, frames: u32) {
-        // All three codecs have one byte per tick of the RTP clock.
-        let ticks = u32::try_from(self.codec.frame_bytes()).unwrap_or(0);
-        self.timestamp = self.timestamp.wrapping_add(ticks.wrapping_mul(frames));
     }
 }

@@ -56,6 +56,16 @@ pub fn transcript(created_at: Timestamp, call: &CallId) -> String {
     format!("{}transcript.json", self::call(created_at, call))
 }
 
+/// `…/transcript.txt`: the same for people to read.
+pub fn readable_transcript(created_at: Timestamp, call: &CallId) -> String {
+    format!("{}transcript.txt", self::call(created_at, call))
+}
+
+/// `…/report.json`: a [`crate::SessionReport`].
+pub fn report(created_at: Timestamp, call: &CallId) -> String {
+    format!("{}report.json", self::call(created_at, call))
+}
+
 /// `…/outbound/<leg>.json`: a phone that was dialled into the call over the HTTP API. `leg` is 16 hexadecimal digits.
 pub fn outbound(created_at: Timestamp, call: &CallId, leg: &str) -> String {
     format!("{}outbound/{leg}.json", self::call(created_at, call))

@@ -29,6 +29,7 @@ mod pattern;
 mod progress;
 mod record;
 mod recording;
+mod session;
 mod timestamp;
 mod versioned;
 
@@ -48,5 +49,6 @@ pub use record::{
     TurnLatency, TurnRecord,
 };
 pub use recording::recording_ms;
+pub use session::{Session, SessionEvent, SessionEventKind, SessionReport, Spread, Usage};
 pub use timestamp::Timestamp;
 pub use versioned::DecodeError;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{CallId, CallJob, CallRecord, Claim, Outcome, Timestamp, TurnRecord};
+use crate::{CallId, CallJob, CallRecord, Claim, Outcome, Session, Timestamp, TurnRecord, session};
 
 /// The body of `agent.json`: what the record would say if the holder of the claim died this moment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -14,6 +14,9 @@ pub struct Progress {
     /// The record so far; its outcome is `interrupted` until the call has come to a better end, and its end the moment of this writing.
     #[serde(flatten)]
     pub record: CallRecord,
+    /// What the report will say beside it.
+    #[serde(default)]
+    pub session: Session,
 }
 
 impl Progress {
@@ -100,6 +103,9 @@ pub struct Transcript<'a> {
     pub call: &'a CallId,
     /// What was said, in the order of its start.
     pub turns: &'a [TurnRecord],
+    /// What times are counted from where people read it.
+    #[serde(skip)]
+    begun: Timestamp,
 }
 
 impl<'a> Transcript<'a> {
@@ -109,7 +115,13 @@ impl<'a> Transcript<'a> {
             version: 1,
             call: &record.call,
             turns: &record.turns,
+            begun: record.answered_at.unwrap_or(record.started_at),
         })
+    }
+
+    /// For people to read: a line a turn, with minutes and seconds since the answer.
+    pub fn readable(&self) -> String {
+        session::readable(self.call, self.begun, self.turns)
     }
 
     /// The stored object: JSON, indented, since people read it too.

@@ -14,6 +14,7 @@ use crate::report::{ConversationEvent, ConversationReport, EndReason, Said, Spea
 use crate::stages::Stage;
 use crate::text::is_affirmative;
 use crate::tools::{interrupted, under_way};
+use crate::usage::Usage;
 
 /// The most recent messages that a model is asked with; older ones stay in the report.
 const MAX_MESSAGES: usize = 200;
@@ -229,6 +230,14 @@ impl Ledger {
         self.tell(ConversationEvent::Tool(tool_use));
     }
 
+    /// Whether a tool that runs within the utterance has not come back.
+    pub(crate) fn awaits(&self, utterance: UtteranceId) -> bool {
+        let own = self.exchanges.iter();
+        let own = own.filter(|it| it.utterance == utterance && !it.place.waits());
+        own.flat_map(|exchange| &exchange.calls)
+            .any(|called| called.result.is_none())
+    }
+
     /// Notes what a tool has given back that had waited for the agent to be heard. `current`: what the agent says or is about to say.
     pub(crate) fn acted(&mut self, current: Option<UtteranceId>, result: ToolResult, took: Duration) {
         let turns = self.turns.len();
@@ -323,7 +332,7 @@ impl Ledger {
         own.flat_map(|it| &it.calls).map(Called::tool_use).collect()
     }
 
-    pub(crate) fn close(mut self, reason: EndReason, at: Duration) -> ConversationReport {
+    pub(crate) fn close(mut self, reason: EndReason, usage: Usage, at: Duration) -> ConversationReport {
         self.tell(ConversationEvent::Ended { reason, at });
         let tools = self.tools();
         ConversationReport {
@@ -332,6 +341,7 @@ impl Ledger {
             turns: self.turns,
             tools,
             recording_from: self.recording_from,
+            usage,
             failures: self.failures,
             lost_events: self.lost_events,
         }

@@ -40,8 +40,9 @@ mod stages;
 mod tap;
 mod text;
 mod tools;
+mod usage;
 
-pub use conversation::{Conversation, Setup, SetupError};
+pub use conversation::{Control, Conversation, Setup, SetupError};
 pub use detector::{EarshotDetector, SpeechDetector};
 pub use phrases::Phrases;
 pub use playout::{AudioOut, AudioOutError};
@@ -54,6 +55,8 @@ pub use report::{
 };
 pub use stages::Stage;
 pub use tap::{Delays, Slot, Tap};
+pub use turns::{AgentState, UserState};
+pub use usage::Usage;
 
 /// The rate at which the caller is heard, in hertz.
 pub const SAMPLE_RATE_HZ: u32 = 16_000;

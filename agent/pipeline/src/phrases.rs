@@ -35,8 +35,8 @@ impl Phrases {
         Self::default()
     }
 
-    /// Synthesises the greeting, the apology, the goodbye and the bridge of `profile` before the first call needs them, for far ends that play
-    /// at `sample_rate_hz`. Those that are kept already cost nothing.
+    /// Synthesises the greeting, the apology, the goodbye, the bridge and what is said to a caller who is away, of `profile`, before the
+    /// first call needs them, for far ends that play at `sample_rate_hz`. Those that are kept already cost nothing.
     ///
     /// # Errors
     ///
@@ -49,7 +49,7 @@ impl Phrases {
     ) -> Result<(), ProviderError> {
         let speech = Speech::new(profile, tts, self.clone(), sample_rate_hz);
         let fixed = [&profile.fallback, &profile.goodbye, &profile.bridge];
-        for phrase in profile.greeting.iter().chain(fixed) {
+        for phrase in profile.greeting.iter().chain(fixed).chain(profile.away_phrases()) {
             speech.prepare(phrase).await?;
         }
         Ok(())

@@ -17,6 +17,7 @@ use crate::speech::{Broken, Mouth, Speech};
 use crate::stages::{Stage, StageEvent};
 use crate::text::Chunker;
 use crate::tools::{Calls, MAX_STEPS};
+use crate::usage::Meter;
 
 /// Sentences that may wait for the synthesis; then the model's stream waits.
 const WAITING_SENTENCES: usize = 8;
@@ -50,6 +51,7 @@ pub(crate) struct Reply {
     pub(crate) llm: Arc<dyn Llm>,
     pub(crate) llm_timeout: Duration,
     pub(crate) toolbox: Toolbox,
+    pub(crate) usage: Meter,
     /// Said while a tool takes long.
     pub(crate) hold: String,
     pub(crate) speech: Speech,
@@ -66,6 +68,7 @@ impl Reply {
             llm,
             llm_timeout,
             toolbox,
+            usage,
             hold,
             speech,
             on_failure,
@@ -94,6 +97,7 @@ impl Reply {
                         llm,
                         limit: llm_timeout,
                         toolbox,
+                        usage,
                         hold,
                         lines: &lines,
                         teller: &teller,
@@ -140,6 +144,7 @@ struct Thinker<'a> {
     llm: Arc<dyn Llm>,
     limit: Duration,
     toolbox: Toolbox,
+    usage: Meter,
     hold: String,
     lines: &'a mpsc::Sender<Line>,
     teller: &'a Teller,
@@ -220,6 +225,7 @@ impl Thinker<'_> {
     async fn ask(&self, request: ChatRequest, step: usize) -> Result<Result<Answer, Unheard>, ProviderError> {
         let (provider, limit) = (self.llm.name(), self.limit);
         let asked = Instant::now();
+        self.usage.asked();
         let mut stream = self.llm.chat(request);
         let mut chunker = Chunker::default();
         let (mut chars, mut said, mut calls) = (0, String::new(), Vec::new());
@@ -241,6 +247,7 @@ impl Thinker<'_> {
                     chunker.push(&text);
                 }
                 Some(LlmEvent::Call(call)) => calls.push(call),
+                Some(LlmEvent::Usage { prompt, completion }) => self.usage.tokens(prompt, completion),
             }
             while let Some(text) = chunker.next() {
                 if self.line(text).await.is_err() {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use turns::{AgentState, UserState};
 
-use crate::stages::Stage;
+use crate::{stages::Stage, usage::Usage};
 
 /// How long things took, under the peers' names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -99,6 +99,10 @@ pub enum EndReason {
     ProvidersFailed,
     /// Nobody said anything for `idle_timeout`.
     Idle,
+    /// The caller answered none of the reprompts; the agent has said goodbye.
+    CallerAway,
+    /// The conversation has reached `max_duration`; the agent has said goodbye, if anybody let it.
+    TimeUp,
     /// The call's token was cancelled.
     Cancelled,
     /// The agent's audio had nowhere to go.
@@ -179,6 +183,8 @@ pub struct ConversationReport {
     pub tools: Vec<ToolUse>,
     /// When the recording gate opened.
     pub recording_from: Option<Duration>,
+    /// What it took of its providers.
+    pub usage: Usage,
     /// Failures of the stages.
     pub failures: Vec<Stage>,
     /// Events that found their channel full. All turns are in here nevertheless.

@@ -16,6 +16,7 @@ use crate::profile::Profile;
 use crate::reply::Line;
 use crate::stages::StageEvent;
 use crate::text::speakable;
+use crate::usage::Meter;
 
 /// The agent's voice.
 pub(crate) struct Speech {
@@ -26,6 +27,7 @@ pub(crate) struct Speech {
     pub(crate) phrases: Phrases,
     /// Of the far end, in hertz.
     pub(crate) sample_rate_hz: u32,
+    usage: Meter,
 }
 
 /// Why a sentence was not spoken to its end.
@@ -54,7 +56,13 @@ impl Speech {
             limit: profile.timeouts.tts,
             phrases,
             sample_rate_hz,
+            usage: Meter::default(),
         }
+    }
+
+    /// The same, counted by `usage`.
+    pub(crate) fn metered(self, usage: Meter) -> Self {
+        Self { usage, ..self }
     }
 
     /// Speaks `line`.
@@ -135,6 +143,7 @@ impl Speech {
                 reason: error.to_string(),
             }
         })?;
+        self.usage.spoken(text);
         let request = SpeechRequest {
             text: text.to_owned(),
             voice: self.voice.clone(),

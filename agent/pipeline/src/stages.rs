@@ -30,8 +30,18 @@ impl Stage {
     }
 }
 
+/// What a recogniser that listens tells of one utterance.
+pub(crate) enum EarNews {
+    Interim(String),
+    EndOfUtterance,
+    Final(Transcript),
+    Failed(ProviderError),
+}
+
 /// One thing that a provider's task tells.
 pub(crate) enum StageEvent {
+    /// `ear` counts the utterances that were listened to.
+    Listened { ear: u32, news: EarNews },
     Transcribed {
         turn: TurnId,
         take: u32,

@@ -31,5 +31,8 @@ pub mod tools;
 
 pub use dialogue::{Dialogue, Scripted};
 pub use fault::{Fault, Faults};
-pub use ports::{ChatRequest, Llm, LlmEvent, Message, ProviderError, SpeechRequest, Stt, Transcript, Tts};
+pub use ports::{
+    ChatRequest, Llm, LlmEvent, Message, ProviderError, SpeechRequest, StreamingStt, Stt, SttEvent,
+    Transcript, Tts,
+};
 pub use registry::{Choice, Providers, Registry, Wanted};

@@ -77,6 +77,34 @@ pub trait Stt: Send + Sync {
     /// Recognises one utterance: mono samples at [`Stt::sample_rate_hz`], prefix padding included.
     /// `language` is a BCP 47 tag (`en`, `en-US`, `ru`). Dropping the future cancels the request.
     async fn transcribe(&self, speech: &[i16], language: &str) -> Result<Transcript, ProviderError>;
+
+    /// The same recogniser, listening while the caller speaks; none when it cannot.
+    fn streaming(&self) -> Option<&dyn StreamingStt> {
+        None
+    }
+}
+
+/// What a recogniser tells of an utterance that it listens to. Redacted in `Debug`.
+#[derive(Debug, Clone, PartialEq)]
+pub enum SttEvent {
+    /// All that was made out so far; it replaces what was told before.
+    Interim(Transcript),
+    /// By the recogniser's own judgement the utterance is over; it listens on.
+    EndOfUtterance,
+    /// All that was said, after the last sample.
+    Final(Transcript),
+}
+
+/// Speech to text while it is spoken.
+pub trait StreamingStt: Send + Sync {
+    /// Listens to one utterance: `speech` yields mono samples at [`Stt::sample_rate_hz`], first and at once those that were
+    /// spoken before it was asked (prefix padding included). When `speech` ends, [`SttEvent::Final`] comes, and the stream
+    /// ends. Dropping the stream cancels the request. After an error the utterance is recognised by [`Stt::transcribe`].
+    fn listen(
+        &self,
+        speech: BoxStream<'static, Vec<i16>>,
+        language: &str,
+    ) -> BoxStream<'static, Result<SttEvent, ProviderError>>;
 }
 
 /// One message of the history: what was heard from, or played to, the caller, and what tools did meanwhile. Redacted in `Debug`.
@@ -143,6 +171,13 @@ pub enum LlmEvent {
     Text(String),
     /// A tool is to be called, [`END_CALL`](crate::tools::END_CALL) among them.
     Call(ToolCall),
+    /// Tokens that the request and the reply have taken, by the model's own account; at most once, and not from every model.
+    Usage {
+        /// Read.
+        prompt: u64,
+        /// Written.
+        completion: u64,
+    },
 }
 
 impl std::fmt::Debug for LlmEvent {
@@ -150,6 +185,7 @@ impl std::fmt::Debug for LlmEvent {
         match self {
             Self::Text(text) => write!(f, "Text({} chars)", text.chars().count()),
             Self::Call(call) => call.fmt(f),
+            Self::Usage { prompt, completion } => write!(f, "Usage({prompt}, {completion})"),
         }
     }
 }

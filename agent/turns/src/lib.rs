@@ -22,6 +22,13 @@
 //! | no more voice than that | [`Output::Resume`] | speaking |
 //! | 0.5 s of voice over it | [`Output::Interrupt`] | listening |
 //!
+//! That is the mode `vad`. In the mode `stt` the delay begins when the recogniser says that the utterance is over, and only
+//! words interrupt; in the mode `manual` the owner says when a turn is over ([`Input::Commit`]) and when the agent is to stop
+//! ([`Input::Interrupt`]).
+//!
+//! Words, where they are known in time ([`Input::Interim`]), go before voice: those that only show that the caller listens
+//! leave the agent its turn however long they are, any others take it as soon as there are enough of them.
+//!
 //! A caller who speaks on before anything of the reply was heard takes the turn back: the reply is interrupted after
 //! 120 ms of voice, and the same turn ends again later, longer. A short answer over the agent's last words (the voice
 //! ended at most `early_answer` before them) is a turn of its own.
@@ -35,14 +42,23 @@
 #![warn(missing_docs)]
 
 mod barge_in;
+mod endpointing;
 mod floor;
+mod hint;
+mod listening;
 mod machine;
 mod options;
+mod patience;
 mod types;
 mod utterance;
 mod voice;
+mod words;
 
+pub use hint::{RuleHint, TurnHint};
 pub use machine::TurnMachine;
-pub use options::{Endpointing, Interruption, Limits, Options, OptionsError, VadOptions};
-pub use types::{AgentState, Cause, End, Input, Output, Playout, TurnId, UserState, UtteranceId};
+pub use options::{
+    Endpointing, EndpointingMode, Interruption, Limits, Options, OptionsError, TurnMode, VadOptions,
+};
+pub use types::{AgentState, Cause, End, Input, Output, Playout, Prompt, TurnId, UserState, UtteranceId};
 pub use voice::{FRAME, Voice, VoiceGate};
+pub use words::Words;

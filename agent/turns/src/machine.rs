@@ -1,9 +1,10 @@
-//! The machine: inputs, timers, outputs. The caller's voice is in [`crate::barge_in`], the agent's
-//! utterances are in [`crate::utterance`].
+//! The machine: inputs, timers, outputs. The caller's turns are in [`crate::listening`], their voice over the agent's in
+//! [`crate::barge_in`], the agent's utterances in [`crate::utterance`], silence and the long run in [`crate::patience`].
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use crate::endpointing::Pace;
 use crate::floor::{Floor, Overlap, Segment, Stage, Stopping};
 use crate::{AgentState, Cause, End, Input, Options, OptionsError, Output, TurnId, UserState};
 
@@ -16,7 +17,18 @@ pub struct TurnMachine {
     pub(crate) options: Options,
     pub(crate) floor: Floor,
     pub(crate) segment: Option<Segment>,
+    /// When the caller's voice ended last.
+    pub(crate) last_voice: Duration,
     pub(crate) stopping: Option<Stopping>,
+    pub(crate) pace: Pace,
+    /// Since when nobody has said anything; in the future as long as tools run beside the conversation.
+    pub(crate) quiet_since: Duration,
+    /// When those tools have come back at the latest.
+    pub(crate) tools_until: Duration,
+    /// How often the caller was asked whether they are there since they spoke last.
+    pub(crate) reprompted: u32,
+    /// Whether the longest duration is reached.
+    pub(crate) time_is_up: bool,
     outputs: VecDeque<Output>,
     agent: AgentState,
     user: UserState,
@@ -34,7 +46,13 @@ impl TurnMachine {
                 until: options.limits.initializing,
             },
             segment: None,
+            last_voice: Duration::ZERO,
             stopping: None,
+            pace: Pace::new(options.endpointing),
+            quiet_since: Duration::ZERO,
+            tools_until: Duration::ZERO,
+            reprompted: 0,
+            time_is_up: false,
             outputs: VecDeque::with_capacity(OUTPUTS),
             agent: AgentState::Initializing,
             user: UserState::Listening,
@@ -53,6 +71,11 @@ impl TurnMachine {
         self.user
     }
 
+    /// Whether nobody has the floor: then [`Input::Say`] is granted.
+    pub fn is_open(&self) -> bool {
+        matches!(self.floor, Floor::Open { .. })
+    }
+
     /// Takes one input. Timers that were due by `now` go first, so that a late call changes nothing.
     pub fn handle(&mut self, input: Input, now: Duration) {
         self.handle_timeout(now);
@@ -67,14 +90,27 @@ impl TurnMachine {
                 }
             }
             Input::Voice(voice) => self.voice(voice, now),
-            Input::Hint { turn, delay } => self.hint(turn, delay),
+            Input::Hint { turn, delay } => self.hint(turn, delay, now),
             Input::Transcript { turn, take, words } => self.transcript(turn, take, words, now),
+            Input::Interim { turn, words } => self.interim(turn, words, now),
+            Input::EndOfUtterance { turn } => self.end_of_utterance(turn, now),
+            Input::Commit => self.commit(now),
+            Input::Clear => self.clear(now),
+            Input::Interrupt => self.interrupt_on_request(now),
             Input::ReplyReady {
                 utterance,
                 interruptible,
             } => self.reply_ready(utterance, interruptible, now),
             Input::ReplyFailed { utterance } => self.reply_failed(utterance, now),
             Input::Closing { utterance } => self.closing(utterance),
+            Input::Tools {
+                utterance: Some(utterance),
+                limit,
+            } => self.tools_within(utterance, limit, now),
+            Input::Tools {
+                utterance: None,
+                limit,
+            } => self.tools_beside(limit, now),
             Input::Playout { utterance, event } => self.playout(utterance, event, now),
             Input::HangUp => self.hang_up(),
         }
@@ -95,7 +131,10 @@ impl TurnMachine {
         let timeout = self.options.interruption.false_interruption_timeout;
         let floor = self.floor.deadline(&self.options.limits, timeout);
         let stopping = self.stopping.map(|stopping| stopping.until);
-        [floor, stopping].into_iter().flatten().min()
+        [floor, stopping, Some(self.time_limit())]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Runs the timers that are due by `now`, each at its own time.
@@ -106,22 +145,23 @@ impl TurnMachine {
     }
 
     fn expire(&mut self, at: Duration) {
+        if self.time_limit() <= at {
+            self.time_is_up(at);
+            return;
+        }
         if self.stopping.is_some_and(|stopping| stopping.until <= at) {
             self.silent(at);
             return;
         }
         match self.floor {
             Floor::Initializing { .. } => self.open(at),
-            Floor::Open { since, away: false } => {
-                self.floor = Floor::Open { since, away: true };
-                self.set_user(UserState::Away);
-            }
+            Floor::Open { since, away: false } => self.away(since, at),
             Floor::Open { away: true, .. } => self.end(End::Idle),
             Floor::User(user) => {
                 if user.ended.is_none() {
-                    self.cut(user, at);
+                    self.cut(user, at, at);
                 } else {
-                    self.end_of_turn(user, at);
+                    self.end_of_turn(user, false, at);
                 }
             }
             Floor::Agent(agent) => match agent.stage {
@@ -143,63 +183,31 @@ impl TurnMachine {
         self.emit(Output::Prepare { utterance });
     }
 
-    fn hint(&mut self, turn: TurnId, delay: Duration) {
-        let endpointing = self.options.endpointing;
-        if let Floor::User(user) = &mut self.floor
-            && user.turn == turn
-            && let Some(ended) = &mut user.ended
-        {
-            ended.delay = delay.clamp(endpointing.min_delay, endpointing.max_delay);
-        }
-    }
-
-    /// Words change nothing: the turn ends by its timer, or has ended. No words end it without a reply.
-    fn transcript(&mut self, turn: TurnId, take: u32, words: bool, now: Duration) {
-        if words {
-            return;
-        }
-        match self.floor {
-            Floor::User(user) if user.turn == turn && user.take == take && user.ended.is_some() => {
-                self.emit(Output::Discard { turn });
-                self.open(now);
-            }
-            Floor::Agent(agent) if agent.answers == Some((turn, take)) => {
-                if matches!(agent.stage, Stage::Thinking { .. }) {
-                    self.cancel(agent, Cause::NoWords, now);
-                }
-            }
-            _ => {}
-        }
-    }
-
     fn hang_up(&mut self) {
+        self.drop_everything(Cause::HangUp);
+        self.floor = Floor::Closed;
+        self.set_agent(AgentState::Idle);
+    }
+
+    /// Stops the agent's utterance and the caller's turn. Whoever calls it closes the floor.
+    pub(crate) fn drop_everything(&mut self, cause: Cause) {
         match self.floor {
             Floor::Agent(agent) => {
                 self.emit(Output::Interrupt {
                     utterance: agent.utterance,
-                    cause: Cause::HangUp,
+                    cause,
                 });
                 self.discard(agent.overlap);
             }
             Floor::User(user) => self.emit(Output::Discard { turn: user.turn }),
             Floor::Initializing { .. } | Floor::Open { .. } | Floor::Closed => {}
         }
-        self.floor = Floor::Closed;
-        self.set_agent(AgentState::Idle);
     }
 
     pub(crate) fn end(&mut self, end: End) {
         self.floor = Floor::Closed;
         self.set_agent(AgentState::Idle);
         self.emit(Output::End(end));
-    }
-
-    pub(crate) fn open(&mut self, now: Duration) {
-        self.floor = Floor::Open {
-            since: now,
-            away: false,
-        };
-        self.set_agent(AgentState::Listening);
     }
 
     pub(crate) fn next_turn(&mut self) -> TurnId {

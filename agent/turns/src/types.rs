@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::Voice;
+use crate::{Voice, Words};
 
 /// One turn of the caller's, counted from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -61,9 +61,27 @@ pub enum Input {
         turn: TurnId,
         /// The take; an older one than the last asked for is ignored.
         take: u32,
-        /// Whether anything intelligible was said.
-        words: bool,
+        /// What was said.
+        words: Words,
     },
+    /// What the recogniser has made out of a turn, or of the caller's voice over the agent's, before it was asked.
+    Interim {
+        /// The turn.
+        turn: TurnId,
+        /// All of it so far.
+        words: Words,
+    },
+    /// The recogniser says that the utterance is over. Counts in [`crate::TurnMode::Stt`] only.
+    EndOfUtterance {
+        /// The turn.
+        turn: TurnId,
+    },
+    /// The caller's turn is over because somebody says so, whatever the voice does.
+    Commit,
+    /// What the caller has said and nobody has answered is to be forgotten.
+    Clear,
+    /// The agent is to stop its utterance because somebody says so. A last or uninterruptible one goes on.
+    Interrupt,
     /// The first audio of an utterance can be played.
     ReplyReady {
         /// The utterance asked for by [`Output::EndOfTurn`] or [`Output::Prepare`].
@@ -80,6 +98,14 @@ pub enum Input {
     Closing {
         /// The utterance.
         utterance: UtteranceId,
+    },
+    /// Tools run, and nobody is to take the wait for silence: within an utterance, which is not stuck meanwhile, or beside the
+    /// conversation, whose caller is not away meanwhile.
+    Tools {
+        /// The utterance that waits for them; none: the conversation goes on.
+        utterance: Option<UtteranceId>,
+        /// How long they may take from now on; zero: all of them have come back.
+        limit: Duration,
     },
     /// What the playout did.
     Playout {
@@ -114,6 +140,12 @@ pub enum Cause {
     Stalled,
     /// Nobody said anything intelligible, so there is nothing to answer.
     NoWords,
+    /// A hint has come that the caller's turn goes on: its end comes again.
+    Hint,
+    /// [`Input::Interrupt`] or [`Input::Commit`].
+    Request,
+    /// The conversation has reached its longest duration.
+    TimeUp,
     /// The conversation is over.
     HangUp,
 }
@@ -125,6 +157,21 @@ pub enum End {
     Closing,
     /// Nobody spoke for [`crate::Limits::idle`].
     Idle,
+    /// The caller gave no answer to any reprompt.
+    Away,
+    /// The conversation has reached [`crate::Limits::duration`].
+    TimeUp,
+}
+
+/// What the agent says because of the time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Prompt {
+    /// The caller is away: whether they are still there.
+    Away,
+    /// The caller stays away: goodbye. A caller who speaks now keeps the conversation.
+    AwayGoodbye,
+    /// The conversation has become too long: goodbye.
+    TimeUp,
 }
 
 /// What is to be done, in this order.
@@ -139,7 +186,8 @@ pub enum Output {
         /// Where its voice, or the voice that goes on, began.
         from: Duration,
     },
-    /// The voice has ended, though perhaps not the turn: transcribe all that was captured of it.
+    /// The voice has ended, though perhaps not the turn, or its words are needed before it ends: transcribe all that was
+    /// captured of it.
     Transcribe {
         /// The turn.
         turn: TurnId,
@@ -165,6 +213,13 @@ pub enum Output {
     Prepare {
         /// The utterance.
         utterance: UtteranceId,
+    },
+    /// As [`Output::Prepare`], of the machine's own accord.
+    Prompt {
+        /// The utterance.
+        utterance: UtteranceId,
+        /// What it is to say.
+        prompt: Prompt,
     },
     /// Somebody has the floor already.
     SayRefused,

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use events::{CallId, CallJob, CallRecord, Progress, Step, TimelineEntry, Timestamp, keys};
+use events::{CallId, CallJob, CallRecord, Progress, Session, Step, TimelineEntry, Timestamp, keys};
 use platform::store::{ETag, Store, StoreError};
 
 /// The one owner of a call's progress.
@@ -42,11 +42,15 @@ impl Journal {
         let found = store.get(&key).await?;
         let left = found.as_ref().and_then(|object| Progress::decode(&object.bytes));
         let left_at = left.as_ref().map(|left| left.record.ended_at);
-        let record = left.map_or_else(|| CallRecord::of_job(job, now), |left| left.record);
+        let (record, session) = match left {
+            Some(left) => (left.record, left.session),
+            None => (CallRecord::of_job(job, now), Session::default()),
+        };
         let progress = Progress {
             generation,
             worker: worker.to_owned(),
             record,
+            session,
         };
         Ok(Self {
             store,
@@ -72,6 +76,11 @@ impl Journal {
     /// What is known so far, to be changed; [`Journal::write`] makes it stay.
     pub(crate) fn record_mut(&mut self) -> &mut CallRecord {
         &mut self.progress.record
+    }
+
+    /// What the report will say beside the record.
+    pub(crate) fn session_mut(&mut self) -> &mut Session {
+        &mut self.progress.session
     }
 
     /// Adds a step, and logs it without any content of the call.

@@ -2,10 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use events::{CallJob, CallRecord, CallState, Claim, Step, Transcript, keys};
+use events::{CallJob, CallRecord, CallState, Claim, Step};
 use platform::{
     queue::{MAX_RECEIVES, Received},
-    store::{StoreError, call_events},
+    store::{StoreError, call_events, put_reports},
 };
 use tokio::time::{Instant, sleep};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -290,7 +290,7 @@ async fn recording_ms(setup: &Setup, record: &CallRecord) -> Option<u64> {
     Some(recording::length_ms(store, &recording.key).await)
 }
 
-/// Transcript, record, claim, marker: in this order, so that a crash in between leaves a job that comes again and completes.
+/// Report, transcript, record, claim, marker: in this order, so that a crash in between leaves a job that comes again and completes.
 async fn archive(
     setup: &Setup,
     record: &CallRecord,
@@ -304,11 +304,7 @@ async fn archive(
     if record.answered_at.is_none() {
         complete(setup, &mut record).await;
     }
-    if let Some(transcript) = Transcript::of(&record) {
-        let key = keys::transcript(record.started_at, &record.call);
-        store.put(&key, transcript.encode().into()).await?;
-        record.transcript = Some(key);
-    }
+    record.transcript = put_reports(store, record.started_at, &record).await?;
     if !progress::close(store, &record).await? {
         tracing::warn!("the call was closed by somebody else before");
     }

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use events::{
-    CallId, CallJob, CallRecord, Claim, IndexEntry, Outcome, Progress, Standing, Timestamp, Transcript, keys,
+    CallId, CallJob, CallRecord, Claim, IndexEntry, Outcome, Progress, Standing, Timestamp, keys,
     livekit::WebhookEvent, recording_ms,
 };
-use platform::store::{Object, StoreError};
+use platform::store::{Object, StoreError, put_reports};
 
 use crate::{Act, Done, Look, Repair, State, SweepError, Wrong};
 
@@ -143,18 +143,14 @@ async fn length(state: &State, record: &CallRecord) -> Result<Option<u64>, Store
     }
 }
 
-/// Transcript and record; the outcome, unless there was a record before.
+/// Report, transcript and record; the outcome, unless there was a record before.
 async fn write(
     state: &State,
     created_at: Timestamp,
     call: &CallId,
     mut record: CallRecord,
 ) -> Result<Option<Outcome>, StoreError> {
-    if let Some(transcript) = Transcript::of(&record) {
-        let key = keys::transcript(created_at, call);
-        state.store().put(&key, transcript.encode().into()).await?;
-        record.transcript = Some(key);
-    }
+    record.transcript = put_reports(state.store(), created_at, &record).await?;
     record.timeline.sort_by_key(|entry| entry.at);
     let key = keys::record(created_at, call);
     let won = state.store().put_if_absent(&key, record.encode().into()).await?;

@@ -123,6 +123,9 @@ impl Detector {
     }
 }
 
+/// Frames of 20 ms that a digit takes, with the pause after it.
+pub const DIGIT_FRAMES: usize = 2 * Keypad::STEPS as usize;
+
 /// Makes the event packets of digits that wait to be sent.
 ///
 /// A digit lasts 260 ms: 13 packets of 20 ms at −10 dBm0, of which the last, with the end bit, is sent three

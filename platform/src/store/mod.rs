@@ -29,6 +29,7 @@ mod call_events;
 mod folder;
 mod key;
 mod listing;
+mod reports;
 mod s3;
 
 use std::{fmt, sync::Arc, time::Duration};
@@ -40,6 +41,7 @@ use time::OffsetDateTime;
 pub use call_events::call_events;
 pub use folder::FolderStore;
 pub use key::{MAX_KEY_BYTES, MAX_SEGMENT_BYTES, MAX_SEGMENTS};
+pub use reports::put_reports;
 pub use s3::{S3Store, link_to_file};
 
 use crate::{Secret, aws::Access, clock::SharedClock, config::StoreConfig};

@@ -42,6 +42,7 @@ mod mail;
 mod outbound;
 mod phone;
 mod program;
+mod recogniser;
 mod recording;
 mod secrets;
 /// The same phone as the gateway's own tests have.
@@ -52,4 +53,5 @@ mod sweep;
 mod takeover;
 mod tools;
 mod trouble;
+mod turns;
 mod wire;

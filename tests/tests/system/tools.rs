@@ -1,4 +1,4 @@
-//! What an agent does besides speaking: it asks a service, and transfers a caller only to where it may.
+//! What an agent does besides speaking: it asks a service, collects what a caller types, and transfers a caller only to where it may.
 
 use std::time::Duration;
 
@@ -196,5 +196,71 @@ async fn an_agent_asks_a_slow_service_and_refuses_to_transfer_where_it_may_not()
     let (_, record) = system.new_record(&before, SOON).await;
     assert_record(&record);
     assert_log(&system);
+    system.stop().await;
+}
+
+/// What the caller types; it must never be seen in a log.
+const DIGITS: &str = "80421973";
+
+const KEYPAD: &str = r##"
+intents:
+  - name: number
+    phrases: [i want to type my number]
+    replies: Please type it and then the hash key.
+    action: {collect_dtmf: {max_digits: 12, stop_digit: "#"}}
+    after: Thank you. I see {result}.
+    after_failure: I got no number.
+  - name: goodbye
+    phrases: [thank you goodbye]
+    replies: Goodbye.
+    action: end_call
+fallback: Sorry?
+"##;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_to_look_a_number_up_is_left_in_peace_and_what_they_type_is_collected() {
+    const LOOKS_IT_UP: Duration = Duration::from_secs(4);
+    let _turn = turn().await;
+    let system = System::start(Options {
+        dialogue: Some(KEYPAD),
+        profile: "dtmf: true\nreprompt: Are you still on the line?\nturns: {user_away_timeout: 3s}\n".into(),
+        ..Options::default()
+    })
+    .await;
+    let before = system.calls();
+    let call = answered(&system, Codec::G722).await;
+    let mut ear = call.ear_from_start();
+    ear.wait_for_utterance(PAUSE, SOON * 2).await.unwrap();
+    call.speak(&voice("i want to type my number")).await.unwrap();
+    ear.wait_for_utterance(PAUSE, SOON).await.unwrap();
+    let asked = ear.wait_for_speech(LOOKS_IT_UP).await;
+    assert!(
+        asked.is_err(),
+        "the caller was asked whether they are there: {asked:?}"
+    );
+    call.press(&format!("{DIGITS}#")).await.unwrap();
+    ear.wait_for_utterance(PAUSE * 2, SOON).await.unwrap();
+    call.speak(&voice(GOODBYE)).await.unwrap();
+    call.wait_ended(SOON).await.unwrap();
+
+    let (_, record) = system.new_record(&before, SOON).await;
+    let told = format!("Thank you. I see the caller typed {DIGITS}.");
+    let said: Vec<_> = turns(&record)
+        .into_iter()
+        .filter(|(speaker, ..)| *speaker == "agent")
+        .map(|(_, text, _)| text)
+        .skip(1)
+        .collect();
+    assert_eq!(
+        said,
+        ["Please type it and then the hash key.", told.as_str(), "Goodbye."]
+    );
+    assert_eq!(tools(&record), [("collect_dtmf", false)]);
+    let log = std::fs::read_to_string(&system.log).unwrap();
+    assert!(
+        !log.contains(DIGITS),
+        "the digits stand in {}",
+        system.log.display()
+    );
     system.stop().await;
 }

@@ -1,7 +1,9 @@
 //! What happens to the conversation: frames, providers' news, playout's news.
 
-use providers::{ProviderError, Transcript, tools::ToolCall};
-use turns::{Input, TurnId, UtteranceId, Voice};
+use std::time::Duration;
+
+use providers::{ProviderError, Transcript};
+use turns::{Input, TurnId, Voice, Words};
 
 use super::Conversation;
 use crate::playout::{News, Played};
@@ -12,10 +14,7 @@ use crate::{ConversationEvent, EndReason, FRAME_SAMPLES};
 impl Conversation {
     /// A frame of the caller's, cut or padded to 20 ms.
     pub(super) fn frame(&mut self, frame: &[i16]) {
-        let mut exact = [0; FRAME_SAMPLES];
-        for (target, sample) in exact.iter_mut().zip(frame) {
-            *target = *sample;
-        }
+        let exact = exact(frame);
         let now = self.now();
         if let Some(slots) = &mut self.slots {
             slots.caller(&exact, now);
@@ -25,17 +24,23 @@ impl Conversation {
 
     pub(super) fn hear(&mut self, frame: &[i16; FRAME_SAMPLES]) {
         self.hearing.push(frame);
+        self.feed_ear(frame);
         let probability = self.detector.probability(frame);
         if let Some(voice) = self.gate.push(probability, self.now()) {
             if let (Voice::Ended { last_voice }, Some(user)) = (voice, &mut self.user) {
                 user.last_voice = last_voice;
             }
+            if let Voice::Started { voiced, .. } = voice {
+                self.begun_voice = voiced;
+            }
             self.input(Input::Voice(voice));
+            self.begun_voice = Duration::ZERO;
         }
     }
 
     pub(super) fn stage_event(&mut self, event: StageEvent) {
         match event {
+            StageEvent::Listened { ear, news } => self.ear_news(ear, news),
             StageEvent::Transcribed { turn, take, result } => self.transcribed(turn, take, result),
             StageEvent::FirstToken { utterance, ttft } => {
                 if let Some(preparing) = self.preparing.as_mut().filter(|it| it.utterance == utterance) {
@@ -52,22 +57,8 @@ impl Conversation {
                 utterance,
                 result,
                 took,
-            } => {
-                self.ledger.returned(utterance, result, took);
-                self.makes_progress(utterance);
-            }
-            StageEvent::Acted { result, took } => {
-                // An empty result is one that nothing is to be said about.
-                let speaks_up = !result.content.is_empty();
-                let current = self.playing.as_ref().map(|it| it.utterance);
-                let current = current.or(self.preparing.as_ref().map(|it| it.utterance));
-                self.ledger.acted(current, result, took);
-                if speaks_up {
-                    // If somebody speaks just now, the next reply knows of it, or else it is said afterwards.
-                    self.has_news = true;
-                    self.input(Input::Say);
-                }
-            }
+            } => self.returned(utterance, result, took),
+            StageEvent::Acted { result, took } => self.acted(result, took),
             StageEvent::FirstAudio { utterance, ttfb } => {
                 let Some(preparing) = self.preparing.as_mut().filter(|it| it.utterance == utterance) else {
                     return;
@@ -112,28 +103,7 @@ impl Conversation {
         }
     }
 
-    fn called(&mut self, utterance: UtteranceId, calls: Vec<ToolCall>, after: &[ToolCall]) {
-        let waiting = match (&mut self.preparing, &mut self.playing) {
-            (Some(preparing), _) if preparing.utterance == utterance => &mut preparing.after,
-            (_, Some(playing)) if playing.utterance == utterance => &mut playing.after,
-            // It was cut off in this moment, before the model was asked anything else.
-            _ => return,
-        };
-        waiting.extend_from_slice(after);
-        let at = self.started.elapsed();
-        self.ledger.called(utterance, calls, after, &self.tools, at);
-        self.makes_progress(utterance);
-    }
-
-    /// The machine is not to take the silence of a tool for a playout that is stuck.
-    fn makes_progress(&mut self, utterance: UtteranceId) {
-        if self.playing.as_ref().is_some_and(|it| it.utterance == utterance) {
-            let event = turns::Playout::Mark;
-            self.input(Input::Playout { utterance, event });
-        }
-    }
-
-    fn transcribed(&mut self, turn: TurnId, take: u32, result: Result<Transcript, ProviderError>) {
+    pub(super) fn transcribed(&mut self, turn: TurnId, take: u32, result: Result<Transcript, ProviderError>) {
         let now = self.now();
         let Some(user) = self
             .user
@@ -149,18 +119,31 @@ impl Conversation {
         }
         let result = result.map(|transcript| transcript.text.trim().to_owned());
         // A failed transcription is answered too, by an apology.
-        let words = result
-            .as_ref()
-            .map_or(true, |text| text.chars().any(char::is_alphanumeric));
+        let unknown = Words {
+            count: 1,
+            backchannel: false,
+        };
+        let words = result.as_ref().map_or(unknown, |text| Words::of(text));
+        let hint = result.as_ref().ok().and_then(|text| self.hint(text));
         if let Err(error) = &result {
             self.count_failure(Stage::Stt, error);
         }
         if let Some(user) = &mut self.user {
             user.transcript = Some(result);
         }
+        if let Some(delay) = hint {
+            self.input(Input::Hint { turn, delay });
+        }
         self.input(Input::Transcript { turn, take, words });
         self.reply_when_possible();
         self.act();
+    }
+
+    /// How long after a turn of these words nothing more is to be expected.
+    fn hint(&mut self, words: &str) -> Option<Duration> {
+        let hint = self.turn_hint.as_mut()?;
+        let probability = hint.end_of_turn(words, &self.profile.language)?;
+        Some(self.profile.turns.endpointing.hinted(probability))
     }
 
     fn count_failure(&mut self, stage: Stage, error: &ProviderError) {
@@ -249,4 +232,13 @@ impl Conversation {
         self.reply_when_possible();
         self.act();
     }
+}
+
+/// `frame`, cut or padded to 20 ms.
+pub(super) fn exact(frame: &[i16]) -> [i16; FRAME_SAMPLES] {
+    let mut exact = [0; FRAME_SAMPLES];
+    for (target, sample) in exact.iter_mut().zip(frame) {
+        *target = *sample;
+    }
+    exact
 }

@@ -1,7 +1,10 @@
 //! The conversation: one actor that hears frames, timers, providers and playout, and does what the turn machine says.
 
 mod acts;
+mod ears;
+mod errands;
 mod hears;
+mod replies;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +17,10 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
-use turns::{FRAME, Input, OptionsError, TurnId, TurnMachine, UtteranceId, VoiceGate};
+use turns::{FRAME, Input, OptionsError, RuleHint, TurnHint, TurnId, TurnMachine, UtteranceId, VoiceGate};
+
+use ears::Ears;
+use hears::exact;
 
 use crate::hearing::Hearing;
 use crate::ledger::Ledger;
@@ -22,6 +28,7 @@ use crate::playout::{Command, News, Piece, Playout, Wiring};
 use crate::report::Latency;
 use crate::stages::StageEvent;
 use crate::tap::Slots;
+use crate::usage::Meter;
 use crate::{
     AudioOut, ConversationEvent, ConversationReport, EndReason, FRAME_SAMPLES, Phrases, Profile,
     SAMPLE_RATE_HZ, Said, SpeechDetector, Tap,
@@ -53,9 +60,16 @@ pub struct Setup {
     pub phrases: Phrases,
     /// Finds voice in the caller's frames.
     pub detector: Box<dyn SpeechDetector>,
+    /// Judges whether a turn is over by its words; none: the rules, if the profile wants them.
+    pub turn_hint: Option<Box<dyn TurnHint>>,
+    /// What somebody wants of the conversation while it goes on, if anybody does.
+    pub controls: Option<mpsc::Receiver<Control>>,
     /// The caller's audio in frames of 20 ms at 16 kHz (320 samples; other lengths are cut or padded). When its sender
     /// is dropped the caller is gone.
     pub heard: mpsc::Receiver<Vec<i16>>,
+    /// What the caller said before the conversation could begin, as frames of the same kind, oldest first; it is heard first
+    /// and at once. The recording does not get it.
+    pub pre_roll: Vec<Vec<i16>>,
     /// The agent's voice.
     pub audio_out: Box<dyn AudioOut>,
     /// The recording, if the profile allows one.
@@ -64,6 +78,17 @@ pub struct Setup {
     pub events: mpsc::Sender<ConversationEvent>,
     /// Ends the conversation at once.
     pub cancel: CancellationToken,
+}
+
+/// What somebody beside the caller's voice wants, as the button of a page does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Control {
+    /// The caller's turn is over.
+    EndTurn,
+    /// The caller's turn is to be forgotten.
+    CancelTurn,
+    /// The agent is to stop speaking.
+    Interrupt,
 }
 
 /// A conversation cannot begin.
@@ -88,13 +113,19 @@ pub struct Conversation {
     /// Said first.
     opening: Option<Opening>,
     detector: Box<dyn SpeechDetector>,
+    turn_hint: Option<Box<dyn TurnHint>>,
+    controls: Option<mpsc::Receiver<Control>>,
     heard: mpsc::Receiver<Vec<i16>>,
+    pre_roll: Vec<Vec<i16>>,
     cancel: CancellationToken,
 
     machine: TurnMachine,
     gate: VoiceGate,
     hearing: Hearing,
+    /// The voice that has just begun is at least so long.
+    begun_voice: Duration,
     ledger: Ledger,
+    usage: Meter,
     slots: Option<Slots>,
     to_tap: audio::Resampler,
 
@@ -107,6 +138,9 @@ pub struct Conversation {
     has_news: bool,
     /// How often the agent has spoken of itself since the caller's last turn.
     spoke_up: usize,
+    /// Tools that run beside the conversation.
+    errands: usize,
+    ears: Ears,
     preparing: Option<Preparing>,
     playing: Option<Playing>,
     /// Failed replies in a row.
@@ -198,6 +232,7 @@ impl Conversation {
             Some(_) => Some(Opening::Bridge(profile.bridge.clone())),
             None => profile.greeting.clone().map(Opening::Greeting),
         };
+        let has_opened = opening.is_none();
         let earlier = setup.earlier.unwrap_or_default();
         let (commands, obeyed) = mpsc::channel(WAITING);
         let (told, news) = mpsc::channel(WAITING);
@@ -210,11 +245,18 @@ impl Conversation {
             tells_heard,
         };
         let now = Instant::now();
+        let mut options = profile.turns;
+        options.has_interim = setup.stt.streaming().is_some();
+        let rules = || profile.turn_hint.then(|| Box::new(RuleHint) as Box<dyn TurnHint>);
         Ok(Self {
-            machine: TurnMachine::new(profile.turns)?,
+            machine: TurnMachine::new(options)?,
+            turn_hint: setup.turn_hint.or_else(rules),
+            controls: setup.controls,
             gate: VoiceGate::new(profile.turns.vad),
             hearing: Hearing::new(profile.prefix_padding),
+            begun_voice: Duration::ZERO,
             ledger: Ledger::new(setup.events, profile.recording, earlier),
+            usage: Meter::default(),
             slots: setup.tap.map(Slots::new),
             to_tap,
             profile,
@@ -226,13 +268,16 @@ impl Conversation {
             opening,
             detector: setup.detector,
             heard: setup.heard,
+            pre_roll: setup.pre_roll,
             cancel: setup.cancel,
             started: now,
             starved_at: now,
             user: None,
-            has_opened: false,
+            has_opened,
             has_news: false,
             spoke_up: 0,
+            errands: 0,
+            ears: Ears::default(),
             preparing: None,
             playing: None,
             errors: 0,
@@ -284,6 +329,9 @@ impl Conversation {
             self.input(Input::Listen);
             self.prepare_phrases();
         }
+        for frame in std::mem::take(&mut self.pre_roll) {
+            self.hear(&exact(&frame));
+        }
     }
 
     /// Takes one thing that happens.
@@ -298,6 +346,7 @@ impl Conversation {
             () = self.cancel.cancelled() => self.end = Some(EndReason::Cancelled),
             Some(news) = self.news.recv() => self.playout_news(news),
             Some(event) = self.stage_events.1.recv() => self.stage_event(event),
+            Some(control) = next_control(self.controls.as_mut()) => self.control(control),
             frame = self.heard.recv() => match frame {
                 Some(frame) => {
                     self.starved_at = Instant::now() + STARVED_AFTER;
@@ -312,6 +361,14 @@ impl Conversation {
             }
             () = sleep_until(timer) => self.timer(),
         }
+    }
+
+    fn control(&mut self, control: Control) {
+        self.input(match control {
+            Control::EndTurn => Input::Commit,
+            Control::CancelTurn => Input::Clear,
+            Control::Interrupt => Input::Interrupt,
+        });
     }
 
     fn timer(&mut self) {
@@ -355,7 +412,7 @@ impl Conversation {
         if let Some(slots) = &mut self.slots {
             slots.finish(now);
         }
-        self.ledger.close(reason, now)
+        self.ledger.close(reason, self.usage.read(), now)
     }
 
     /// A bridge is no greeting, and no notice of the recording.
@@ -370,5 +427,12 @@ impl Conversation {
     fn input(&mut self, input: Input) {
         self.machine.handle(input, self.now());
         self.act();
+    }
+}
+
+async fn next_control(controls: Option<&mut mpsc::Receiver<Control>>) -> Option<Control> {
+    match controls {
+        Some(controls) => controls.recv().await,
+        None => std::future::pending().await,
     }
 }

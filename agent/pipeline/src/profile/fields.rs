@@ -215,7 +215,7 @@ impl Fields {
         }
     }
 
-    /// A duration such as `500ms`, `0.5s` or `2m`, into `target`.
+    /// A duration such as `500ms`, `0.5s`, `2m` or `4h`, into `target`.
     pub(super) fn duration(
         &mut self,
         key: &str,
@@ -338,6 +338,7 @@ fn parse_duration(text: &str) -> Option<Duration> {
         "ms" => number / 1000.0,
         "s" => number,
         "m" => number * 60.0,
+        "h" => number * 3600.0,
         _ => return None,
     };
     Duration::try_from_secs_f64(seconds).ok()

@@ -1,6 +1,7 @@
 //! An agent's profile: one YAML file, read once, with all of its faults at once.
 
 mod fields;
+mod sentences;
 mod tools;
 mod turns;
 
@@ -14,7 +15,9 @@ use providers::{
 use sha2::{Digest, Sha256};
 
 use fields::Fields;
+use sentences::{Sentences, sentences};
 pub use tools::Transfers;
+use turns::TurnSection;
 
 /// When the recording of a call may begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
@@ -107,12 +110,20 @@ pub struct Profile {
     pub transfers: Option<Transfers>,
     /// Whether the model may send and ask for touch tones. Default false.
     pub dtmf: bool,
+    /// Said to a caller who is silent for long, [`turns::Limits::reprompts`](::turns::Limits::reprompts) times; none: nothing is.
+    pub reprompt: Option<String>,
+    /// Said before hanging up on a caller who answers no reprompt.
+    pub away_goodbye: String,
+    /// Said before hanging up when the conversation has become too long.
+    pub time_up: String,
     /// How long a provider may take.
     pub timeouts: Timeouts,
     /// Failed replies in a row after which the agent says goodbye. 1 to 20; default 3.
     pub max_unrecoverable_errors: u32,
     /// The turn machine's options.
     pub turns: ::turns::Options,
+    /// Whether the words of a turn may move its end, by rules for English and Russian. Default true.
+    pub turn_hint: bool,
     /// Audio kept from before the caller's voice began. Default 0.5 s.
     pub prefix_padding: Duration,
     /// SHA-256 of the file, in lower-case hexadecimal.
@@ -198,8 +209,16 @@ impl Profile {
             goodbye,
             bridge,
             hold,
+            away_goodbye,
+            time_up,
         } = sentences(&language);
-        let (turns, prefix_padding) = turns::read(fields.map("turns", faults), faults);
+        let reprompt = fields.text("reprompt", faults);
+        let section = turns::read(fields.map("turns", faults), reprompt.is_some(), faults);
+        let TurnSection {
+            options: turns,
+            prefix_padding,
+            hint: turn_hint,
+        } = section;
         let profile = Self {
             prompt: prompt.unwrap_or_default(),
             greeting: fields.text("greeting", faults),
@@ -216,18 +235,30 @@ impl Profile {
             tools: tools::read(&mut fields, faults),
             transfers: tools::transfers(fields.map("transfers", faults), faults),
             dtmf: fields.flag("dtmf", faults).unwrap_or(false),
+            reprompt,
+            away_goodbye: fields
+                .text("away_goodbye", faults)
+                .unwrap_or_else(|| away_goodbye.into()),
+            time_up: fields.text("time_up", faults).unwrap_or_else(|| time_up.into()),
             timeouts: timeouts(fields.map("timeouts", faults), faults),
             max_unrecoverable_errors: fields
                 .whole("max_unrecoverable_errors", 1..=20, faults)
                 .and_then(|errors| u32::try_from(errors).ok())
                 .unwrap_or(3),
             turns,
+            turn_hint,
             prefix_padding,
             hash,
         };
         profile.agrees_with_itself(&fields, faults);
         fields.finish(faults);
         profile
+    }
+
+    /// What is said to a caller who is away; nothing where nothing is to be said.
+    pub(crate) fn away_phrases(&self) -> impl Iterator<Item = &String> {
+        let reprompts = self.reprompt.iter();
+        reprompts.flat_map(|reprompt| [reprompt, &self.away_goodbye])
     }
 
     fn agrees_with_itself(&self, fields: &Fields, faults: &mut Vec<ProfileFault>) {
@@ -276,33 +307,6 @@ impl std::fmt::Debug for Profile {
             .field("recording", &self.recording)
             .field("hash", &self.hash)
             .finish_non_exhaustive()
-    }
-}
-
-/// What is said where the profile has no words of its own.
-struct Sentences {
-    fallback: &'static str,
-    goodbye: &'static str,
-    bridge: &'static str,
-    hold: &'static str,
-}
-
-fn sentences(language: &str) -> Sentences {
-    let primary = language.split('-').next().unwrap_or_default();
-    if primary.eq_ignore_ascii_case("ru") {
-        Sentences {
-            fallback: "Извините, я вас не расслышал. Повторите, пожалуйста.",
-            goodbye: "Извините, у нас неполадки. Перезвоните позже. До свидания.",
-            bridge: "Извините, связь прервалась. Я снова с вами. Повторите, пожалуйста.",
-            hold: "Одну минуту, пожалуйста.",
-        }
-    } else {
-        Sentences {
-            fallback: "Sorry, I did not get that. Could you say it again?",
-            goodbye: "Sorry, we have technical problems. Please call again later. Goodbye.",
-            bridge: "Sorry, I was cut off for a moment. I am back now. Could you say that again?",
-            hold: "One moment, please.",
-        }
     }
 }
 

@@ -1,3 +1,5 @@
+use ::turns::{EndpointingMode, TurnMode};
+
 use super::*;
 
 fn faults(yaml: &str) -> Vec<String> {
@@ -38,14 +40,23 @@ recording: off
 fallback: Повторите?
 goodbye: Пока.
 bridge: Я снова тут.
+reprompt: Алло?
+away_goodbye: До связи.
+time_up: Пора.
 timeouts: {stt: 5s, llm: 800ms, tts: 2s}
 max_unrecoverable_errors: 5
 turns:
+  mode: stt
   vad: {activation: 0.6, deactivation: 0.4, min_speech: 60ms, min_silence: 0.3s, prefix_padding: 400ms}
-  endpointing: {min_delay: 400ms, max_delay: 2s}
-  interruption: {enabled: true, pause_after: 100ms, min_duration: 400ms, false_interruption_timeout: 1s, early_answer: 0s}
+  endpointing: {mode: dynamic, min_delay: 400ms, max_delay: 2s, alpha: 0.5, hint: off}
+  interruption: {enabled: true, pause_after: 100ms, min_duration: 400ms, false_interruption_timeout: 1s, early_answer: 0s,
+    early_answer_min_duration: 100ms, min_words: 2, ignore_backchannels: false, resume_false_interruption: false,
+    discard_audio_if_uninterruptible: false}
   user_away_timeout: 20s
   idle_timeout: 2m
+  reprompts: 3
+  user_turn_limit: 20s
+  max_duration: 1h
 ";
     let profile = Profile::parse(yaml.as_bytes()).unwrap();
     assert_eq!(profile.recording, RecordingPolicy::Off);
@@ -60,7 +71,32 @@ turns:
     assert_eq!(profile.turns.endpointing.max_delay, Duration::from_secs(2));
     assert_eq!(profile.turns.limits.idle, Duration::from_mins(2));
     assert_eq!(profile.turns.interruption.early_answer, Duration::ZERO);
+    assert_eq!(profile.turns.mode, TurnMode::Stt);
+    assert_eq!(profile.turns.endpointing.mode, EndpointingMode::Dynamic);
+    assert!((profile.turns.endpointing.alpha - 0.5).abs() < 1e-6);
+    assert!(!profile.turn_hint);
+    assert_eq!(profile.turns.interruption.min_words, 2);
+    assert!(!profile.turns.interruption.ignore_backchannels);
+    assert!(!profile.turns.interruption.resume_false_interruption);
+    assert!(!profile.turns.interruption.discard_audio_if_uninterruptible);
+    assert_eq!(profile.turns.limits.reprompts, 3);
+    assert_eq!(profile.turns.limits.user_turn, Duration::from_secs(20));
+    assert_eq!(profile.turns.limits.duration, Duration::from_hours(1));
+    assert_eq!(profile.reprompt.as_deref(), Some("Алло?"));
+    assert_eq!(
+        (profile.away_goodbye.as_str(), profile.time_up.as_str()),
+        ("До связи.", "Пора.")
+    );
     assert_eq!(profile.prefix_padding, Duration::from_millis(400));
+}
+
+#[test]
+fn a_reprompt_is_said_twice_unless_told_otherwise_and_nothing_is_without_one() {
+    let asks = Profile::parse(b"prompt: x\nrecording: off\nreprompt: Hello?").unwrap();
+    assert_eq!(asks.turns.limits.reprompts, 2);
+    assert!(asks.away_goodbye.starts_with("I cannot hear you"));
+    let silent = Profile::parse(b"prompt: x\nrecording: off").unwrap();
+    assert_eq!((silent.turns.limits.reprompts, silent.reprompt), (0, None));
 }
 
 #[test]
@@ -78,7 +114,7 @@ recording: sometimes
 providers: {stt: whisper, ear: left}
 timeouts: {llm: 10}
 max_unrecoverable_errors: 0
-turns: {endpointing: {min_delay: 4s}, vad: {activation: 2}}
+turns: {mode: magic, endpointing: {min_delay: 4s, mode: fast, hint: onnx}, vad: {activation: 2}, interruption: {min_words: 11}, reprompts: 2}
 ";
     let mut keys = faults(yaml);
     keys.sort();
@@ -92,6 +128,11 @@ turns: {endpointing: {min_delay: 4s}, vad: {activation: 2}}
         "recording",
         "timeouts.llm",
         "turns",
+        "turns.endpointing.hint",
+        "turns.endpointing.mode",
+        "turns.interruption.min_words",
+        "turns.mode",
+        "turns.reprompts",
         "turns.vad.activation",
     ];
     assert_eq!(keys, expected);

@@ -9,7 +9,7 @@ use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 use pipeline::SpeechDetector;
 use providers::{
-    ChatRequest, Llm, LlmEvent, ProviderError, SpeechRequest, Stt, Transcript, Tts,
+    ChatRequest, Llm, LlmEvent, ProviderError, SpeechRequest, StreamingStt, Stt, SttEvent, Transcript, Tts,
     tools::{END_CALL, ToolCall},
 };
 use tokio::time::sleep;
@@ -41,7 +41,7 @@ impl Drop for Guard {
 }
 
 /// What a provider does with one request.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(crate) enum Answer {
     /// The words, or the pieces of a reply; `|` parts pieces that come 20 ms apart.
     Says(&'static str),
@@ -95,6 +95,15 @@ impl Script {
     }
 }
 
+/// What a recogniser that listens makes of one utterance.
+#[derive(Clone, Debug)]
+pub(crate) struct Hears {
+    /// Words, and how many milliseconds after it was asked it tells them.
+    pub(crate) interim: Vec<(u64, &'static str)>,
+    /// What it answers 100 ms after the last sample.
+    pub(crate) last: Answer,
+}
+
 /// Answers after 100 ms.
 #[derive(Clone)]
 pub(crate) struct FakeStt {
@@ -102,6 +111,10 @@ pub(crate) struct FakeStt {
     pub(crate) alive: Alive,
     /// Samples of each utterance.
     pub(crate) utterances: Arc<Mutex<Vec<usize>>>,
+    /// Of each utterance that is listened to, in order; none: it cannot listen.
+    pub(crate) hears: Option<Arc<Mutex<VecDeque<Hears>>>>,
+    /// Samples of each utterance that was listened to, to its end.
+    pub(crate) listened: Arc<Mutex<Vec<usize>>>,
 }
 
 #[async_trait::async_trait]
@@ -131,7 +144,58 @@ impl Stt for FakeStt {
             | Answer::SaysAndCalls(..) => Err(failure()),
         }
     }
+
+    fn streaming(&self) -> Option<&dyn StreamingStt> {
+        self.hears.as_ref().map(|_| self as &dyn StreamingStt)
+    }
 }
+
+fn said(text: &str) -> Transcript {
+    Transcript {
+        text: text.into(),
+        confidence: None,
+    }
+}
+
+impl StreamingStt for FakeStt {
+    fn listen(
+        &self,
+        mut speech: BoxStream<'static, Vec<i16>>,
+        _: &str,
+    ) -> BoxStream<'static, Result<SttEvent, ProviderError>> {
+        let hears = self.hears.as_ref().unwrap();
+        let Hears { interim, last } = hears.lock().unwrap().pop_front().expect("another utterance");
+        let (guard, listened) = (self.alive.guard(), self.listened.clone());
+        let interim = futures_util::stream::iter(interim).then(|(at, text)| async move {
+            sleep(Duration::from_millis(at)).await;
+            Ok(SttEvent::Interim(said(text)))
+        });
+        let last = futures_util::stream::once(async move {
+            let _guard = guard;
+            if matches!(last, Answer::Fails) {
+                speech.next().await;
+                return Err(failure());
+            }
+            let mut samples = 0;
+            while let Some(piece) = speech.next().await {
+                samples += piece.len();
+            }
+            listened.lock().unwrap().push(samples);
+            sleep(Duration::from_millis(100)).await;
+            match last {
+                Answer::Says(text) => Ok(SttEvent::Final(said(text))),
+                _ => std::future::pending().await,
+            }
+        });
+        futures_util::stream::select(interim, last).boxed()
+    }
+}
+
+/// What every reply takes.
+pub(crate) const TOKENS: LlmEvent = LlmEvent::Usage {
+    prompt: 10,
+    completion: 5,
+};
 
 /// The first piece after 200 ms, then one in 20 ms.
 #[derive(Clone)]
@@ -177,8 +241,8 @@ impl Llm for FakeLlm {
                 std::future::pending::<()>().await;
             }
             drop(guard);
-        })
-        .filter_map(|()| async { None });
+            Ok(TOKENS)
+        });
         events.chain(end).boxed()
     }
 }

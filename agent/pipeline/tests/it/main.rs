@@ -17,4 +17,5 @@ mod recording;
 mod takeover;
 mod tools;
 mod turns;
+mod words;
 mod world;

@@ -334,3 +334,65 @@ async fn a_tool_that_is_not_there_is_answered_and_is_in_no_report() {
     assert_eq!(report.reason, EndReason::AgentEnded);
     assert_eq!(uses(&report), [("unknown", Some(0), true)]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_tool_that_takes_longer_than_a_playout_may_be_silent_is_waited_for() {
+    let answers = [
+        Answer::SaysAndCalls("Let me see. ", &[("dig", "{}")]),
+        Answer::Says("It is on its way."),
+    ];
+    let run = |_: serde_json::Map<String, serde_json::Value>| async {
+        sleep(Duration::from_secs(18)).await;
+        Ok("found".to_owned())
+    };
+    let dig = function("dig", "Digs.", run).limit(Duration::from_secs(20));
+    let mut call = Call::start(cast(Arc::new(dig), &answers));
+    call.voice(600).await;
+    let turn = call.until_agent_is_done().await;
+    assert_eq!(
+        (turn.text.as_str(), turn.interrupted),
+        ("Let me see. It is on its way.", false)
+    );
+    call.end().await;
+}
+
+const AWAY: &str = "prompt: x\nrecording: off\nreprompt: Sorry, are you still there?\naway_goodbye: Sorry, goodbye then.\n\
+                    turns: {user_away_timeout: 1s, reprompts: 1}";
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_a_transfer_is_not_asked_whether_they_are_there() {
+    let answers = [
+        Answer::SaysAndCalls("I will connect you.", &[("transfer", "{}")]),
+        Answer::Says("Nobody is there."),
+    ];
+    let mut call = Call::start(Cast {
+        profile: AWAY.into(),
+        ..cast(transfer(Err("nobody answered"), &Arc::default()), &answers)
+    });
+    call.voice(600).await;
+    let announced = call.until_agent_is_done().await;
+    let told = call.until_agent_is_done().await;
+    assert_eq!(told.text, "Nobody is there.");
+    assert_eq!(told.started_at - announced.ended_at, Duration::from_millis(2_300));
+    let asked = call.until_agent_is_done().await;
+    assert_eq!(asked.text, "Sorry, are you still there?");
+    assert_eq!(asked.started_at - told.ended_at, Duration::from_secs(1));
+    call.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn noise_at_the_moment_of_a_result_does_not_keep_it_from_the_caller() {
+    let answers = [
+        Answer::SaysAndCalls("I will connect you.", &[("transfer", "{}")]),
+        Answer::Says("Nobody is there."),
+    ];
+    let mut call = Call::start(Cast {
+        stt: vec![Answer::Says("connect me"), Answer::Says("")],
+        ..cast(transfer(Err("nobody answered"), &Arc::default()), &answers)
+    });
+    call.voice(600).await;
+    call.until_agent_is_done().await;
+    call.silence(1_900).await.voice(200).await;
+    assert_eq!(call.until_agent_is_done().await.text, "Nobody is there.");
+    call.end().await;
+}

@@ -1,6 +1,7 @@
 //! Turns that go well.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use pipeline::{ConversationEvent, EndReason, Profile, Speaker};
 use providers::Message;
@@ -232,4 +233,30 @@ async fn the_far_end_may_want_another_rate() {
     let greeting = call.until_agent_is_done().await;
     assert_eq!(millis(greeting.ended_at - greeting.started_at), 1200);
     call.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_report_tells_what_the_conversation_took_of_its_providers() {
+    let mut call = Call::start(Cast::default());
+    call.voice(600).await;
+    call.until_agent_is_done().await;
+    call.voice(400).await;
+    call.until_agent_is_done().await;
+    let usage = call.end().await.usage;
+    // Each reply takes 10 and 5 tokens.
+    assert_eq!(
+        (
+            usage.llm_requests,
+            usage.llm_prompt_tokens,
+            usage.llm_completion_tokens
+        ),
+        (2, 20, 10)
+    );
+    let spoken = call.sentences.lock().unwrap().concat().chars().count();
+    assert_eq!(usage.tts_characters, u64::try_from(spoken).unwrap());
+    let heard = call.utterances.lock().unwrap().iter().sum::<usize>() / 16;
+    assert_eq!(
+        usage.stt_audio,
+        Duration::from_millis(u64::try_from(heard).unwrap())
+    );
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use pipeline::{
-    AudioOut, AudioOutError, Conversation, ConversationEvent, ConversationReport, FRAME_SAMPLES, Phrases,
-    Profile, Said, Setup, Slot, SpokenTurn, Tap,
+    AudioOut, AudioOutError, Control, Conversation, ConversationEvent, ConversationReport, FRAME_SAMPLES,
+    Phrases, Profile, Said, Setup, Slot, SpokenTurn, Tap,
 };
 use providers::{
     ChatRequest, Message,
@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::fakes::{Alive, Answer, FakeLlm, FakeStt, FakeTts, LoudnessDetector, Script};
+use crate::fakes::{Alive, Answer, FakeLlm, FakeStt, FakeTts, Hears, LoudnessDetector, Script};
 
 /// Six words: 1.2 s.
 pub(crate) const GREETING: &str = "Hello, this call will be recorded.";
@@ -27,6 +27,8 @@ pub(crate) const GREETING: &str = "Hello, this call will be recorded.";
 pub(crate) struct Cast {
     pub(crate) profile: String,
     pub(crate) stt: Vec<Answer>,
+    /// What the recogniser hears while it is spoken; none: it only transcribes.
+    pub(crate) hears: Option<Vec<Hears>>,
     pub(crate) llm: Vec<Answer>,
     pub(crate) tts: Vec<Answer>,
     pub(crate) sample_rate_hz: u32,
@@ -34,6 +36,8 @@ pub(crate) struct Cast {
     pub(crate) phrases: Phrases,
     pub(crate) earlier: Option<Vec<Said>>,
     pub(crate) tools: Vec<Arc<dyn Tool>>,
+    /// What the caller said before.
+    pub(crate) pre_roll: Vec<Vec<i16>>,
 }
 
 impl Default for Cast {
@@ -41,6 +45,7 @@ impl Default for Cast {
         Self {
             profile: "prompt: You sell pizza.\nrecording: off\n".into(),
             stt: vec![Answer::Says("a large pizza please")],
+            hears: None,
             llm: vec![Answer::Says(
                 "It will be with you in one hour. |Anything else that I can do for you today?",
             )],
@@ -50,6 +55,7 @@ impl Default for Cast {
             phrases: Phrases::new(),
             earlier: None,
             tools: Vec::new(),
+            pre_roll: Vec::new(),
         }
     }
 }
@@ -129,6 +135,8 @@ pub(crate) struct Call {
     pub(crate) slots: Slots,
     pub(crate) alive: Alive,
     pub(crate) utterances: Arc<Mutex<Vec<usize>>>,
+    pub(crate) listened: Arc<Mutex<Vec<usize>>>,
+    pub(crate) controls: mpsc::Sender<Control>,
     pub(crate) requests: Arc<Mutex<Vec<ChatRequest>>>,
     pub(crate) sentences: Arc<Mutex<Vec<String>>>,
     events: mpsc::Receiver<ConversationEvent>,
@@ -156,6 +164,8 @@ impl Call {
             script: Script::new(&cast.stt),
             alive: alive.clone(),
             utterances: Arc::default(),
+            hears: cast.hears.map(|hears| Arc::new(Mutex::new(hears.into()))),
+            listened: Arc::default(),
         };
         let llm = FakeLlm {
             script: Script::new(&cast.llm),
@@ -165,7 +175,9 @@ impl Call {
         let tts = FakeTts::new(&cast.tts, alive.clone());
         let (frames, heard) = mpsc::channel(50);
         let (told, events) = mpsc::channel(cast.events);
+        let (controls, controlled) = mpsc::channel(4);
         let cancel = CancellationToken::new();
+        let listened = stt.listened.clone();
         let (utterances, requests, sentences) = (
             stt.utterances.clone(),
             llm.requests.clone(),
@@ -180,6 +192,9 @@ impl Call {
             tools: Toolbox::new(cast.tools).expect("good tools"),
             phrases: cast.phrases,
             detector: Box::new(LoudnessDetector),
+            turn_hint: None,
+            pre_roll: cast.pre_roll,
+            controls: Some(controlled),
             heard,
             audio_out: Box::new(far_end.clone()),
             tap: Some(Box::new(slots.clone())),
@@ -195,6 +210,8 @@ impl Call {
             slots,
             alive,
             utterances,
+            listened,
+            controls,
             requests,
             sentences,
             events,

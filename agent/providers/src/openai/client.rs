@@ -42,6 +42,11 @@ impl Client {
         })
     }
 
+    /// Whether the service is OpenAI's own, not a compatible one.
+    pub(super) fn is_openai(&self) -> bool {
+        self.base.starts_with("https://api.openai.com/")
+    }
+
     /// A request to `path`, which begins with a slash.
     pub(super) fn post(&self, path: &str) -> RequestBuilder {
         self.http.post(format!("{}{path}", self.base))

@@ -3,6 +3,7 @@
 use std::{collections::VecDeque, time::Duration};
 
 use futures_util::{StreamExt, stream, stream::BoxStream};
+use serde_json::json;
 
 use super::{
     Client, NAME,
@@ -54,6 +55,8 @@ impl OpenAiLlm {
             model: &self.model,
             messages,
             stream: true,
+            // Others tell it unasked, or refuse to be asked.
+            stream_options: self.client.is_openai().then(|| json!({"include_usage": true})),
             tools: request.tools.iter().map(tool).collect(),
         };
         let request = self.client.post("/chat/completions").json(&body);

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use super::{
     NAME, failure,
-    wire::{ChatChunk, Delta, Function},
+    wire::{ChatChunk, Delta, Function, TokenUsage},
 };
 use crate::{LlmEvent, ProviderError, tools::ToolCall};
 
@@ -23,6 +23,7 @@ pub(super) struct Reply {
     calls: Vec<Building>,
     thought: Thought,
     has_text: bool,
+    usage: Option<TokenUsage>,
     finished: bool,
 }
 
@@ -56,6 +57,7 @@ impl Reply {
         if let Some(error) = chunk.error.into_error() {
             return Err(failure::in_stream(&error));
         }
+        self.usage = chunk.usage.or(self.usage);
         // Only one was asked for. There is none in the event that tells the usage.
         let Some(choice) = chunk.choices.into_iter().next() else {
             return Ok(());
@@ -88,6 +90,12 @@ impl Reply {
             return Err(ProviderError::Protocol {
                 provider: NAME,
                 reason: "an empty reply".to_owned(),
+            });
+        }
+        if let Some(usage) = self.usage.take() {
+            out.push_back(LlmEvent::Usage {
+                prompt: usage.prompt_tokens,
+                completion: usage.completion_tokens,
             });
         }
         Ok(())

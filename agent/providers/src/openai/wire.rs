@@ -17,6 +17,8 @@ pub(super) struct ChatBody<'a> {
     pub(super) model: &'a str,
     pub(super) messages: Vec<ChatMessage<'a>>,
     pub(super) stream: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) stream_options: Option<Value>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) tools: Vec<Value>,
 }
@@ -130,8 +132,19 @@ pub(super) struct SpeechBody<'a> {
 pub(super) struct ChatChunk {
     #[serde(default, deserialize_with = "lenient")]
     pub(super) choices: Vec<Choice>,
+    /// In the last event, beside no choice or beside the last one; from some servers in every event, so far.
+    #[serde(default, deserialize_with = "lenient")]
+    pub(super) usage: Option<TokenUsage>,
     #[serde(flatten)]
     pub(super) error: ErrorEnvelope,
+}
+
+#[derive(Clone, Copy, Default, Deserialize)]
+pub(super) struct TokenUsage {
+    #[serde(default, deserialize_with = "lenient")]
+    pub(super) prompt_tokens: u64,
+    #[serde(default, deserialize_with = "lenient")]
+    pub(super) completion_tokens: u64,
 }
 
 #[derive(Default, Deserialize)]

@@ -1,6 +1,6 @@
 //! The tools of one agent, by their names.
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use jsonschema::Validator;
 use serde_json::{Map, Value};
@@ -94,6 +94,13 @@ impl Toolbox {
             .map_or(Timing::Now, |entry| entry.tool.timing())
     }
 
+    /// How long a call of the tool of that name may take.
+    pub fn limit(&self, name: &str) -> Duration {
+        self.tools
+            .get(name)
+            .map_or(Duration::ZERO, |entry| entry.tool.limit())
+    }
+
     /// Calls a tool and waits for it, within its limit.
     pub async fn call(&self, call: &ToolCall) -> ToolResult {
         let (content, is_error) = match self.done(call).await {
@@ -174,8 +181,6 @@ fn cut(mut content: String) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::super::function;
     use super::*;
 

@@ -68,10 +68,28 @@ async fn chat_with(llm: OpenAiLlm) -> Result<(String, bool), ProviderError> {
                 said.1 = true;
             }
             // The conversation answers that there is no such tool.
-            LlmEvent::Call(_) => {}
+            LlmEvent::Call(_) | LlmEvent::Usage { .. } => {}
         }
     }
     Ok(said)
+}
+
+#[tokio::test]
+async fn the_tokens_are_told_once_at_the_end_whether_they_come_alone_or_with_every_event() {
+    let so_far = "data: {\"choices\":[{\"delta\":{\"content\":\"At \"}}],\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":1}}\n\n\
+                  data: {\"choices\":[{\"delta\":{\"content\":\"nine.\"}}],\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":5}}\n\n\
+                  data: [DONE]\n\n";
+    for events in [REFERENCE, so_far] {
+        let stub = Stub::start(Replay::events(events, 100)).await;
+        let llm = OpenAiLlm::new(stub.client(), "m");
+        let events: Vec<LlmEvent> = llm.chat(request()).try_collect().await.unwrap();
+        let usage = LlmEvent::Usage {
+            prompt: 9,
+            completion: 5,
+        };
+        assert_eq!(events.last(), Some(&usage));
+        assert_eq!(events.iter().filter(|event| **event == usage).count(), 1);
+    }
 }
 
 #[tokio::test]
@@ -172,7 +190,9 @@ async fn parallel_calls_come_out_whole_however_they_come_in() {
             .iter()
             .map(|event| match event {
                 LlmEvent::Call(call) => (call.id.as_str(), call.name.as_str(), call.arguments.as_str()),
-                LlmEvent::Text(_) => panic!("nothing was said"),
+                LlmEvent::Text(_) | LlmEvent::Usage { .. } => {
+                    panic!("nothing was said, and no tokens were told")
+                }
             })
             .collect();
         assert_eq!(calls, [("x", "a", "{}"), ("y", "b", r#"{"k":1}"#)], "{stream}");

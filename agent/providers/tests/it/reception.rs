@@ -158,7 +158,7 @@ async fn two_turns_are_heard_and_answered() {
         let events: Vec<LlmEvent> = model.chat(request).try_collect().await.unwrap();
         let said = events.iter().filter_map(|event| match event {
             LlmEvent::Text(text) => Some(text.as_str()),
-            LlmEvent::Call(_) => None,
+            LlmEvent::Call(_) | LlmEvent::Usage { .. } => None,
         });
         let said: String = said.collect();
         messages.push(Message::Assistant(said.clone()));

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use turns::{
-    Cause, FRAME, Input, Options, Output, Playout, TurnId, TurnMachine, UtteranceId, Voice, VoiceGate,
+    Cause, Endpointing, EndpointingMode, FRAME, Input, Interruption, Limits, Options, Output, Playout,
+    TurnId, TurnMachine, TurnMode, UtteranceId, Voice, VoiceGate, Words,
 };
 
 /// One thing that the world does.
@@ -15,11 +16,23 @@ enum Step {
     Silence(u8),
     Wait(u16),
     Say,
-    Transcript { words: bool },
+    Transcript(Words),
+    Interim(Words),
+    EndOfUtterance,
+    Commit,
+    Clear,
+    Interrupt,
     Hint(u16),
-    Ready { interruptible: bool },
+    Ready {
+        interruptible: bool,
+    },
     Failed,
     Closing,
+    /// Within the utterance or beside the conversation; 0: they are back.
+    Tools {
+        within: bool,
+        ms: u16,
+    },
     Playout(Playout),
     Stale(u32),
     HangUp,
@@ -37,15 +50,68 @@ fn step() -> impl Strategy<Value = Step> {
         6 => (1u8..60).prop_map(Step::Silence),
         2 => (0u16..3000).prop_map(Step::Wait),
         1 => Just(Step::Say),
-        3 => any::<bool>().prop_map(|words| Step::Transcript { words }),
+        3 => words().prop_map(Step::Transcript),
+        3 => words().prop_map(Step::Interim),
+        1 => prop_oneof![Just(Step::EndOfUtterance), Just(Step::Commit), Just(Step::Clear), Just(Step::Interrupt)],
         1 => (0u16..5000).prop_map(Step::Hint),
         6 => prop::bool::weighted(0.8).prop_map(|interruptible| Step::Ready { interruptible }),
         1 => Just(Step::Failed),
         1 => prop::bool::weighted(0.2).prop_map(|closing| if closing { Step::Closing } else { Step::Silence(5) }),
+        1 => (any::<bool>(), prop_oneof![Just(0u16), 1u16..20_000]).prop_map(|(within, ms)| Step::Tools { within, ms }),
         6 => playout.prop_map(Step::Playout),
         1 => (0u32..8).prop_map(Step::Stale),
         1 => prop::bool::weighted(0.1).prop_map(|hang_up| if hang_up { Step::HangUp } else { Step::Voice(30) }),
     ]
+}
+
+fn words() -> impl Strategy<Value = Words> {
+    let said = |count, backchannel| Words { count, backchannel };
+    prop_oneof![
+        Just(Words::NONE),
+        Just(said(1, true)),
+        Just(said(1, false)),
+        Just(said(4, false))
+    ]
+}
+
+fn options() -> impl Strategy<Value = Options> {
+    let mode = prop_oneof![Just(TurnMode::Vad), Just(TurnMode::Stt), Just(TurnMode::Manual)];
+    let flags = prop::array::uniform5(any::<bool>());
+    (mode, flags, 0u32..3, 0u32..3, any::<bool>()).prop_map(
+        |(mode, flags, min_words, reprompts, is_short)| {
+            let [dynamic, ignore_backchannels, resume, discard, has_interim] = flags;
+            let defaults = Options::default();
+            Options {
+                mode,
+                has_interim,
+                endpointing: Endpointing {
+                    mode: if dynamic {
+                        EndpointingMode::Dynamic
+                    } else {
+                        EndpointingMode::Fixed
+                    },
+                    ..defaults.endpointing
+                },
+                interruption: Interruption {
+                    min_words,
+                    ignore_backchannels,
+                    resume_false_interruption: resume,
+                    discard_audio_if_uninterruptible: discard,
+                    ..defaults.interruption
+                },
+                limits: Limits {
+                    reprompts,
+                    duration: if is_short {
+                        Duration::from_secs(20)
+                    } else {
+                        defaults.limits.duration
+                    },
+                    ..defaults.limits
+                },
+                ..defaults
+            }
+        },
+    )
 }
 
 /// The machine and a witness that knows only what was put in and what came out.
@@ -64,6 +130,9 @@ struct World {
     /// The turn that the pending utterance replies to.
     answered: Option<TurnId>,
     last_take: Option<(TurnId, u32)>,
+    last_capture: Option<TurnId>,
+    /// Somebody wants the caller's words to be forgotten.
+    clears: bool,
     /// What is owed to each captured turn.
     open_turns: BTreeMap<TurnId, Owed>,
     segment: Option<Segment>,
@@ -74,6 +143,8 @@ struct Owed {
     /// It holds a segment of so much voice, none of it over an utterance that hears nothing.
     voiced: Duration,
     wordless: bool,
+    /// The last words that were told of it are a backchannel.
+    only_listens: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -83,10 +154,9 @@ struct Segment {
 }
 
 impl World {
-    fn new() -> Self {
-        let options = Options::default();
+    fn new(options: &Options) -> Self {
         let mut world = Self {
-            machine: TurnMachine::new(options).expect("defaults agree"),
+            machine: TurnMachine::new(*options).expect("options agree"),
             gate: VoiceGate::new(options.vad),
             now: Duration::ZERO,
             closed: false,
@@ -97,6 +167,8 @@ impl World {
             pending: None,
             answered: None,
             last_take: None,
+            last_capture: None,
+            clears: false,
             open_turns: BTreeMap::new(),
             segment: None,
         };
@@ -110,14 +182,35 @@ impl World {
             Step::Silence(frames) => self.frames(frames, 0.0),
             Step::Wait(ms) => self.wait(Duration::from_millis(ms.into())),
             Step::Say => self.input(Input::Say),
-            Step::Transcript { words } => {
+            Step::Transcript(words) => {
                 if let Some((turn, take)) = self.last_take {
                     if let Some(owed) = self.open_turns.get_mut(&turn) {
-                        owed.wordless |= !words;
+                        owed.wordless |= words.is_none();
+                        owed.only_listens = words.backchannel;
                     }
                     self.input(Input::Transcript { turn, take, words });
                 }
             }
+            Step::Interim(words) => {
+                if let Some(turn) = self.last_capture {
+                    if let Some(owed) = self.open_turns.get_mut(&turn) {
+                        owed.only_listens = words.backchannel || (words.is_none() && owed.only_listens);
+                    }
+                    self.input(Input::Interim { turn, words });
+                }
+            }
+            Step::EndOfUtterance => {
+                if let Some(turn) = self.last_capture {
+                    self.input(Input::EndOfUtterance { turn });
+                }
+            }
+            Step::Commit => self.input(Input::Commit),
+            Step::Clear => {
+                self.clears = true;
+                self.input(Input::Clear);
+                self.clears = false;
+            }
+            Step::Interrupt => self.input(Input::Interrupt),
             Step::Hint(ms) => {
                 if let Some((turn, _)) = self.last_take {
                     self.input(Input::Hint {
@@ -145,16 +238,13 @@ impl World {
                     self.input(Input::Closing { utterance });
                 }
             }
-            Step::Playout(event) => self.playout(event),
-            Step::Stale(id) => {
-                let utterance = UtteranceId(id);
-                if self.audible != Some(utterance) && !self.interrupted.contains_key(&utterance) {
-                    self.input(Input::Playout {
-                        utterance,
-                        event: Playout::Finished,
-                    });
-                }
+            Step::Tools { within, ms } => {
+                let limit = Duration::from_millis(ms.into());
+                let utterance = self.audible.or(self.pending).filter(|_| within);
+                self.input(Input::Tools { utterance, limit });
             }
+            Step::Playout(event) => self.playout(event),
+            Step::Stale(id) => self.stale(UtteranceId(id)),
             Step::HangUp => {
                 self.input(Input::HangUp);
                 self.closed = true;
@@ -189,6 +279,15 @@ impl World {
                 }
             }
             self.input(Input::Voice(voice));
+        }
+    }
+
+    fn stale(&mut self, utterance: UtteranceId) {
+        if self.audible != Some(utterance) && !self.interrupted.contains_key(&utterance) {
+            self.input(Input::Playout {
+                utterance,
+                event: Playout::Finished,
+            });
         }
     }
 
@@ -262,6 +361,7 @@ impl World {
                 if let Some(segment) = &mut self.segment {
                     segment.turn = Some(turn);
                 }
+                self.last_capture = Some(turn);
             }
             Output::Transcribe { turn, take } => self.last_take = Some((turn, take)),
             Output::EndOfTurn { turn, reply, .. } => {
@@ -274,7 +374,10 @@ impl World {
             }
             Output::Discard { turn } => {
                 let owed = self.open_turns.remove(&turn).unwrap_or_default();
-                let excused = owed.wordless || self.machine.poll_timeout().is_none();
+                let excused = owed.wordless
+                    || owed.only_listens
+                    || self.clears
+                    || self.machine.poll_timeout().is_none();
                 let min_duration = Duration::from_millis(500);
                 assert!(
                     excused || owed.voiced < min_duration,
@@ -282,7 +385,9 @@ impl World {
                     owed.voiced
                 );
             }
-            Output::Prepare { utterance } => (self.pending, self.answered) = (Some(utterance), None),
+            Output::Prepare { utterance } | Output::Prompt { utterance, .. } => {
+                (self.pending, self.answered) = (Some(utterance), None);
+            }
             Output::Speak { utterance } => {
                 assert_eq!(self.audible, None, "{utterance:?} starts over another");
                 assert_eq!(self.pending.take(), Some(utterance));
@@ -312,7 +417,7 @@ impl World {
                         Some(utterance),
                         "an unknown utterance is interrupted"
                     );
-                    if let (Cause::Voice, Some(turn)) = (cause, self.answered) {
+                    if let (Cause::Voice | Cause::Hint, Some(turn)) = (cause, self.answered) {
                         self.open_turns.insert(turn, Owed::default());
                     }
                 }
@@ -337,9 +442,10 @@ proptest! {
 
     #[test]
     fn every_interleaving_keeps_the_floor_with_one_speaker_and_loses_no_turn(
+        options in options(),
         steps in prop::collection::vec(step(), 1..80),
     ) {
-        let mut world = World::new();
+        let mut world = World::new(&options);
         for step in &steps {
             world.run(step);
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use turns::{FRAME, Input, Options, Output, Playout, TurnMachine, UtteranceId, VoiceGate};
+use turns::{FRAME, Input, Options, Output, Playout, TurnId, TurnMachine, UtteranceId, VoiceGate, Words};
 
 pub(crate) const fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
@@ -29,7 +29,11 @@ impl Call {
 
     /// A call whose agent is ready and silent.
     pub(crate) fn listening() -> Self {
-        let mut call = Self::new(&Options::default());
+        Self::listening_with(&Options::default())
+    }
+
+    pub(crate) fn listening_with(options: &Options) -> Self {
+        let mut call = Self::new(options);
         call.input(Input::Listen);
         call.log.clear();
         call
@@ -37,8 +41,12 @@ impl Call {
 
     /// A call whose agent has been speaking its utterance 1, an interruptible reply to turn 1, for 200 ms.
     pub(crate) fn speaking() -> Self {
-        let mut call = Self::listening();
-        call.voice(300).silence(500);
+        Self::speaking_with(&Options::default())
+    }
+
+    pub(crate) fn speaking_with(options: &Options) -> Self {
+        let mut call = Self::listening_with(options);
+        call.voice(300).silence(500).input(Input::Commit);
         call.ready(1).silence(200);
         call.log.clear();
         call
@@ -64,6 +72,23 @@ impl Call {
         self.input(Input::Playout {
             utterance: UtteranceId(utterance),
             event,
+        })
+    }
+
+    /// The recogniser makes `text` out of the turn while it is spoken.
+    pub(crate) fn hears(&mut self, turn: u32, text: &str) -> &mut Self {
+        self.input(Input::Interim {
+            turn: TurnId(turn),
+            words: Words::of(text),
+        })
+    }
+
+    /// The recogniser's answer.
+    pub(crate) fn transcript(&mut self, turn: u32, take: u32, text: &str) -> &mut Self {
+        self.input(Input::Transcript {
+            turn: TurnId(turn),
+            take,
+            words: Words::of(text),
         })
     }
 

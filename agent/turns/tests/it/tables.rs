@@ -1,6 +1,6 @@
 //! Turns, states and endings as scripts and what comes out of them, to the frame.
 
-use turns::{AgentState, Cause, End, Input, Options, Output, Playout, TurnId, UserState, UtteranceId};
+use turns::{AgentState, Cause, End, Input, Options, Output, Playout, TurnId, UserState, UtteranceId, Words};
 
 use crate::script::{Call, ms};
 
@@ -127,7 +127,7 @@ fn noise_without_words_is_no_turn() {
         .input(Input::Transcript {
             turn: TURN_1,
             take: 1,
-            words: false,
+            words: Words::NONE,
         })
         .silence(1000);
     assert_eq!(call.acts().last(), Some(&(400, Output::Discard { turn: TURN_1 })));
@@ -140,7 +140,7 @@ fn noise_whose_transcript_comes_late_is_not_answered() {
     call.voice(100).silence(700).input(Input::Transcript {
         turn: TURN_1,
         take: 1,
-        words: false,
+        words: Words::NONE,
     });
     let tail = call.acts().split_off(3);
     let no_words = Output::Interrupt {
@@ -158,7 +158,7 @@ fn a_transcript_of_an_older_take_is_ignored() {
     call.input(Input::Transcript {
         turn: TURN_1,
         take: 1,
-        words: false,
+        words: Words::NONE,
     })
     .silence(300);
     let end = Output::EndOfTurn {

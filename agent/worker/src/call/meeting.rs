@@ -23,9 +23,10 @@ use tokio_util::sync::CancellationToken;
 use super::tools::{Keypad, Line, Transfer, collect_dtmf, send_dtmf};
 use super::{
     Call, End, distance,
+    listen::{Heard, listen},
     observe::Observer,
     presence::{Change, Presence},
-    room::{AgentRoom, heard_channel, listen},
+    room::AgentRoom,
 };
 use crate::{Agent, cause, progress::JournalError, recording::Recorder};
 
@@ -46,8 +47,7 @@ pub(super) struct Meeting<'a> {
     room: AgentRoom,
     presence: Presence,
     observer: Observer,
-    heard: (mpsc::Sender<Vec<i16>>, Option<mpsc::Receiver<Vec<i16>>>),
-    track: Option<RemoteAudioTrack>,
+    heard: Heard,
     /// The track that is listened to.
     listened: Option<TrackSid>,
     /// Cancelled by the first sound from the caller.
@@ -68,7 +68,6 @@ pub(super) struct Meeting<'a> {
 
 impl<'a> Meeting<'a> {
     pub(super) fn new(call: &'a mut Call, agent: Arc<Agent>, room: AgentRoom) -> Self {
-        let (heard, waiting) = heard_channel();
         let now = call.setup.now();
         let limit = if call.generation > 1 {
             HEIR_LIMIT
@@ -81,8 +80,7 @@ impl<'a> Meeting<'a> {
             room,
             presence: Presence::default(),
             observer: Observer::new(now),
-            heard: (heard, Some(waiting)),
-            track: None,
+            heard: Heard::new(),
             listened: None,
             flows: CancellationToken::new(),
             cancel: CancellationToken::new(),
@@ -133,6 +131,10 @@ impl<'a> Meeting<'a> {
         while let Ok(Some(report)) = timeout(END_LIMIT, self.talk.join_next()).await {
             let _ = self.talked(report);
         }
+        // Turns and tools are in its report.
+        while let Ok(news) = self.news.1.try_recv() {
+            self.observer.note(&mut self.call.journal, &news);
+        }
         self.talk.shutdown().await;
         self.listeners.shutdown().await;
         if let Some(recorder) = self.recorder.take() {
@@ -146,7 +148,7 @@ impl<'a> Meeting<'a> {
     }
 
     fn talks(&self) -> bool {
-        self.heard.1.is_none()
+        self.heard.talks()
     }
 
     async fn changes(&mut self, event: RoomEvent) -> Option<End> {
@@ -170,11 +172,9 @@ impl<'a> Meeting<'a> {
                 self.write().await
             }
             Change::Track(track) => {
-                self.track = Some(track);
-                // An heir listens first: only a caller who can be heard is spoken to.
-                if self.talks() || self.call.generation > 1 {
-                    self.listen();
-                }
+                // At once, though the conversation has not begun: what the caller says meanwhile is kept for it. And an heir
+                // listens first: only a caller who can be heard is spoken to.
+                self.listen(track);
                 None
             }
             Change::Answered => {
@@ -208,23 +208,21 @@ impl<'a> Meeting<'a> {
         self.call.generation > 1 && !self.talks()
     }
 
-    fn listen(&mut self) {
-        if let Some(track) = self.track.take() {
-            let (heard, flows) = (self.heard.0.clone(), self.flows.clone());
-            // A track that was there at the join is told of twice. Two listeners would give the conversation every word twice.
-            if self.listened.as_ref() == Some(&track.sid()) {
-                return;
-            }
-            self.listened = Some(track.sid());
-            self.listeners.abort_all();
-            self.listeners
-                .spawn(listen(track, heard, flows, self.cancel.clone()));
+    fn listen(&mut self, track: RemoteAudioTrack) {
+        // A track that was there at the join is told of twice. Two listeners would give the conversation every word twice.
+        if self.listened.as_ref() == Some(&track.sid()) {
+            return;
         }
+        self.listened = Some(track.sid());
+        self.listeners.abort_all();
+        let (heard, flows) = (self.heard.clone(), self.flows.clone());
+        self.listeners
+            .spawn(listen(track, heard, flows, self.cancel.clone()));
     }
 
     /// Starts the conversation, once.
     fn begin_to_talk(&mut self) -> Option<End> {
-        let heard = self.heard.1.take()?;
+        let (pre_roll, heard) = self.heard.begin()?;
         let mut profile = self.agent.profile.clone();
         let now = self.call.setup.now();
         // An heir may come to a call whose answer nobody saw; it knows then that the caller is heard.
@@ -247,7 +245,10 @@ impl<'a> Meeting<'a> {
             tools: self.tools(),
             phrases: self.agent.phrases.clone(),
             detector: Box::new(EarshotDetector::default()),
+            turn_hint: None,
+            controls: None,
             heard,
+            pre_roll,
             audio_out: Box::new(self.room.speaker.clone()),
             tap,
             events: self.news.0.clone(),
@@ -260,7 +261,6 @@ impl<'a> Meeting<'a> {
         self.observer
             .began(self.call.setup.now(), self.call.journal.record());
         self.talk.spawn(conversation.run());
-        self.listen();
         None
     }
 
@@ -338,10 +338,10 @@ impl<'a> Meeting<'a> {
         let Ok(report) = report else {
             return End::Broken("the conversation's task has panicked or was aborted".to_owned());
         };
-        self.observer.reported(self.call.journal.record_mut(), &report);
+        self.observer.reported(&mut self.call.journal, &report);
         match report.reason {
             EndReason::AgentEnded => End::Goodbye,
-            EndReason::Idle => End::GaveUp,
+            EndReason::Idle | EndReason::CallerAway | EndReason::TimeUp => End::GaveUp,
             EndReason::CallerGone => End::CallerLeft { no_agent: false },
             EndReason::ProvidersFailed => End::Broken("providers failed too often".to_owned()),
             EndReason::AudioOutFailed => End::Broken("the agent's audio had nowhere to go".to_owned()),

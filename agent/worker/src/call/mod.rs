@@ -2,6 +2,7 @@
 
 mod distance;
 mod end;
+mod listen;
 mod meeting;
 mod observe;
 mod presence;

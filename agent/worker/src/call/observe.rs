@@ -4,12 +4,15 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use events::{
-    CallRecord, Parties, Recording, RecordingPolicy as Policy, Regions, Speaker, Step, Timestamp, ToolRecord,
-    TurnLatency, TurnRecord, keys,
+    CallRecord, Parties, Recording, RecordingPolicy as Policy, Regions, SessionEventKind as Kind, Speaker,
+    Step, Timestamp, ToolRecord, TurnLatency, TurnRecord, Usage, keys,
     livekit::{Attributes, attribute},
 };
 use livekit::{participant::ParticipantKind, prelude::RemoteParticipant};
-use pipeline::{ConversationEvent, ConversationReport, Latency, RecordingPolicy, Said, SpokenTurn, ToolUse};
+use pipeline::{
+    AgentState, ConversationEvent, ConversationReport, EndReason, Latency, RecordingPolicy, Said, SpokenTurn,
+    ToolUse, UserState,
+};
 
 use crate::progress::Journal;
 
@@ -92,24 +95,42 @@ impl Observer {
                     gate_opened_at: at,
                 });
             }
-            ConversationEvent::Failed { stage, reason, .. } => {
-                tracing::warn!(?stage, reason, "a provider failed");
+            other => {
+                self.note(journal, other);
                 return false;
             }
-            ConversationEvent::Agent { state, .. } => {
-                tracing::debug!(?state, "agent");
-                return false;
-            }
-            ConversationEvent::User { .. }
-            | ConversationEvent::Paused { .. }
-            | ConversationEvent::Resumed { .. }
-            | ConversationEvent::Ended { .. } => return false,
         }
         true
     }
 
+    /// What belongs into the report of the session alone. It is written with the next thing that belongs into the record.
+    pub(super) fn note(&self, journal: &mut Journal, news: &ConversationEvent) {
+        let (kind, detail, at) = match news {
+            ConversationEvent::Agent { state, at } => {
+                (Kind::AgentStateChanged, Some(agent_state(*state)), at)
+            }
+            ConversationEvent::User { state, at } => (Kind::UserStateChanged, Some(user_state(*state)), at),
+            ConversationEvent::Paused { at } => (Kind::AgentPaused, None, at),
+            ConversationEvent::Resumed { at } => (Kind::AgentFalseInterruption, None, at),
+            ConversationEvent::Failed { stage, reason, at } => {
+                tracing::warn!(?stage, reason, "a provider failed");
+                (Kind::Error, Some(stage.name()), at)
+            }
+            ConversationEvent::Ended { reason, at } => (Kind::Close, Some(end_reason(*reason)), at),
+            ConversationEvent::AgentStarted { .. }
+            | ConversationEvent::Turn(_)
+            | ConversationEvent::Tool(_)
+            | ConversationEvent::RecordingGateOpened { .. } => return,
+        };
+        tracing::debug!(kind = kind.as_str(), detail, "event");
+        journal.session_mut().note(kind, detail, self.at(*at));
+    }
+
     /// The conversation's own account, which holds every turn, also those whose news did not fit.
-    pub(super) fn reported(&self, record: &mut CallRecord, report: &ConversationReport) {
+    pub(super) fn reported(&self, journal: &mut Journal, report: &ConversationReport) {
+        let session = journal.session_mut();
+        session.usage = session.usage.and(usage(report.usage));
+        let record = journal.record_mut();
         let mut turns: Vec<TurnRecord> = report.turns.iter().map(|turn| self.turn(turn)).collect();
         turns.sort_by_key(|turn| turn.started_at);
         // An earlier worker's come first, whatever its clock said.
@@ -171,6 +192,47 @@ impl Observer {
             interrupted: turn.interrupted,
             latency: latency(&turn.latency),
         }
+    }
+}
+
+fn usage(used: pipeline::Usage) -> Usage {
+    Usage {
+        llm_requests: used.llm_requests,
+        llm_prompt_tokens: used.llm_prompt_tokens,
+        llm_completion_tokens: used.llm_completion_tokens,
+        tts_characters_count: used.tts_characters,
+        stt_audio_duration_ms: u64::try_from(used.stt_audio.as_millis()).unwrap_or(u64::MAX),
+    }
+}
+
+fn agent_state(state: AgentState) -> &'static str {
+    match state {
+        AgentState::Initializing => "initializing",
+        AgentState::Idle => "idle",
+        AgentState::Listening => "listening",
+        AgentState::Thinking => "thinking",
+        AgentState::Speaking => "speaking",
+    }
+}
+
+fn user_state(state: UserState) -> &'static str {
+    match state {
+        UserState::Speaking => "speaking",
+        UserState::Listening => "listening",
+        UserState::Away => "away",
+    }
+}
+
+fn end_reason(reason: EndReason) -> &'static str {
+    match reason {
+        EndReason::CallerGone => "caller_gone",
+        EndReason::AgentEnded => "agent_ended",
+        EndReason::ProvidersFailed => "providers_failed",
+        EndReason::Idle => "idle",
+        EndReason::CallerAway => "caller_away",
+        EndReason::TimeUp => "time_up",
+        EndReason::Cancelled => "cancelled",
+        EndReason::AudioOutFailed => "audio_out_failed",
     }
 }
 

@@ -1,32 +1,26 @@
-//! The agent in the room: joining, its own track, and the caller's audio as 20 ms frames.
+//! The agent in the room: joining, and its own track.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use events::livekit::attribute;
-use futures_util::StreamExt;
 use livekit::{
     options::TrackPublishOptions,
     prelude::*,
     webrtc::{
         audio_frame::AudioFrame,
         audio_source::{AudioSourceOptions, RtcAudioSource, native::NativeAudioSource},
-        audio_stream::native::NativeAudioStream,
     },
 };
-use pipeline::{AudioOut, AudioOutError, FRAME_SAMPLES, SAMPLE_RATE_HZ};
+use pipeline::{AudioOut, AudioOutError, SAMPLE_RATE_HZ};
 use tokio::{
     sync::mpsc,
     time::{Instant, timeout, timeout_at},
 };
-use tokio_util::sync::CancellationToken;
 
 /// How much speech may wait in the SDK's source, in milliseconds. What waits there is heard after a pause was decided,
 /// unless it is cleared; it only has to bridge the time between two turns of the executor.
 const SOURCE_QUEUE_MS: u32 = 60;
-
-/// Frames that may wait between the room and the conversation: one second.
-const HEARD_FRAMES: usize = 50;
 
 /// How long it may take to tell the room that another agent will come.
 const HANDOVER_LIMIT: Duration = Duration::from_secs(1);
@@ -149,51 +143,4 @@ impl AudioOut for Speaker {
     fn clear(&mut self) {
         self.clear_queue();
     }
-}
-
-/// Listens to the caller's track: 20 ms frames at [`SAMPLE_RATE_HZ`], until the track, the receiver or the call ends.
-/// `flows` is cancelled by the first sound, silence included, that comes from the caller.
-///
-/// A frame that the conversation is too busy to take is dropped, and counted: late sound is worth less than none.
-pub(crate) async fn listen(
-    track: RemoteAudioTrack,
-    heard: mpsc::Sender<Vec<i16>>,
-    flows: CancellationToken,
-    stop: CancellationToken,
-) {
-    let rate = i32::try_from(SAMPLE_RATE_HZ).unwrap_or(i32::MAX);
-    let mut stream = NativeAudioStream::new(track.rtc_track(), rate, 1);
-    let mut frame = Vec::with_capacity(FRAME_SAMPLES);
-    let mut dropped = 0_u64;
-    loop {
-        let piece = tokio::select! {
-            // Both are cancel-safe: a frame that is not taken stays in the stream's queue.
-            () = stop.cancelled() => break,
-            piece = stream.next() => piece,
-        };
-        let Some(piece) = piece else { break };
-        flows.cancel();
-        for sample in piece.data.iter() {
-            frame.push(*sample);
-            if frame.len() == FRAME_SAMPLES {
-                let full = std::mem::replace(&mut frame, Vec::with_capacity(FRAME_SAMPLES));
-                match heard.try_send(full) {
-                    Ok(()) => {}
-                    Err(mpsc::error::TrySendError::Full(_)) => dropped += 1,
-                    Err(mpsc::error::TrySendError::Closed(_)) => return,
-                }
-            }
-        }
-    }
-    if dropped > 0 {
-        tracing::warn!(
-            dropped,
-            "frames of the caller were dropped: the conversation did not keep up"
-        );
-    }
-}
-
-/// The channel that [`listen`] fills.
-pub(crate) fn heard_channel() -> (mpsc::Sender<Vec<i16>>, mpsc::Receiver<Vec<i16>>) {
-    mpsc::channel(HEARD_FRAMES)
 }

@@ -180,7 +180,7 @@ async fn a_claim_that_is_renewed_lasts() {
 async fn a_call_that_another_worker_has_taken_is_lost_at_the_next_heartbeat() {
     let bench = Bench::start(Mood::Taken, Mood::Well).await;
     assert_eq!(bench.fenced_after().await, HEARTBEAT);
-    assert_eq!(bench.lease.stop().await.err(), Some(Lost::Expired));
+    assert_eq!(bench.lease.stop().await.err(), Some(Lost::ToAnother));
 }
 
 #[tokio::test(start_paused = true)]

@@ -10,7 +10,7 @@ use std::{
 use async_trait::async_trait;
 use events::{
     CallId, CallJob, CallRecord, Claim, EgressId, EgressRecord, OpenEgress, Outcome, Party, ProfileHash,
-    Progress, Recording, RecordingPolicy, RoomName, Speaker, Timestamp, TurnLatency, TurnRecord,
+    Progress, Recording, RecordingPolicy, RoomName, Session, Speaker, Timestamp, TurnLatency, TurnRecord,
     agents::{AgentRule, Agents},
     keys,
     livekit::{
@@ -315,6 +315,7 @@ impl World {
             generation: claim.generation,
             worker: claim.worker.clone(),
             record,
+            session: Session::default(),
         };
         put(keys::agent(at(0), &call()), progress.encode()).await;
     }

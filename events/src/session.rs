@@ -1,0 +1,330 @@
+//! The report of a session: what happened in a conversation beside what was said, and what it took.
+
+use std::{collections::BTreeMap, fmt::Write};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    CallId, CallRecord, Outcome, ProfileRef, Speaker, Timestamp, ToolRecord, TurnLatency, TurnRecord,
+    open_enum::open_enum,
+};
+
+/// What is known of a conversation beside its turns and tools, while it goes on.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Session {
+    /// What happened, in the order of time; at most [`Session::MAX_EVENTS`].
+    pub events: Vec<SessionEvent>,
+    /// Events beyond that.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub events_left_out: u64,
+    /// What it took.
+    pub usage: Usage,
+}
+
+impl Session {
+    /// The most events that are kept.
+    pub const MAX_EVENTS: usize = 2_000;
+
+    /// Notes an event.
+    pub fn note(&mut self, kind: SessionEventKind, detail: Option<&str>, at: Timestamp) {
+        if self.events.len() >= Self::MAX_EVENTS {
+            self.events_left_out += 1;
+            return;
+        }
+        let detail = detail.map(str::to_owned);
+        self.events.push(SessionEvent { at, kind, detail });
+    }
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
+/// Something that happened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionEvent {
+    /// When.
+    pub at: Timestamp,
+    /// What.
+    #[serde(rename = "type")]
+    pub kind: SessionEventKind,
+    /// The new state, the stage that failed, or the reason of the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+}
+
+open_enum! {
+    /// What can happen in a conversation.
+    pub enum SessionEventKind {
+        /// The agent listens, thinks or speaks from now on.
+        AgentStateChanged = "agent_state_changed",
+        /// The caller speaks, listens or is away from now on.
+        UserStateChanged = "user_state_changed",
+        /// The agent fell silent because the caller spoke over it.
+        AgentPaused = "agent_paused",
+        /// It went on: that was no interruption.
+        AgentFalseInterruption = "agent_false_interruption",
+        /// A provider has failed.
+        Error = "error",
+        /// The conversation is over.
+        Close = "close",
+    }
+}
+
+/// What a conversation took of its providers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Usage {
+    /// Requests to the language model.
+    pub llm_requests: u64,
+    /// Tokens that it read, as far as it says so.
+    pub llm_prompt_tokens: u64,
+    /// Tokens that it wrote, as far as it says so.
+    pub llm_completion_tokens: u64,
+    /// Characters that were synthesised.
+    pub tts_characters_count: u64,
+    /// Speech that was sent to be recognised, in milliseconds.
+    pub stt_audio_duration_ms: u64,
+}
+
+impl Usage {
+    /// Both together.
+    #[must_use]
+    pub fn and(self, more: Self) -> Self {
+        Self {
+            llm_requests: self.llm_requests + more.llm_requests,
+            llm_prompt_tokens: self.llm_prompt_tokens + more.llm_prompt_tokens,
+            llm_completion_tokens: self.llm_completion_tokens + more.llm_completion_tokens,
+            tts_characters_count: self.tts_characters_count + more.tts_characters_count,
+            stt_audio_duration_ms: self.stt_audio_duration_ms + more.stt_audio_duration_ms,
+        }
+    }
+}
+
+/// How one latency was spread, in milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Spread {
+    /// How many there were.
+    pub count: usize,
+    /// The median.
+    pub p50_ms: u32,
+    /// The 95th percentile.
+    pub p95_ms: u32,
+    /// The longest.
+    pub max_ms: u32,
+}
+
+impl Spread {
+    /// By nearest rank; `None` of nothing.
+    fn of(mut all: Vec<u32>) -> Option<Self> {
+        all.sort_unstable();
+        let rank = |percent: usize| {
+            let rank = (all.len() * percent).div_ceil(100);
+            all.get(rank.saturating_sub(1)).copied()
+        };
+        Some(Self {
+            count: all.len(),
+            p50_ms: rank(50)?,
+            p95_ms: rank(95)?,
+            max_ms: rank(100)?,
+        })
+    }
+}
+
+/// The body of `report.json`.
+#[derive(Debug, Serialize)]
+pub struct SessionReport<'a> {
+    /// The version of this format: 1.
+    pub version: u32,
+    /// The call.
+    pub call: &'a CallId,
+    /// The agent's profile.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub profile: Option<&'a ProfileRef>,
+    /// How it ended.
+    pub outcome: &'a Outcome,
+    /// When the call was answered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answered_at: Option<Timestamp>,
+    /// When it ended.
+    pub ended_at: Timestamp,
+    /// What was said, in the order of its start, with the latencies of each turn.
+    pub turns: &'a [TurnRecord],
+    /// The tools that were called.
+    pub tools: &'a [ToolRecord],
+    /// Events and usage.
+    #[serde(flatten)]
+    pub session: &'a Session,
+    /// Each latency over all turns, under the names by which turns have them.
+    pub latency: BTreeMap<&'static str, Spread>,
+}
+
+impl<'a> SessionReport<'a> {
+    /// The report of a call with an agent; `None` when there was no conversation.
+    pub fn of(record: &'a CallRecord, session: &'a Session) -> Option<Self> {
+        if record.turns.is_empty() && session.events.is_empty() {
+            return None;
+        }
+        Some(Self {
+            version: 1,
+            call: &record.call,
+            profile: record.profile.as_ref(),
+            outcome: &record.outcome,
+            answered_at: record.answered_at,
+            ended_at: record.ended_at,
+            turns: &record.turns,
+            tools: &record.tools,
+            session,
+            latency: latency(&record.turns),
+        })
+    }
+
+    /// The stored object: JSON, indented, since people read it too.
+    pub fn encode(&self) -> Vec<u8> {
+        // Serializing plain structs with string keys into memory has no way to fail.
+        serde_json::to_vec_pretty(self).unwrap_or_default()
+    }
+}
+
+/// The caller's turns tell when they were understood and over, the agent's when they began; each counts once.
+fn latency(turns: &[TurnRecord]) -> BTreeMap<&'static str, Spread> {
+    type Part = fn(&TurnLatency) -> Option<u32>;
+    let parts: [(&'static str, Speaker, Part); 5] = [
+        ("transcription_delay", Speaker::Caller, |it| {
+            it.transcription_delay_ms
+        }),
+        ("end_of_turn_delay", Speaker::Caller, |it| it.end_of_turn_delay_ms),
+        ("llm_ttft", Speaker::Agent, |it| it.llm_ttft_ms),
+        ("tts_ttfb", Speaker::Agent, |it| it.tts_ttfb_ms),
+        ("e2e_latency", Speaker::Agent, |it| it.e2e_latency_ms),
+    ];
+    let spread = |(name, speaker, part): (&'static str, Speaker, Part)| {
+        let own = turns.iter().filter(|turn| turn.speaker == speaker);
+        let all = own.filter_map(|turn| part(&turn.latency)).collect();
+        Spread::of(all).map(|spread| (name, spread))
+    };
+    parts.into_iter().filter_map(spread).collect()
+}
+
+/// What was said, for people to read: a line a turn, with minutes and seconds since `begun`.
+pub(crate) fn readable(call: &CallId, begun: Timestamp, turns: &[TurnRecord]) -> String {
+    let mut text = format!("Call {call}, {begun}\n\n");
+    for turn in turns {
+        let seconds = turn.started_at.ms_since(begun).max(0) / 1000;
+        let (minutes, seconds) = (seconds / 60, seconds % 60);
+        let cut = if turn.interrupted { " (interrupted)" } else { "" };
+        let words = turn
+            .text
+            .as_str()
+            .split_whitespace()
+            .collect::<Vec<_>>()
+            .join(" ");
+        // Writing into a string has no way to fail.
+        let _ = writeln!(
+            text,
+            "{minutes:02}:{seconds:02}  {:<6}  {words}{cut}",
+            turn.speaker.as_str()
+        );
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(ms: i64) -> Timestamp {
+        Timestamp::from_unix_ms(1_795_196_401_000 + ms).unwrap()
+    }
+
+    fn turn(speaker: Speaker, text: &str, ms: i64, e2e: Option<u32>) -> TurnRecord {
+        TurnRecord {
+            speaker,
+            text: text.into(),
+            started_at: at(ms),
+            ended_at: at(ms + 500),
+            interrupted: text.ends_with("un"),
+            latency: TurnLatency {
+                e2e_latency_ms: e2e,
+                ..TurnLatency::default()
+            },
+        }
+    }
+
+    fn record(turns: Vec<TurnRecord>) -> CallRecord {
+        let (call, room) = ("RM_x".parse().unwrap(), "call-x".parse().unwrap());
+        let mut record = CallRecord::new(call, room, Outcome::Completed, at(0), at(90_000));
+        record.answered_at = Some(at(1_000));
+        record.turns = turns;
+        record
+    }
+
+    #[test]
+    fn a_transcript_is_a_line_a_turn() {
+        let turns = [
+            turn(Speaker::Agent, "Hello.", 1_200, None),
+            turn(Speaker::Caller, "what time\ndo you open", 9_000, None),
+            turn(Speaker::Agent, "Tomorrow from nine un", 75_999, None),
+        ];
+        let text = readable(&"RM_x".parse().unwrap(), at(1_000), &turns);
+        let lines: Vec<_> = text.lines().collect();
+        assert!(lines[0].starts_with("Call RM_x, 2026-"), "{}", lines[0]);
+        assert_eq!(
+            &lines[2..],
+            [
+                "00:00  agent   Hello.",
+                "00:08  caller  what time do you open",
+                "01:14  agent   Tomorrow from nine un (interrupted)",
+            ]
+        );
+    }
+
+    #[test]
+    fn latencies_are_spread_by_nearest_rank_over_the_turns_that_have_them() {
+        let answer = |e2e| turn(Speaker::Agent, "Yes.", 0, e2e);
+        let turns = (1..=20)
+            .rev()
+            .map(|n| answer(Some(n * 100)))
+            .chain([answer(None)]);
+        let record = record(turns.collect());
+        let session = Session::default();
+        let report = SessionReport::of(&record, &session).unwrap();
+        let spread = Spread {
+            count: 20,
+            p50_ms: 1_000,
+            p95_ms: 1_900,
+            max_ms: 2_000,
+        };
+        assert_eq!(report.latency, BTreeMap::from([("e2e_latency", spread)]));
+    }
+
+    #[test]
+    fn a_report_has_events_and_usage_beside_the_turns_and_there_is_none_without_a_conversation() {
+        let mut session = Session::default();
+        assert!(SessionReport::of(&record(Vec::new()), &session).is_none());
+        for ms in 0..2_001 {
+            session.note(SessionEventKind::AgentStateChanged, Some("listening"), at(ms));
+        }
+        session.usage = Usage {
+            llm_requests: 1,
+            ..Usage::default()
+        }
+        .and(Usage {
+            llm_requests: 2,
+            tts_characters_count: 7,
+            ..Usage::default()
+        });
+        let record = record(Vec::new());
+        let report = SessionReport::of(&record, &session).unwrap().encode();
+        let report: serde_json::Value = serde_json::from_slice(&report).unwrap();
+        assert_eq!(report["events"].as_array().unwrap().len(), 2_000);
+        assert_eq!(report["events_left_out"], 1);
+        assert_eq!(report["events"][0]["type"], "agent_state_changed");
+        assert_eq!(report["events"][0]["detail"], "listening");
+        assert_eq!(report["usage"]["llm_requests"], 3);
+        assert_eq!(report["usage"]["tts_characters_count"], 7);
+        assert_eq!(report["outcome"]["kind"], "completed");
+    }
+}
