@@ -104,18 +104,25 @@ impl Fixture {
 
     /// Without trunk and rule.
     pub(crate) async fn wishing(wishes: Wishes) -> Self {
-        let (turn, stack) = Self::stack().await;
+        Self::in_turn(turn().await, wishes).await
+    }
+
+    /// The same for whoever has servers of its own, which it starts in its turn.
+    pub(crate) async fn in_turn(turn: MutexGuard<'static, ()>, wishes: Wishes) -> Self {
+        let stack = Self::servers().await;
         Self::with(turn, stack, wishes).await
     }
 
     async fn stack() -> (MutexGuard<'static, ()>, LocalStack) {
-        let turn = ONE_AT_A_TIME.lock().await;
+        (turn().await, Self::servers().await)
+    }
+
+    async fn servers() -> LocalStack {
         platform::install_providers();
         crate::logs::collect();
-        let stack = LocalStack::start(LocalStackConfig::default())
+        LocalStack::start(LocalStackConfig::default())
             .await
-            .expect("Redis and livekit-server");
-        (turn, stack)
+            .expect("Redis and livekit-server")
     }
 
     async fn with(turn: MutexGuard<'static, ()>, stack: LocalStack, wishes: Wishes) -> Self {
@@ -285,6 +292,11 @@ impl Fixture {
         crate::logs::assert_free_of(&[NUMBER, FROM, CALLEE, PASSWORD, self.stack.keys().api_secret()]);
         self.stack.stop().await.expect("stopped");
     }
+}
+
+/// Resolves when no other test has anything running.
+pub(crate) async fn turn() -> MutexGuard<'static, ()> {
+    ONE_AT_A_TIME.lock().await
 }
 
 pub(crate) async fn place(config: CallerConfig) -> Call {

@@ -1,6 +1,6 @@
 //! Kamailio (Debian's) as a registrar that wants a password, and a proxy.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
@@ -19,12 +19,15 @@ pub(crate) const LONGEST_S: u64 = 4;
 pub(crate) struct Kamailio {
     child: Child,
     pub(crate) address: SocketAddr,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Kamailio {
     pub(crate) async fn start() -> Self {
-        Self::start_at(free_port()).await
+        // It listens for both.
+        let is_free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
+        let port = std::iter::repeat_with(free_port).find(is_free).expect("a port");
+        Self::start_at(port).await
     }
 
     /// At a port that others know already.
@@ -40,18 +43,19 @@ impl Kamailio {
             .arg(folder.path())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
+            .stderr(std::fs::File::create(folder.path().join("log")).expect("a file"))
             .spawn()
             .expect("kamailio is installed");
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let kamailio = Self {
             child,
             address,
-            _folder: folder,
+            folder,
         };
         let deadline = Instant::now() + SOON;
         while kamailio.status_of("OPTIONS", "nobody").await.is_none() {
-            assert!(Instant::now() < deadline, "kamailio does not answer");
+            let said = || std::fs::read_to_string(kamailio.folder.path().join("log")).unwrap_or_default();
+            assert!(Instant::now() < deadline, "kamailio does not answer: {}", said());
         }
         kamailio
     }

@@ -7,7 +7,7 @@ use platform::config::{Registration, SipTransport};
 use tokio::time::{Instant, sleep};
 
 use crate::agent::{Agent, Noticed};
-use crate::fixture::{FROM, Fixture, NUMBER, PASSWORD, SOON, Wishes};
+use crate::fixture::{FROM, Fixture, NUMBER, PASSWORD, SOON, Wishes, turn};
 use crate::kamailio::{Kamailio, LONGEST_S, USER};
 use crate::sipp::{self, Sipp};
 
@@ -48,13 +48,14 @@ async fn a_call_comes_by_it(fixture: &Fixture, kamailio: &Kamailio) {
 }
 
 async fn comes_back_after_a_restart(transport: SipTransport) {
+    let turn = turn().await;
     let kamailio = Kamailio::start().await;
     let port = kamailio.address.port();
     let wishes = Wishes {
         registrations: vec![registration(&kamailio, transport, PASSWORD)],
         ..Wishes::default()
     };
-    let fixture = Fixture::wishing(wishes).await;
+    let fixture = Fixture::in_turn(turn, wishes).await;
     fixture.trunk(proto::SipInboundTrunkInfo::default()).await;
     registered(&fixture, true).await;
     a_call_comes_by_it(&fixture, &kamailio).await;
@@ -84,12 +85,13 @@ async fn calls_come_by_a_registration_over_tcp_before_and_after_the_registrar_re
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_password_is_told_and_the_gateway_serves_all_the_same() {
+    let turn = turn().await;
     let kamailio = Kamailio::start().await;
     let wishes = Wishes {
         registrations: vec![registration(&kamailio, SipTransport::Udp, "canary-wrong")],
         ..Wishes::default()
     };
-    let fixture = Fixture::wishing(wishes).await;
+    let fixture = Fixture::in_turn(turn, wishes).await;
     fixture.trunk(proto::SipInboundTrunkInfo::default()).await;
     let deadline = Instant::now() + SOON;
     loop {

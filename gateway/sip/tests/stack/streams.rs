@@ -437,9 +437,8 @@ async fn a_lost_connection_ends_a_call_that_rings_at_once_and_not_one_that_was_a
     stack.shutdown().await;
 }
 
-#[tokio::test]
-async fn a_call_goes_out_over_tls_to_whom_the_certificate_is_for_and_nobody_else() {
-    let authority = Authority::new();
+/// A server that shows a certificate for `localhost`.
+fn tls_server(authority: &Authority) -> TlsAcceptor {
     let (certificate, key, _) = authority.issue("localhost");
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let server = rustls::ServerConfig::builder_with_provider(provider)
@@ -451,7 +450,13 @@ async fn a_call_goes_out_over_tls_to_whom_the_certificate_is_for_and_nobody_else
             PrivateKeyDer::from_pem_file(key).expect("a key"),
         )
         .expect("they fit");
-    let acceptor = TlsAcceptor::from(Arc::new(server));
+    TlsAcceptor::from(Arc::new(server))
+}
+
+#[tokio::test]
+async fn a_call_goes_out_over_tls_to_whom_the_certificate_is_for_and_nobody_else() {
+    let authority = Authority::new();
+    let acceptor = tls_server(&authority);
     let listener = TcpListener::bind(FREE).await.expect("bound");
     let there = listener.local_addr().expect("bound");
     let (mut stack, _) = start(SipConfig {
@@ -481,5 +486,41 @@ async fn a_call_goes_out_over_tls_to_whom_the_certificate_is_for_and_nobody_else
     let (stream, _) = listener.accept().await.expect("accepted");
     assert!(acceptor.accept(stream).await.is_err(), "it took the wrong name");
     assert!(matches!(dial::event(&mut call).await, CallEvent::Unreachable));
+    stack.shutdown().await;
+}
+
+#[tokio::test]
+async fn after_a_lost_connection_the_bye_goes_to_whom_the_call_was_placed_to() {
+    let authority = Authority::new();
+    let acceptor = tls_server(&authority);
+    let listener = TcpListener::bind(FREE).await.expect("bound");
+    let there = listener.local_addr().expect("bound");
+    let (mut stack, _) = start(SipConfig {
+        authorities: Authorities::load(Some(&authority.file())).expect("ours"),
+        ..config(Limits::default())
+    })
+    .await;
+    let accept = async || {
+        let (stream, source) = timeout(SOON, listener.accept())
+            .await
+            .expect("in time")
+            .expect("accepted");
+        let stream = acceptor.accept(stream).await.expect("a handshake");
+        StreamPeer::over(stream, Transport::Tls, there, source)
+    };
+    let mut call = dial::dial(&stack, over(Transport::Tls, there));
+    let mut peer = accept().await;
+    let invite = peer.expect("INVITE ").await;
+    peer.respond(&invite, "200 OK", ";tag=uas", "v=0 answer").await;
+    peer.expect("ACK ").await;
+    assert!(matches!(dial::event(&mut call).await, CallEvent::Answered(_)));
+    drop(peer);
+    until(&stack, "noticed", |stats| stats.connections == 0).await;
+    // Its Contact has an address, and its certificate a name.
+    call.control.bye(None).await.expect("open");
+    let mut peer = accept().await;
+    let bye = peer.expect("BYE ").await;
+    peer.respond(&bye, "200 OK", "", "").await;
+    assert!(matches!(dial::event(&mut call).await, CallEvent::Ended));
     stack.shutdown().await;
 }

@@ -57,6 +57,8 @@ pub(super) struct Flow {
     number: u64,
     connection: SipConnection,
     transport: Transport,
+    /// Whom we have opened it to, over TLS.
+    name: String,
     local_port: u16,
     closed: CancellationToken,
     in_use: Arc<()>,
@@ -141,7 +143,8 @@ impl Line {
         if transport == Transport::Udp {
             return Some(Path::Udp(SipAddr::try_from(target).ok()));
         }
-        let destination = resolved(target, transport).await?;
+        let dialled = self.flow.as_ref().map_or("", |flow| flow.name.as_str());
+        let destination = resolved(target, transport, dialled).await?;
         self.flows.to(&destination).await.map(Path::Flow)
     }
 }
@@ -185,6 +188,7 @@ impl Flows {
             number: self.numbers.fetch_add(1, Ordering::Relaxed),
             connection: channel.clone(),
             transport: peer.transport,
+            name: peer.name.clone(),
             local_port: local.port(),
             closed: closed.clone(),
             in_use: Arc::new(()),
@@ -316,8 +320,12 @@ fn transport_of(uri: &Uri) -> Option<Transport> {
     named
 }
 
-async fn resolved(target: &Uri, transport: Transport) -> Option<Destination> {
-    let name = target.host_with_port.host.to_string();
+/// `dialled`: the name that the other side has shown a certificate for, which is still its own where its URI has an address only.
+async fn resolved(target: &Uri, transport: Transport, dialled: &str) -> Option<Destination> {
+    let name = match &target.host_with_port.host {
+        Host::IpAddr(_) if !dialled.is_empty() => dialled.to_owned(),
+        host => host.to_string(),
+    };
     let port = target.host_with_port.port.as_ref();
     let port = port.map_or(transport.default_port(), |port| port.value().to_owned());
     let address = match &target.host_with_port.host {
