@@ -14,6 +14,7 @@ mod brains;
 mod demo;
 mod http_api;
 mod policy;
+mod registrations;
 mod serve;
 mod token;
 mod vitals;

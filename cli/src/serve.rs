@@ -1,6 +1,13 @@
 //! `trunkline serve`: functions, worker and gateway in one process, beside a livekit-server and its Redis.
 
-use std::{io::IsTerminal, net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
+use std::{
+    io::IsTerminal,
+    net::SocketAddr,
+    path::PathBuf,
+    process::ExitCode,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use anyhow::Context;
 use events::agents::Agents;
@@ -22,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 use webhook::WebhookState;
 use worker::{Setup, Worker};
 
-use crate::{agents, http_api::with_api, policy, vitals};
+use crate::{agents, http_api::with_api, policy, registrations, vitals};
 
 /// The arguments of `trunkline serve`.
 #[derive(clap::Args)]
@@ -72,12 +79,15 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Some(Ports::open(&config, livekit.clone()).await?)
     };
     let mut http = None;
+    // For health, which is served before it.
+    let to_come: Arc<OnceLock<Arc<Gateway>>> = Arc::default();
     if let Some(ports) = ports.as_ref().filter(|_| arguments.runs(Part::Functions)) {
-        http = Some(functions(&config, ports, &agents, &life)?);
+        http = Some(functions(&config, ports, &agents, &life, &to_come)?);
     }
     let mut gateway = None;
     if arguments.runs(Part::Gateway) {
-        gateway = Some(Arc::new(start_gateway(&config).await?));
+        let started = Arc::new(start_gateway(&config).await?);
+        gateway = Some(Arc::clone(to_come.get_or_init(|| started)));
     }
     if let Some(ports) = ports.as_ref().filter(|_| arguments.runs(Part::Functions)) {
         start_sweep(&config, ports, &agents, &life)?;
@@ -193,13 +203,14 @@ impl Ports {
 }
 
 impl Ports {
-    fn for_api(&self, config: &Config) -> api::Parts {
+    fn for_api(&self, config: &Config, beside: api::Beside) -> api::Parts {
         api::Parts {
             livekit: self.livekit.clone(),
             queue: self.queue.clone(),
             store: self.store.clone(),
             link_secret: config.livekit.api_secret.clone(),
             clock: self.clock.clone(),
+            beside: vec![beside],
         }
     }
 }
@@ -210,6 +221,7 @@ fn functions(
     ports: &Ports,
     agents: &worker::Agents,
     life: &Lifecycle,
+    gateway: &Arc<OnceLock<Arc<Gateway>>>,
 ) -> anyhow::Result<SocketAddr> {
     let listen = config.http.listen;
     let listener =
@@ -218,7 +230,8 @@ fn functions(
         .local_addr()
         .context("asking for the address of the functions")?;
     let router = webhook::router(webhook_state(config, ports, agents)?);
-    let router = with_api(router, config, &ports.for_api(config))?;
+    let given = ports.for_api(config, registrations::beside(gateway));
+    let router = with_api(router, config, &given)?;
     let host = Host::new(listener, router, Limits::default());
     life.tasks.spawn(host.run(life.clone()));
     Ok(address)

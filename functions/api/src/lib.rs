@@ -21,6 +21,7 @@ use axum::{
     routing::get,
 };
 use calls::CallsState;
+pub use health::{Beside, Report};
 use health::{HealthState, Tally};
 use http::header::CONTENT_TYPE;
 use ingress::IngressState;
@@ -53,6 +54,8 @@ pub struct Parts {
     pub link_secret: Secret,
     /// The wall clock.
     pub clock: SharedClock,
+    /// What runs beside the functions in this process, for health.
+    pub beside: Vec<Beside>,
 }
 
 /// What they are told.
@@ -112,6 +115,7 @@ pub fn build(settings: Settings, parts: &Parts) -> Result<(Router, OpenApi), Jwk
         queue: parts.queue.clone(),
         store: parts.store.clone(),
         tally: tally.clone(),
+        beside: parts.beside.clone(),
     };
     let calls = CallsState {
         livekit: parts.livekit.clone(),

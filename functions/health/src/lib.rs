@@ -13,6 +13,7 @@
 //! No probe places a call, starts a recording or makes a room. SIP, egress and ingress are asked for their lists, which livekit-server
 //! answers out of Redis: that shows a server without Redis, and not that a gateway, egress or ingress process runs.
 
+mod beside;
 mod probes;
 mod routes;
 mod tally;
@@ -24,6 +25,7 @@ use platform::{livekit::LiveKit, queue::Queue, store::Store};
 use tokio::time::Instant;
 use utoipa_axum::{router::OpenApiRouter, routes as described};
 
+pub use beside::{Beside, Report};
 pub use routes::{Component, Health, Ready, Status};
 pub use tally::{Tally, WINDOW};
 
@@ -41,6 +43,8 @@ pub struct HealthState {
     pub store: Arc<dyn Store>,
     /// The answers of this process, counted by [`Tally::count`].
     pub tally: Tally,
+    /// What runs beside the functions in this process.
+    pub beside: Vec<Beside>,
 }
 
 struct Shared {

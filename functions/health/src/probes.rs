@@ -9,7 +9,7 @@ use platform::{
 };
 use tokio::time::{Instant, timeout};
 
-use crate::{Component, HealthState, PROBE_TIMEOUT, Status};
+use crate::{Beside, Component, HealthState, PROBE_TIMEOUT, Status};
 
 /// All parts, tried at the same time.
 pub(crate) async fn all(state: &HealthState) -> Vec<Component> {
@@ -46,7 +46,11 @@ pub(crate) async fn all(state: &HealthState) -> Vec<Component> {
         queue(state),
         store(state),
     );
-    vec![rooms, sip, egress, ingress, queue, store]
+    let beside = state.beside.iter().filter_map(Beside::component);
+    [rooms, sip, egress, ingress, queue, store]
+        .into_iter()
+        .chain(beside)
+        .collect()
 }
 
 /// Whether calls can be taken at all.

@@ -30,7 +30,7 @@ pub enum Status {
 /// One part.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Component {
-    /// `livekit`, `sip`, `egress`, `ingress`, `queue`, `store`.
+    /// `livekit`, `sip`, `egress`, `ingress`, `queue`, `store`; `registrations` where a gateway with accounts runs in this process.
     #[schema(value_type = String)]
     pub name: &'static str,
     /// Whether it works.

@@ -104,6 +104,7 @@ impl Start {
             store: ports.store.clone(),
             link_secret: self.config.livekit.api_secret.clone(),
             clock: self.clock.clone(),
+            beside: Vec::new(),
         };
         let (router, _) = api::build(self.settings()?, &shared).map_err(open("key `access.jwt`"))?;
         Ok(router)

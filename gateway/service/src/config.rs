@@ -6,7 +6,7 @@ use std::time::Duration;
 use audio::Codec;
 use media::PortRange;
 use platform::Secret;
-use platform::config::{CallsConfig, Config, SipCodec};
+use platform::config::{CallsConfig, Config, Registration, SipCodec, SipTls};
 use sip::admission::Limits;
 use thiserror::Error;
 
@@ -21,6 +21,14 @@ pub struct GatewayConfig {
     pub redis_url: Secret,
     /// Where SIP over UDP is listened on. Port 0 takes a free one.
     pub listen: SocketAddr,
+    /// Where SIP over TCP is listened on, if it is.
+    pub tcp: Option<SocketAddr>,
+    /// SIP over TLS.
+    pub tls: SipTls,
+    /// How often the certificate's files are looked at.
+    pub certificate_every: Duration,
+    /// Accounts that are kept registered.
+    pub registrations: Vec<Registration>,
     /// The address that callers reach this host by, for Contact and SDP.
     pub advertised_address: IpAddr,
     pub rtp_ports: PortRange,
@@ -31,7 +39,7 @@ pub struct GatewayConfig {
     pub calls: CallsConfig,
     /// Calls at once; the next gets 503 with Retry-After.
     pub max_calls: usize,
-    /// Limits on datagrams, and on calls that ring.
+    /// Limits on messages, on calls that ring, and on connections.
     pub limits: Limits,
 }
 
@@ -76,6 +84,9 @@ pub enum ConfigError {
 }
 
 impl GatewayConfig {
+    /// Certificates are renewed days before they end; a renewed one is in use this much later at most.
+    pub const CERTIFICATE_EVERY: Duration = Duration::from_secs(10);
+
     /// The gateway's part of the product's configuration.
     ///
     /// # Errors
@@ -90,6 +101,10 @@ impl GatewayConfig {
             api_secret: config.livekit.api_secret.clone(),
             redis_url: config.redis.url.clone(),
             listen: config.sip.listen,
+            tcp: config.sip.tcp,
+            tls: config.sip.tls.clone(),
+            certificate_every: Self::CERTIFICATE_EVERY,
+            registrations: config.sip.registrations.clone(),
             advertised_address: config.sip.advertised_address,
             rtp_ports,
             codecs: config.sip.codecs.iter().map(|codec| codec_of(*codec)).collect(),
@@ -104,6 +119,8 @@ impl GatewayConfig {
             limits: Limits {
                 ringing: config.sip.max_ringing,
                 ringing_per_source: config.sip.max_ringing_per_source,
+                connections: config.sip.max_connections,
+                connections_per_source: config.sip.max_connections_per_source,
                 ..Limits::default()
             },
         })

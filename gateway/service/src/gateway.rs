@@ -10,7 +10,10 @@ use platform::config::LiveKitConfig;
 use platform::livekit::{LiveKit, LiveKitError};
 use platform::targets::Policy;
 use sip::digest::Authenticator;
-use sip::{IncomingCall, Rejection, RsipStack, SipConfig, SipStack, StackStats};
+use sip::{
+    Authorities, Certificates, IncomingCall, Rejection, RsipStack, SipConfig, SipStack, StackStats,
+    StreamTimes, TlsError, TlsListen,
+};
 use thiserror::Error;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
@@ -20,7 +23,8 @@ use tokio_util::task::TaskTracker;
 use crate::call::outgoing::caps::Caps;
 use crate::call::{self, Context};
 use crate::edge::EdgeLog;
-use crate::{ConfigError, GatewayConfig};
+use crate::registrations::{self, ByContact, RegistrationHealth, Registrations};
+use crate::{ConfigError, GatewayConfig, certificate};
 
 const BUS_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long calls may take to say good-bye at a shutdown.
@@ -36,6 +40,9 @@ pub enum StartError {
     /// Redis is not there (yet). A later attempt may succeed.
     #[error("the bus is not reachable: is Redis running at redis.url?")]
     Bus(#[from] bus::BusError),
+    /// A certificate, its key, or the list of authorities. Needs an operator.
+    #[error("sip.tls: {0}")]
+    Tls(#[from] TlsError),
     /// The port is taken, or the system refuses. Needs an operator.
     #[error("SIP cannot be served")]
     Sip(#[from] sip::StartError),
@@ -57,6 +64,8 @@ pub struct GatewayStats {
 #[derive(Debug)]
 pub struct Gateway {
     local: SocketAddr,
+    streams: (Option<SocketAddr>, Option<SocketAddr>),
+    registrations: Registrations,
     bus: bus::Client,
     server: bus::Server,
     ports: PortPool,
@@ -81,18 +90,14 @@ impl Gateway {
             api_secret: config.api_secret.clone(),
             webhook_keys: Vec::new(),
         })?;
+        let sip = sip_config(&config)?;
+        let certificates = sip.tls.as_ref().map(|tls| Arc::clone(&tls.certificates));
         let (bus, server) = join_bus(&config).await?;
-        let stack = RsipStack::start(SipConfig {
-            listen: config.listen,
-            advertised: advertised(&config),
-            max_calls: config.max_calls,
-            limits: config.limits,
-            t1: SipConfig::T1,
-            user_agent: concat!("Trunkline/", env!("CARGO_PKG_VERSION")).to_owned(),
-        })
-        .await?;
+        let stack = RsipStack::start(sip).await?;
         let local = stack.local_addr();
-        tracing::info!(address = %local, "SIP is served");
+        let streams = stack.stream_addrs();
+        let registrations = Registrations::new(stack.registrations());
+        tracing::info!(address = %local, tcp = ?streams.0, tls = ?streams.1, "SIP is served");
         let ports = PortPool::new(config.rtp_ports, rand::random());
         let (stats, sip_stats) = watch::channel(StackStats::default());
         let (calls, acceptor) = (TaskTracker::new(), TaskTracker::new());
@@ -101,11 +106,12 @@ impl Gateway {
             CancellationToken::new(),
             CancellationToken::new(),
         );
-        let max_calls = config.max_calls;
+        let (max_calls, certificate_every) = (config.max_calls, config.certificate_every);
         let context = Context {
             targets: Policy::new(config.calls.targets.clone()),
             caps: Caps::new(config.calls.per_trunk, config.calls.per_number),
             dialer: stack.dialer(),
+            registered: ByContact::new(&config.registrations),
             server: server.clone(),
             config,
             livekit,
@@ -133,9 +139,17 @@ impl Gateway {
             failed: failed.clone(),
         };
         acceptor.spawn(Box::pin(task.run()));
+        if let Some(certificates) = certificates {
+            acceptor.spawn(certificate::watch(certificates, certificate_every, stop.clone()));
+        }
+        for teller in registrations.tellers(&stop) {
+            acceptor.spawn(teller);
+        }
         acceptor.close();
         Ok(Self {
             local,
+            streams,
+            registrations,
             bus,
             server,
             ports,
@@ -148,9 +162,14 @@ impl Gateway {
         })
     }
 
-    /// The address that SIP is listened on.
+    /// The address that SIP over UDP is listened on.
     pub fn local_addr(&self) -> SocketAddr {
         self.local
+    }
+
+    /// The addresses that SIP over TCP and over TLS is listened on.
+    pub fn stream_addrs(&self) -> (Option<SocketAddr>, Option<SocketAddr>) {
+        self.streams
     }
 
     /// What the gateway holds. The part about SIP is at most 100 ms old.
@@ -161,6 +180,11 @@ impl Gateway {
             bus_connected: self.bus.is_connected() && self.server.is_connected(),
             sip: *self.sip_stats.borrow(),
         }
+    }
+
+    /// How the registrations stand, in the order of the configuration.
+    pub fn registrations(&self) -> Vec<RegistrationHealth> {
+        self.registrations.health()
     }
 
     /// Refuses new calls with 503 from now on, and takes no requests to dial; calls under way go on.
@@ -187,6 +211,33 @@ impl Drop for Gateway {
     fn drop(&mut self) {
         self.stop.cancel();
     }
+}
+
+fn sip_config(config: &GatewayConfig) -> Result<SipConfig, TlsError> {
+    Ok(SipConfig {
+        listen: config.listen,
+        tcp: config.tcp,
+        tls: tls_listen(config)?,
+        authorities: Authorities::load(config.tls.authorities.as_deref())?,
+        times: StreamTimes::default(),
+        registrations: config.registrations.iter().map(registrations::account).collect(),
+        advertised: advertised(config),
+        max_calls: config.max_calls,
+        limits: config.limits,
+        t1: SipConfig::T1,
+        user_agent: concat!("Trunkline/", env!("CARGO_PKG_VERSION")).to_owned(),
+    })
+}
+
+fn tls_listen(config: &GatewayConfig) -> Result<Option<TlsListen>, TlsError> {
+    let server = config.tls.server.as_ref();
+    let listen = server.map(|server| {
+        Ok(TlsListen {
+            listen: server.listen,
+            certificates: Arc::new(Certificates::load(&server.certificate, &server.key)?),
+        })
+    });
+    listen.transpose()
 }
 
 /// To ask LiveKit, and to be asked.

@@ -19,13 +19,16 @@
 mod attributes;
 mod bridge;
 mod call;
+mod certificate;
 mod config;
 mod departure;
 mod edge;
 mod gateway;
+mod registrations;
 mod room;
 mod token;
 
 pub use call::machine::EndReason;
 pub use config::{ConfigError, GatewayConfig, Timeouts};
 pub use gateway::{Gateway, GatewayStats, StartError};
+pub use registrations::RegistrationHealth;

@@ -7,8 +7,10 @@
 //! - [`RsipStack`] is the one stack there is. It runs `rsipstack` on a thread of its own, and that thread has no `tracing` subscriber:
 //!   `rsipstack` logs whole messages, and messages hold phone numbers and credentials. So nothing that it logs can reach any log,
 //!   whatever the log configuration says.
-//! - In front of the stack stands [`admission`]: what is oversized, malformed, too fast, or of a method that is not served never reaches it.
-//! - [`digest`] and [`admission`] are pure: time comes in as an argument.
+//! - In front of the stack stands [`admission`]: what is oversized, malformed, too fast, or of a method that is not served never reaches it,
+//!   by UDP, TCP or TLS. Connections are ours, their number, their pace and their memory bounded.
+//! - [`digest`], [`admission`] and `stream` are pure: time comes in as an argument.
+//! - Our certificate is read from files, and again when told ([`Certificates::refresh`]); nothing else is read after the start.
 //!
 //! # What this crate does not do
 //!
@@ -18,17 +20,25 @@ pub mod admission;
 pub mod digest;
 mod invite;
 mod outgoing;
+mod registration;
 mod rsip;
 mod stack;
+mod stream;
+mod tls;
+mod transport;
 mod uri;
 
 pub use invite::{Invite, InviteError};
 pub use outgoing::{DialError, Dialer, Outgoing, PlacedCall, is_extra_header};
-pub use rsip::{RsipStack, SipConfig, StartError};
+pub use registration::{Account, RegistrationFault, RegistrationStatus};
+pub use rsip::{RsipStack, SipConfig, StartError, TlsListen};
 pub use stack::{
     Answer, CallClosed, CallControl, CallEvent, Command, IncomingCall, Refusal, Refusals, Rejection,
     Renegotiation, SipStack, StackStats, TransferEvent,
 };
+pub use stream::StreamTimes;
+pub use tls::{Authorities, Certificates, TlsError};
+pub use transport::{Destination, Transport};
 pub use uri::SipUri;
 
 /// The log target of the wrapped stack. It cannot reach a subscriber by itself (see the crate's contract); a subscriber that

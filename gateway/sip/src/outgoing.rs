@@ -1,19 +1,18 @@
 //! A call that we place.
 
 use std::fmt;
-use std::net::SocketAddr;
 
 use thiserror::Error;
 use tokio::sync::mpsc;
 
 use crate::digest::client::Login;
-use crate::{CallControl, CallEvent, Command, SipUri};
+use crate::{CallControl, CallEvent, Command, Destination, SipUri};
 
 /// What an INVITE is made of. `Debug` shows where it goes and nothing of what it says.
 #[derive(Clone)]
 pub struct Outgoing {
     /// Where it is sent.
-    pub destination: SocketAddr,
+    pub destination: Destination,
     /// Of the Request-URI and To.
     pub to: SipUri,
     /// Of From. An empty host stands for our own address.

@@ -5,10 +5,10 @@ use std::net::SocketAddr;
 
 use async_trait::async_trait;
 use thiserror::Error;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::rsip::RingingCall;
-use crate::{Dialer, Invite};
+use crate::{Dialer, Invite, RegistrationStatus};
 
 /// A SIP endpoint that receives and places calls.
 #[async_trait]
@@ -19,8 +19,14 @@ pub trait SipStack: Send {
     /// A handle that places calls.
     fn dialer(&self) -> Dialer;
 
-    /// The address that is listened on.
+    /// The address that is listened on for UDP.
     fn local_addr(&self) -> SocketAddr;
+
+    /// How each registration stands, by its name.
+    fn registrations(&self) -> Vec<(String, watch::Receiver<RegistrationStatus>)>;
+
+    /// The addresses that are listened on for TCP and for TLS.
+    fn stream_addrs(&self) -> (Option<SocketAddr>, Option<SocketAddr>);
 
     /// What the stack holds at this moment.
     fn stats(&self) -> StackStats;
@@ -50,6 +56,8 @@ pub struct StackStats {
     pub unacknowledged: usize,
     /// Transactions under way, and answers that are kept for requests that are repeated.
     pub transactions: usize,
+    /// Connections by TCP and TLS, theirs and ours.
+    pub connections: usize,
     /// What was turned away since the start.
     pub refusals: Refusals,
 }
@@ -57,11 +65,12 @@ pub struct StackStats {
 /// Why the stack turned something away by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Refusal {
-    /// Dropped: longer than [`crate::admission::Limits::max_datagram`].
+    /// Dropped: longer than [`crate::admission::Limits::max_datagram`]. Of a connection: closed, since its message is too long or says no
+    /// length.
     TooLarge,
     /// Dropped: its source sends faster than [`crate::admission::Limits::per_source`].
     TooFast,
-    /// Dropped: no SIP message.
+    /// Dropped, and a connection closed: no SIP message.
     Malformed,
     /// Dropped: an ACK that would have to be refused; ACKs are never answered.
     Unanswerable,
@@ -80,11 +89,19 @@ pub enum Refusal {
     /// 503: [`crate::admission::Limits::UNACKNOWLEDGED`] answers wait for their ACK, or
     /// [`crate::admission::Limits::UNACKNOWLEDGED_PER_SOURCE`] to its source.
     Unacknowledged,
+    /// Closed: as many connections as there may be.
+    Connections,
+    /// Closed: as many connections of its source as there may be.
+    SourceConnections,
+    /// Closed: no handshake of TLS, or none in time.
+    Handshake,
+    /// Closed: no message in time, or the peer takes nothing.
+    Slow,
 }
 
 impl Refusal {
     /// All of them, in the order of their declaration.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 15] = [
         Self::TooLarge,
         Self::TooFast,
         Self::Malformed,
@@ -96,6 +113,10 @@ impl Refusal {
         Self::Ringing,
         Self::SourceRinging,
         Self::Unacknowledged,
+        Self::Connections,
+        Self::SourceConnections,
+        Self::Handshake,
+        Self::Slow,
     ];
 
     /// The name in logs.
@@ -112,6 +133,10 @@ impl Refusal {
             Self::Ringing => "ringing",
             Self::SourceRinging => "ringing_per_source",
             Self::Unacknowledged => "unacknowledged",
+            Self::Connections => "connections",
+            Self::SourceConnections => "connections_per_source",
+            Self::Handshake => "tls_handshake",
+            Self::Slow => "slow",
         }
     }
 

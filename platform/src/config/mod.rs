@@ -32,6 +32,7 @@ mod lines;
 mod media;
 mod reader;
 mod references;
+mod registrations;
 mod sections;
 mod suggest;
 mod tree;
@@ -55,9 +56,10 @@ pub use environment::{Environment, ProcessEnvironment, WithoutGateway};
 pub use fault::{Fault, Faults, Place};
 pub use media::{IngressConfig, RecordingsConfig, S3Target};
 pub use references::{Reference, SecretSource, Unread};
+pub use registrations::{Registration, SipTransport};
 pub use types::{
     ApiKey, Config, Http, LiveKitConfig, LogConfig, LogFormat, OpenAi, PortRange, Providers, QueueConfig,
-    Redis, S3Config, S3Encryption, Sip, SipCodec, SqsConfig, StoreConfig, Worker,
+    Redis, S3Config, S3Encryption, Sip, SipCodec, SipTls, SipTlsServer, SqsConfig, StoreConfig, Worker,
 };
 
 use reader::Context;

@@ -89,6 +89,12 @@ fn the_defaults_are_those_that_the_documentation_names() {
     assert_eq!(config.redis.url.expose(), "redis://127.0.0.1:6379");
     assert_eq!(config.http.listen.to_string(), "127.0.0.1:9100");
     assert_eq!(config.sip.listen.to_string(), "0.0.0.0:5060");
+    assert_eq!(config.sip.tcp, None);
+    assert!(config.sip.tls.server.is_none() && config.sip.tls.authorities.is_none());
+    assert_eq!(
+        (config.sip.max_connections, config.sip.max_connections_per_source),
+        (256, 64)
+    );
     assert_eq!(
         config.sip.rtp_ports,
         PortRange {
@@ -144,7 +150,7 @@ fn the_example_names_every_key_with_its_default() {
     let named = parse_in(folder.path(), example, &least()).unwrap();
     let default = parse_in(folder.path(), "", &least()).unwrap();
     assert_eq!(format!("{named:#?}"), format!("{default:#?}"));
-    let keys = "url api_key api_secret webhook_keys listen advertised_address rtp_ports default_region no_agent_timeout \
+    let keys = "url api_key api_secret webhook_keys listen tcp tls certificate key authorities max_connections max_connections_per_source registrations name provider server transport user auth_user password domain expires number advertised_address rtp_ports default_region no_agent_timeout \
         agent_gone_grace max_ringing max_ringing_per_source codecs agents profile numbers rooms attributes profiles queue store slots lease heartbeat \
         drain_limit openai base_url level format access keys key_sha256 scopes limits concurrent calls_per_day minutes_per_day \
         identities attributes room_config agents jwt issuer audience jwks_url requests_per_minute token origins server_url \
@@ -272,6 +278,89 @@ fn entries_that_could_take_the_same_call_are_a_fault() {
 }
 
 #[test]
+fn tls_has_its_files_beside_the_configuration() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "sip: {tcp: '0.0.0.0:5060', tls: {listen: '0.0.0.0:5061', certificate: tls/cert.pem, key: /etc/key.pem, \
+        authorities: ca.pem}, max_connections: 40}";
+    let sip = parse_in(folder.path(), text, &least()).unwrap().sip;
+    assert_eq!(sip.tcp.unwrap().to_string(), "0.0.0.0:5060");
+    let server = sip.tls.server.unwrap();
+    assert_eq!(server.listen.to_string(), "0.0.0.0:5061");
+    assert_eq!(server.certificate, folder.path().join("tls/cert.pem"));
+    assert_eq!(server.key, std::path::Path::new("/etc/key.pem"));
+    assert_eq!(sip.tls.authorities.unwrap(), folder.path().join("ca.pem"));
+    assert_eq!(sip.max_connections_per_source, 10);
+}
+
+#[test]
+fn an_account_is_read_with_what_is_known_of_its_provider() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "sip:\n  registrations:\n  - {name: main, provider: novofon, user: '12345', password: 's3cret pass', number: '+74950000000'}\n  \
+        - {name: other, server: 'pbx.example.com:5070', transport: tls, user: u, auth_user: a, password: p, domain: example.com, expires: 10m}\n";
+    let config = parse_in(folder.path(), text, &least()).unwrap();
+    let [main, other] = config.sip.registrations.as_slice() else {
+        panic!("{:?}", config.sip.registrations);
+    };
+    assert_eq!(
+        (main.host.as_str(), main.port, main.domain.as_str()),
+        ("sip.novofon.ru", None, "sip.novofon.ru")
+    );
+    assert_eq!(
+        (main.transport, main.expires),
+        (SipTransport::Udp, Duration::from_mins(2))
+    );
+    assert_eq!((main.user.as_str(), main.auth_user.as_str()), ("12345", "12345"));
+    assert_eq!(main.number.as_deref(), Some("+74950000000"));
+    assert_eq!(
+        (other.host.as_str(), other.port, other.domain.as_str()),
+        ("pbx.example.com", Some(5070), "example.com")
+    );
+    assert_eq!(
+        (other.transport, other.expires),
+        (SipTransport::Tls, Duration::from_mins(10))
+    );
+    assert_eq!((other.auth_user.as_str(), other.password.expose()), ("a", "p"));
+    assert!(
+        config
+            .log
+            .secrets
+            .iter()
+            .any(|secret| secret.expose() == "s3cret pass")
+    );
+    assert!(!format!("{config:?}").contains("s3cret pass"));
+}
+
+#[test]
+fn what_no_account_can_be_is_refused_with_its_key() {
+    let good = "name: a, server: h, user: u, password: p";
+    for (entry, key) in [
+        ("server: h, user: u, password: p".to_owned(), "name"),
+        ("name: a, user: u, password: p".to_owned(), "server"),
+        ("name: a, server: h, password: p".to_owned(), "user"),
+        ("name: a, server: h, user: u".to_owned(), "password"),
+        (good.replace("server: h", "server: 'h:x'"), "server"),
+        (good.replace("server: h", "server: 'a@h'"), "server"),
+        (good.replace("user: u", "user: 'a b'"), "user"),
+        (good.replace("user: u", "user: 'a@h'"), "user"),
+        (format!("{good}, provider: nobody"), "provider"),
+        (format!("{good}, transport: sctp"), "transport"),
+        (format!("{good}, expires: 5s"), "expires"),
+        (format!("{good}, number: 'a b'"), "number"),
+        (format!("{good}, passwd: p"), "passwd"),
+    ] {
+        let text = format!("sip: {{registrations: [{{{entry}}}]}}");
+        let folder = tempfile::tempdir().unwrap();
+        let faults = parse_in(folder.path(), &text, &least()).unwrap_err();
+        let keys: Vec<&str> = faults.iter().map(|fault| fault.key.as_str()).collect();
+        assert_eq!(keys, [format!("sip.registrations[0].{key}")], "{entry}");
+    }
+    let text = format!("sip: {{registrations: [{{{good}}}, {{{good}}}]}}");
+    let folder = tempfile::tempdir().unwrap();
+    let faults = parse_in(folder.path(), &text, &least()).unwrap_err();
+    assert_eq!(faults.iter().next().unwrap().key, "sip.registrations[1].name");
+}
+
+#[test]
 fn more_slots_let_more_calls_ring_and_one_source_never_takes_all() {
     for (text, expected) in [
         ("worker: {slots: 1}", (8, 6)),
@@ -314,6 +403,13 @@ fn wrong_values_are_faults_wherever_they_stand() {
         ("sip: {no_agent_timeout: 10}", "sip.no_agent_timeout"),
         ("sip: {max_ringing: 0}", "sip.max_ringing"),
         ("sip: [1]", "sip"),
+        ("sip: {tcp: 5060}", "sip.tcp"),
+        ("sip: {tls: {listen: '0.0.0.0:5061'}}", "sip.tls.listen"),
+        ("sip: {tls: {certificate: a, key: b}}", "sip.tls.listen"),
+        (
+            "sip: {max_connections: 4, max_connections_per_source: 5}",
+            "sip.max_connections_per_source",
+        ),
         ("queue: sqs", "queue"),
         (
             "queue: 'sqs:https://sqs.eu-central-1.amazonaws.com/1/jobs'",

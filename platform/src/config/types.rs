@@ -12,6 +12,7 @@ use super::{
     access::{AccessConfig, TokenConfig},
     calls::CallsConfig,
     media::{IngressConfig, RecordingsConfig},
+    registrations::Registration,
 };
 use crate::Secret;
 
@@ -100,6 +101,15 @@ pub struct Http {
 pub struct Sip {
     /// `listen`: address and port for SIP over UDP. Port 0 takes a free one. Default `0.0.0.0:5060`.
     pub listen: SocketAddr,
+    /// `tcp`: address and port for SIP over TCP. Default: nobody listens.
+    pub tcp: Option<SocketAddr>,
+    /// `tls`: SIP over TLS.
+    pub tls: SipTls,
+    /// `max_connections`: connections by TCP and TLS that others may have open to us. 1 to 10,000, default 256.
+    pub max_connections: usize,
+    /// `max_connections_per_source`: how many of them may come from one source address. At most `max_connections`; default a
+    /// quarter of it.
+    pub max_connections_per_source: usize,
     /// `advertised_address`: the IP address that callers reach this host at, for Contact and SDP. Default: the address of
     /// `listen`; required when that is `0.0.0.0` or `[::]`.
     pub advertised_address: IpAddr,
@@ -122,6 +132,28 @@ pub struct Sip {
     pub max_ringing_per_source: usize,
     /// `codecs`: what is offered and accepted, best first. Default `[G722, PCMU, PCMA]`.
     pub codecs: Vec<SipCodec>,
+    /// `registrations`: accounts at providers that calls come by. Default: none.
+    pub registrations: Vec<Registration>,
+}
+
+/// `sip.tls`.
+#[derive(Debug, Clone, Default)]
+pub struct SipTls {
+    /// `listen`, `certificate` and `key`: for those who connect to us. Default: nobody listens.
+    pub server: Option<SipTlsServer>,
+    /// `authorities`: PEM file of those whose certificates are trusted when we connect to others. Default: Mozilla's list.
+    pub authorities: Option<PathBuf>,
+}
+
+/// Where SIP over TLS is listened for, and what we show there, as PEM files.
+#[derive(Debug, Clone)]
+pub struct SipTlsServer {
+    /// `listen`: address and port.
+    pub listen: SocketAddr,
+    /// `certificate`: our certificate with its chain.
+    pub certificate: PathBuf,
+    /// `key`: its private key.
+    pub key: PathBuf,
 }
 
 impl Sip {

@@ -181,6 +181,7 @@ impl Host {
             store,
             link_secret: Secret::new("0123456789abcdefghijklmnopqrstuvwxyz"),
             clock,
+            beside: Vec::new(),
         };
         let (app, document) = build(settings(url), &parts).unwrap();
         Self {

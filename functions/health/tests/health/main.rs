@@ -7,12 +7,12 @@
     reason = "tests fail by panicking"
 )]
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use access::Access;
 use axum::{Router, body::Body, middleware::from_fn_with_state};
 use dev::{LocalStack, LocalStackConfig, Program};
-use health::{HealthState, Tally, router};
+use health::{Beside, HealthState, Report, Tally, router};
 use http::Request;
 use platform::{
     Secret,
@@ -35,6 +35,10 @@ struct Host {
 }
 
 async fn host(url: &str, api_key: &str, api_secret: &str) -> Host {
+    host_beside(url, api_key, api_secret, Vec::new()).await
+}
+
+async fn host_beside(url: &str, api_key: &str, api_secret: &str, beside: Vec<Beside>) -> Host {
     let key = |name: &str, key: &str, scope| AccessKey {
         name: name.into(),
         hash: KeyHash(Sha256::digest(key).into()),
@@ -69,6 +73,7 @@ async fn host(url: &str, api_key: &str, api_secret: &str) -> Host {
         ),
         store: Arc::new(FolderStore::open(folder.path().join("store")).await.unwrap()),
         tally: Tally::default(),
+        beside,
     };
     let access = Access::new(&config, clock).unwrap();
     let counted = from_fn_with_state(state.tally.clone(), Tally::count);
@@ -136,6 +141,37 @@ async fn every_part_is_tried_and_what_fails_comes_with_its_remedy() {
     );
     assert_eq!(health["errors"], 0, "its own answer is not yet counted");
     assert_eq!(host.get("/health", Some(KEY)).await.1["errors"], 1);
+    stack.stop().await.unwrap();
+}
+
+/// A part beside the functions that is well, silent or ill.
+#[tokio::test]
+async fn what_runs_beside_the_functions_is_asked_and_degrades_at_most() {
+    let stack = LocalStack::start(LocalStackConfig::default()).await.unwrap();
+    let keys = stack.keys().clone();
+    let state = Arc::new(Mutex::new(None));
+    let asked = Arc::clone(&state);
+    let beside = Beside::new("registrations", "look at the log", move || {
+        asked.lock().unwrap().clone()
+    });
+    let host = host_beside(&stack.ws_url(), keys.api_key(), keys.api_secret(), vec![beside]).await;
+    assert_eq!(statuses(&host.get("/health", Some(KEY)).await.1).len(), 6);
+    let report = |is_well| Report {
+        detail: "main: …".into(),
+        is_well,
+    };
+    *state.lock().unwrap() = Some(report(true));
+    let (status, health) = host.get("/health", Some(KEY)).await;
+    assert_eq!((status, statuses(&health)[6]), (200, ("registrations", "ok")));
+    assert!(health["components"][6]["remedy"].is_null());
+    *state.lock().unwrap() = Some(report(false));
+    let (status, health) = host.get("/health", Some(KEY)).await;
+    assert_eq!((status, statuses(&health)[6]), (200, ("registrations", "failed")));
+    assert_eq!(
+        (&health["status"], &health["components"][6]["detail"]),
+        (&"degraded".into(), &"main: …".into())
+    );
+    assert_eq!(health["components"][6]["remedy"], "look at the log");
     stack.stop().await.unwrap();
 }
 

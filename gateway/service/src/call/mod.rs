@@ -23,6 +23,7 @@ use tracing::Instrument as _;
 
 use crate::GatewayConfig;
 use crate::departure::Departure;
+use crate::registrations::ByContact;
 use conversation::{Conversation, Parts, Way};
 use machine::{EndReason, Machine};
 use outgoing::caps::Caps;
@@ -39,6 +40,8 @@ pub(crate) struct Context {
     pub(crate) bus: bus::Client,
     pub(crate) server: bus::Server,
     pub(crate) dialer: Dialer,
+    /// The accounts that calls come by.
+    pub(crate) registered: ByContact,
     /// Whom calls may be placed and transferred to.
     pub(crate) targets: Policy,
     pub(crate) caps: Caps,
@@ -54,10 +57,11 @@ pub(crate) async fn run(context: Arc<Context>, call: IncomingCall) {
     let sip_call = bus::Id::SipCall.generate();
     let span = tracing::info_span!("call", sip_call, call_id = tracing::field::Empty);
     let IncomingCall {
-        invite,
+        mut invite,
         control,
         events,
     } = call;
+    let registration = context.registered.claim(&mut invite).map(ToOwned::to_owned);
     let invited = Instant::now();
     let call = Call {
         context,
@@ -65,6 +69,7 @@ pub(crate) async fn run(context: Arc<Context>, call: IncomingCall) {
         control,
         events,
         scl_id: sip_call,
+        registration,
         invited,
     };
     call.serve().instrument(span).await;
@@ -77,12 +82,14 @@ struct Call {
     events: mpsc::Receiver<CallEvent>,
     /// `SCL_…`, by which LiveKit knows the call.
     scl_id: String,
+    /// The account that it comes by.
+    registration: Option<String>,
     invited: Instant,
 }
 
 impl Call {
     async fn serve(mut self) {
-        tracing::info!(step = "invite", "call offered");
+        tracing::info!(step = "invite", registration = self.registration, "call offered");
         let (reason, departure) = match self.join().await {
             Entry::Joined(joined, transfers) => self.converse(*joined, transfers).await,
             Entry::Over(departure) => (EndReason::Refused, departure),

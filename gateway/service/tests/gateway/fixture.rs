@@ -6,7 +6,7 @@ use std::time::Duration;
 use caller::{Call, Caller, CallerConfig, Codec};
 use dev::{LocalStack, LocalStackConfig, RtpPorts};
 use livekit_protocol as proto;
-use platform::config::{CallsConfig, LiveKitConfig};
+use platform::config::{CallsConfig, LiveKitConfig, Registration, SipTls, SipTlsServer};
 use platform::livekit::LiveKit;
 use service::{Gateway, GatewayConfig, GatewayStats, Timeouts};
 use sip::StackStats;
@@ -14,6 +14,7 @@ use sip::admission::Limits;
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::{Instant, sleep};
 
+use crate::certificate::Authority;
 use crate::wire::Wire;
 
 /// The number that the rule sends to [`ROOM`].
@@ -34,11 +35,24 @@ const LAST_LINES: usize = 200;
 /// Real servers share two cores with us: one test at a time.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
 
+/// What the gateway of a test is to be.
+#[derive(Default)]
+pub(crate) struct Wishes {
+    pub(crate) timeouts: Timeouts,
+    pub(crate) limits: Limits,
+    /// Another way to livekit-server.
+    pub(crate) livekit_url: Option<String>,
+    pub(crate) calls: CallsConfig,
+    pub(crate) registrations: Vec<Registration>,
+}
+
 pub(crate) struct Fixture {
     pub(crate) gateway: Gateway,
     pub(crate) api: LiveKit,
     pub(crate) stack: LocalStack,
     pub(crate) rtp: RtpPorts,
+    /// Of the gateway's certificate, and the one that it trusts.
+    pub(crate) authority: Authority,
     _turn: MutexGuard<'static, ()>,
 }
 
@@ -59,53 +73,89 @@ impl Fixture {
     pub(crate) async fn wired(timeouts: Timeouts) -> (Self, Wire) {
         let (turn, stack) = Self::stack().await;
         let wire = Wire::to(&stack.ws_url()).await;
-        let calls = CallsConfig::default();
-        let fixture = Self::with(turn, stack, timeouts, Limits::default(), wire.ws_url(), calls).await;
+        let wishes = Wishes {
+            timeouts,
+            livekit_url: Some(wire.ws_url()),
+            ..Wishes::default()
+        };
+        let fixture = Self::with(turn, stack, wishes).await;
         fixture.trunk(proto::SipInboundTrunkInfo::default()).await;
         (fixture, wire)
     }
 
     /// Without trunk and rule, with limits of its own.
     pub(crate) async fn limited(timeouts: Timeouts, limits: Limits) -> Self {
-        let (turn, stack) = Self::stack().await;
-        let url = stack.ws_url();
-        Self::with(turn, stack, timeouts, limits, url, CallsConfig::default()).await
+        Self::wishing(Wishes {
+            timeouts,
+            limits,
+            ..Wishes::default()
+        })
+        .await
     }
 
     /// Without trunk and rule, for calls that are placed.
     pub(crate) async fn dialling(calls: CallsConfig) -> Self {
-        let (turn, stack) = Self::stack().await;
-        let url = stack.ws_url();
-        Self::with(turn, stack, Timeouts::default(), Limits::default(), url, calls).await
+        Self::wishing(Wishes {
+            calls,
+            ..Wishes::default()
+        })
+        .await
+    }
+
+    /// Without trunk and rule.
+    pub(crate) async fn wishing(wishes: Wishes) -> Self {
+        Self::in_turn(turn().await, wishes).await
+    }
+
+    /// The same for whoever has servers of its own, which it starts in its turn.
+    pub(crate) async fn in_turn(turn: MutexGuard<'static, ()>, wishes: Wishes) -> Self {
+        let stack = Self::servers().await;
+        Self::with(turn, stack, wishes).await
     }
 
     async fn stack() -> (MutexGuard<'static, ()>, LocalStack) {
-        let turn = ONE_AT_A_TIME.lock().await;
-        platform::install_providers();
-        crate::logs::collect();
-        let stack = LocalStack::start(LocalStackConfig::default())
-            .await
-            .expect("Redis and livekit-server");
-        (turn, stack)
+        (turn().await, Self::servers().await)
     }
 
-    async fn with(
-        turn: MutexGuard<'static, ()>,
-        stack: LocalStack,
-        timeouts: Timeouts,
-        limits: Limits,
-        livekit_url: String,
-        calls: CallsConfig,
-    ) -> Self {
+    async fn servers() -> LocalStack {
+        platform::install_providers();
+        crate::logs::collect();
+        LocalStack::start(LocalStackConfig::default())
+            .await
+            .expect("Redis and livekit-server")
+    }
+
+    async fn with(turn: MutexGuard<'static, ()>, stack: LocalStack, wishes: Wishes) -> Self {
+        let Wishes {
+            timeouts,
+            limits,
+            livekit_url,
+            calls,
+            registrations,
+        } = wishes;
         let rtp = RtpPorts::reserve().expect("ports");
         let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
         let secret = platform::Secret::new(stack.keys().api_secret());
+        let authority = Authority::new();
+        let (certificate, key, _) = authority.issue("localhost");
+        let tls = SipTls {
+            server: Some(SipTlsServer {
+                listen: SocketAddr::new(loopback, 0),
+                certificate,
+                key,
+            }),
+            authorities: Some(authority.file()),
+        };
         let gateway = Gateway::start(GatewayConfig {
-            livekit_url,
+            livekit_url: livekit_url.unwrap_or_else(|| stack.ws_url()),
             api_key: stack.keys().api_key().to_owned(),
             api_secret: secret.clone(),
             redis_url: stack.redis_url().into(),
             listen: SocketAddr::new(loopback, 0),
+            tcp: Some(SocketAddr::new(loopback, 0)),
+            tls,
+            certificate_every: Duration::from_millis(50),
+            registrations,
             advertised_address: loopback,
             rtp_ports: rtp.to_string().parse().expect("a range"),
             codecs: vec![Codec::G722, Codec::Pcmu, Codec::Pcma],
@@ -128,6 +178,7 @@ impl Fixture {
             api,
             stack,
             rtp,
+            authority,
             _turn: turn,
         }
     }
@@ -241,6 +292,11 @@ impl Fixture {
         crate::logs::assert_free_of(&[NUMBER, FROM, CALLEE, PASSWORD, self.stack.keys().api_secret()]);
         self.stack.stop().await.expect("stopped");
     }
+}
+
+/// Resolves when no other test has anything running.
+pub(crate) async fn turn() -> MutexGuard<'static, ()> {
+    ONE_AT_A_TIME.lock().await
 }
 
 pub(crate) async fn place(config: CallerConfig) -> Call {

@@ -8,8 +8,11 @@
 )]
 
 mod agent;
+#[path = "../../../sip/tests/stack/certificate.rs"]
+mod certificate;
 mod fixture;
 mod handles;
+mod kamailio;
 mod logs;
 mod peer;
 mod sipp;
@@ -21,6 +24,8 @@ mod ends;
 mod flood;
 mod outbound;
 mod refusals;
+mod registration;
 mod signalling;
 mod strangers;
+mod streams;
 mod transfers;

@@ -26,10 +26,14 @@ pub(crate) fn allowed() -> CallsConfig {
 }
 
 pub(crate) async fn trunk(fixture: &Fixture, sipp: &Sipp) -> String {
+    trunk_over(fixture, &sipp.address(), proto::SipTransport::Udp).await
+}
+
+pub(crate) async fn trunk_over(fixture: &Fixture, address: &str, transport: proto::SipTransport) -> String {
     let trunk = proto::SipOutboundTrunkInfo {
         name: "out".into(),
-        address: sipp.address(),
-        transport: proto::SipTransport::Udp.into(),
+        address: address.into(),
+        transport: transport.into(),
         numbers: vec![NUMBER.into()],
         auth_username: "user".into(),
         auth_password: PASSWORD.into(),

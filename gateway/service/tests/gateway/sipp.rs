@@ -1,6 +1,6 @@
 //! A phone played by sipp (Debian's `sip-tester`): what it is to do is a scenario of its own language.
 
-use std::net::{Ipv4Addr, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -26,6 +26,40 @@ impl Sipp {
 
     /// The same at a port that others know already.
     pub(crate) async fn start_at(port: u16, steps: &[String]) -> Self {
+        let sipp = Self::spawn(port, steps, &["-t", "u1"]);
+        sipp.listens(|| UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).is_err())
+            .await;
+        sipp
+    }
+
+    /// The same over TCP.
+    pub(crate) async fn start_over_tcp(steps: &[String]) -> Self {
+        let port = free_port();
+        let sipp = Self::spawn(port, steps, &["-t", "t1"]);
+        sipp.listens(|| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_err())
+            .await;
+        sipp
+    }
+
+    /// Calls by this server over UDP.
+    pub(crate) fn call(server: SocketAddr, steps: &[String]) -> Self {
+        Self::spawn(free_port(), steps, &["-t", "u1", &server.to_string()])
+    }
+
+    /// Calls this server over TCP.
+    pub(crate) fn call_over_tcp(server: SocketAddr, steps: &[String]) -> Self {
+        Self::spawn(free_port(), steps, &["-t", "t1", &server.to_string()])
+    }
+
+    async fn listens(&self, does: impl Fn() -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        while !does() {
+            assert!(Instant::now() < deadline, "sipp does not listen");
+            sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    fn spawn(port: u16, steps: &[String], more: &[&str]) -> Self {
         let folder = TempDir::new().expect("a folder");
         let file = folder.path().join("scenario.xml");
         let scenario = format!(
@@ -40,6 +74,7 @@ impl Sipp {
             .args(["-i", "127.0.0.1", "-p", &port.to_string()])
             .args(["-mi", "127.0.0.1", "-mp", &media.to_string()])
             .args(["-m", "1", "-rtp_echo", "-nostdin", "-timeout", "60s"])
+            .args(more)
             .current_dir(folder.path())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -47,11 +82,6 @@ impl Sipp {
             .kill_on_drop(true)
             .spawn()
             .expect("sipp is installed");
-        let deadline = Instant::now() + PATIENCE;
-        while UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
-            assert!(Instant::now() < deadline, "sipp does not listen");
-            sleep(Duration::from_millis(10)).await;
-        }
         Self {
             child,
             port,
@@ -156,6 +186,48 @@ pub(crate) fn receive_invite() -> String {
      <ereg regexp=\".*\" search_in=\"hdr\" header=\"To:\" check_it=\"true\" assign_to=\"callee\"/>\
      </action></recv>\n<Reference variables=\"caller,callee\"/>\n"
         .to_owned()
+}
+
+/// A caller that is answered and hangs up.
+pub(crate) fn calls(from: &str, to: &str) -> Vec<String> {
+    calls_by(from, to, "")
+}
+
+/// The same by a proxy that stays on the way.
+pub(crate) fn calls_by_proxy(from: &str, to: &str) -> Vec<String> {
+    calls_by(from, to, "[routes]\n")
+}
+
+fn calls_by(from: &str, to: &str, routes: &str) -> Vec<String> {
+    let request = |method: &str, target: &str, cseq: u32, more: &str| {
+        format!(
+            "{method} {target} SIP/2.0\nVia: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch]\nMax-Forwards: 70\n\
+             From: <sip:{from}@[local_ip]:[local_port]>;tag=uac[call_number]\nTo: <sip:{to}@[remote_ip]:[remote_port]>[peer_tag_param]\n\
+             Call-ID: [call_id]\nCSeq: {cseq} {method}\nContact: <sip:uac@[local_ip]:[local_port];transport=[transport]>\n{more}"
+        )
+    };
+    let sdp = "Content-Type: application/sdp\nContent-Length: [len]\n\nv=0\no=- 1 1 IN IP4 [media_ip]\ns=-\nc=IN IP4 [media_ip]\nt=0 0\n\
+               m=audio [media_port] RTP/AVP 0 101\na=rtpmap:0 PCMU/8000\na=rtpmap:101 telephone-event/8000\na=ptime:20\n";
+    let target = format!("sip:{to}@[remote_ip]:[remote_port]");
+    let empty = format!("{routes}Content-Length: 0\n\n");
+    vec![
+        format!(
+            "<send retrans=\"500\"><![CDATA[\n{}\n]]></send>\n",
+            request("INVITE", &target, 1, sdp)
+        ),
+        "<recv response=\"100\" optional=\"true\"/>\n<recv response=\"180\" timeout=\"15000\"/>\n\
+         <recv response=\"200\" rrs=\"true\" timeout=\"15000\"/>\n"
+            .to_owned(),
+        format!(
+            "<send><![CDATA[\n{}\n]]></send>\n",
+            request("ACK", "[next_url]", 1, &empty)
+        ),
+        pause(500),
+        format!(
+            "<send retrans=\"500\"><![CDATA[\n{}\n]]></send>\n<recv response=\"200\" timeout=\"15000\"/>\n",
+            request("BYE", "[next_url]", 2, &empty)
+        ),
+    ]
 }
 
 /// A phone that rings, is picked up, and is hung up on.

@@ -1,7 +1,7 @@
-//! What stands between the socket and the stack: a pure check of each datagram.
+//! What stands between the sockets and the stack: a pure check of each message.
 //!
 //! In this order: size, rate of its source, form, method, `Require`, and of INVITEs whether more may be open. Nothing is kept of a
-//! datagram but one token bucket per source and a hash per open INVITE. What is refused here never becomes a transaction.
+//! message but one token bucket per source and a hash per open INVITE. What is refused here never becomes a transaction.
 
 mod bucket;
 mod invites;
@@ -27,13 +27,17 @@ pub(crate) const RETRY_AFTER_S: &str = "10";
 pub struct Limits {
     /// Longest datagram, in bytes. At most [`Limits::MAX_DATAGRAM`].
     pub max_datagram: usize,
-    /// Datagrams of one source.
+    /// Messages of one source, over whatever transport. Datagrams beyond it are dropped; connections are read no faster.
     pub per_source: Rate,
     /// Calls that may ring at once, that is: are offered and do not stand yet, for want of an answer or of its ACK. A call that was refused
     /// counts until its owner has released what it held. The next gets 503 with Retry-After.
     pub ringing: usize,
     /// How many of them may come from one source.
     pub ringing_per_source: usize,
+    /// Connections by TCP and TLS that others may have open to us. The next is closed at once.
+    pub connections: usize,
+    /// How many of them may come from one source.
+    pub connections_per_source: usize,
 }
 
 impl Limits {
@@ -53,6 +57,8 @@ impl Limits {
         },
         ringing: 16,
         ringing_per_source: 12,
+        connections: 256,
+        connections_per_source: 64,
     };
 }
 
@@ -97,14 +103,23 @@ impl Admission {
         if datagram.len() > self.limits.max_datagram {
             return Verdict::Drop(Refusal::TooLarge);
         }
-        let network = network(source.ip());
-        if !self.buckets.take(network, now) {
+        if !self.may_send(source.ip(), now) {
             return Verdict::Drop(Refusal::TooFast);
         }
         if matches!(datagram, b"\r\n\r\n" | b"\r\n") {
             return Verdict::Pass;
         }
-        let head = match Head::parse(datagram) {
+        self.check_message(datagram, source, now)
+    }
+
+    /// Whether a source may send one more message now. It counts.
+    pub(crate) fn may_send(&mut self, source: IpAddr, now: Instant) -> bool {
+        self.buckets.take(network(source), now)
+    }
+
+    /// Judges a message whose size and rate are none too many.
+    pub(crate) fn check_message(&mut self, message: &[u8], source: SocketAddr, now: Instant) -> Verdict {
+        let head = match Head::parse(message) {
             Ok(head) => head,
             Err(Malformed) => return Verdict::Drop(Refusal::Malformed),
         };

@@ -18,6 +18,7 @@ use tokio_util::task::TaskTracker;
 
 use super::call::CallTask;
 use super::dial::DialTask;
+use super::flows::{self, Flows, Line, Path};
 use super::open::OpenInvite;
 use super::requests::Requests;
 use super::within::Within;
@@ -29,6 +30,7 @@ use crate::{ALLOW, CallControl, CallEvent, IncomingCall, InviteError, Refusal};
 
 pub(super) struct Dispatcher {
     pub(super) dialogs: Arc<DialogLayer>,
+    pub(super) flows: Arc<Flows>,
     pub(super) shared: Arc<Shared>,
     pub(super) calls: mpsc::Sender<IncomingCall>,
     pub(super) placements: mpsc::Receiver<Placement>,
@@ -95,6 +97,7 @@ impl Dispatcher {
         let task = DialTask {
             placement,
             dialogs: Arc::clone(&self.dialogs),
+            flows: Arc::clone(&self.flows),
             shared: Arc::clone(&self.shared),
             tasks: self.tasks.clone(),
             cancel: self.cancel.clone(),
@@ -145,9 +148,15 @@ impl Dispatcher {
             Err(error) => return self.bad_request(transaction, error, open),
         };
         let (states_tx, states) = self.dialogs.new_dialog_state_channel();
+        let line = Line::of(&self.flows, transaction.connection.as_ref());
+        let contact = line.flow().and_then(|flow| {
+            let path = Path::Flow(flow.clone());
+            self.flows.here(&self.dialogs.endpoint, &path)
+        });
+        let contact = contact.as_ref().map(flows::contact);
         let dialog = self
             .dialogs
-            .get_or_create_server_invite(&transaction, states_tx, None, None);
+            .get_or_create_server_invite(&transaction, states_tx, None, contact);
         let Ok(dialog) = dialog else {
             return self.bad_request(transaction, InviteError::Contact, open);
         };
@@ -170,7 +179,7 @@ impl Dispatcher {
             states,
             commands,
             within: Within::new(
-                Requests::new(&self.dialogs.endpoint, &dialog, None),
+                Requests::new(&self.dialogs.endpoint, &dialog, None, line),
                 events_tx.clone(),
                 self.tasks.clone(),
             ),

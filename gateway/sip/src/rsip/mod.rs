@@ -4,6 +4,7 @@
 //! |---|---|
 //! | logs whole messages | its thread has no subscriber ([`thread`]) |
 //! | no limits, unbounded queues | admission at the socket ([`socket`]), a bound on calls ([`dispatcher`]) and on INVITEs ([`open`]) |
+//! | connections as long, as many and as slow as the peer likes, certificates read once | connections are ours ([`flows`]) |
 //! | a response that cannot be sent leaves its transaction for ever | such a transaction is dropped ([`dispatcher`]) |
 //! | unknown methods and `Require` are not answered | admission answers them |
 //! | lower CSeq within a dialog, requests before the ACK: no answer | whatever its dialog leaves unanswered gets 500 ([`dispatcher`]) |
@@ -18,7 +19,9 @@ mod call;
 mod convert;
 mod dial;
 mod dispatcher;
+mod flows;
 mod open;
+mod register;
 mod requests;
 mod socket;
 mod thread;
@@ -33,12 +36,16 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 use rsipstack::transaction::endpoint::EndpointInner;
 use thiserror::Error;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::admission::{Admission, Limits};
-use crate::{Dialer, IncomingCall, Refusals, SipStack, StackStats};
+use crate::{
+    Account, Authorities, Certificates, Dialer, IncomingCall, Refusals, RegistrationStatus, SipStack,
+    StackStats, StreamTimes, TlsError, Transport,
+};
+use flows::Slots;
 pub(crate) use open::RingingCall;
 
 /// Calls that may wait for the gateway to take them, and calls that may wait to be placed.
@@ -52,6 +59,16 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(3);
 pub struct SipConfig {
     /// The UDP address to listen on; port 0 takes a free one.
     pub listen: SocketAddr,
+    /// The TCP address to listen on, if any.
+    pub tcp: Option<SocketAddr>,
+    /// Where TLS is listened for, if it is.
+    pub tls: Option<TlsListen>,
+    /// Whom connections by TLS are opened to.
+    pub authorities: Authorities,
+    /// How long connections may take.
+    pub times: StreamTimes,
+    /// What is kept registered.
+    pub registrations: Vec<Account>,
     /// The address that peers reach us by, when it differs: for Via and Contact.
     pub advertised: Option<SocketAddr>,
     /// Calls at once; the next gets 503 with Retry-After.
@@ -63,6 +80,13 @@ pub struct SipConfig {
     pub user_agent: String,
 }
 
+/// TLS for those who connect to us.
+#[derive(Debug, Clone)]
+pub struct TlsListen {
+    pub listen: SocketAddr,
+    pub certificates: Arc<Certificates>,
+}
+
 impl SipConfig {
     /// RFC 3261's.
     pub const T1: Duration = Duration::from_millis(500);
@@ -71,8 +95,9 @@ impl SipConfig {
 /// Why the stack did not start.
 #[derive(Debug, Error)]
 pub enum StartError {
-    #[error("cannot listen on udp:{listen}")]
+    #[error("cannot listen on {transport}:{listen}")]
     Bind {
+        transport: Transport,
         listen: SocketAddr,
         #[source]
         source: std::io::Error,
@@ -81,14 +106,19 @@ pub enum StartError {
     Thread(#[source] std::io::Error),
     #[error("the SIP stack did not start: {0}")]
     Stack(String),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
 }
 
-/// SIP over UDP, by `rsipstack` on a thread of its own.
+/// SIP, by `rsipstack` on a thread of its own.
 #[derive(Debug)]
 pub struct RsipStack {
     local: SocketAddr,
+    tcp: Option<SocketAddr>,
+    tls: Option<SocketAddr>,
     calls: mpsc::Receiver<IncomingCall>,
     dialer: Dialer,
+    registrations: Vec<(String, watch::Receiver<RegistrationStatus>)>,
     shared: Arc<Shared>,
     cancel: CancellationToken,
     stopped: Option<oneshot::Receiver<()>>,
@@ -100,6 +130,7 @@ pub(crate) struct Shared {
     pub(crate) dialogs: AtomicUsize,
     pub(crate) refusals: Mutex<Refusals>,
     pub(crate) admission: Mutex<Admission>,
+    pub(crate) connections: Mutex<Slots>,
     /// Once it is there. It holds the socket, and the socket holds this.
     pub(crate) endpoint: OnceLock<Weak<EndpointInner>>,
 }
@@ -117,34 +148,103 @@ impl Shared {
             dialogs: AtomicUsize::new(0),
             refusals: Mutex::default(),
             admission: Mutex::new(Admission::new(limits)),
+            connections: Mutex::new(Slots::new(limits)),
             endpoint: OnceLock::new(),
         }
     }
 }
 
+/// All that is listened on.
+struct Sockets {
+    udp: std::net::UdpSocket,
+    local: SocketAddr,
+    tcp: Option<std::net::TcpListener>,
+    tls: Option<std::net::TcpListener>,
+}
+
+impl Sockets {
+    fn bind(config: &SipConfig) -> Result<Self, StartError> {
+        let failed = |transport, listen| {
+            move |source| StartError::Bind {
+                transport,
+                listen,
+                source,
+            }
+        };
+        let udp = bind_udp(config.listen).map_err(failed(Transport::Udp, config.listen))?;
+        let listener = |transport, listen: Option<SocketAddr>| {
+            let bound = listen.map(|listen| bind_stream(listen).map_err(failed(transport, listen)));
+            bound.transpose()
+        };
+        Ok(Self {
+            local: udp.local_addr().map_err(failed(Transport::Udp, config.listen))?,
+            udp,
+            tcp: listener(Transport::Tcp, config.tcp)?,
+            tls: listener(Transport::Tls, config.tls.as_ref().map(|tls| tls.listen))?,
+        })
+    }
+}
+
+fn bind_udp(listen: SocketAddr) -> std::io::Result<std::net::UdpSocket> {
+    let socket = std::net::UdpSocket::bind(listen)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+fn bind_stream(listen: SocketAddr) -> std::io::Result<std::net::TcpListener> {
+    let listener = std::net::TcpListener::bind(listen)?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+/// Where each account's status is written, and where it is read, by its name.
+#[expect(clippy::type_complexity, reason = "two lists, side by side, once")]
+fn statuses(
+    accounts: &[Account],
+) -> (
+    Vec<watch::Sender<RegistrationStatus>>,
+    Vec<(String, watch::Receiver<RegistrationStatus>)>,
+) {
+    let made = accounts.iter().map(|account| {
+        let (status, watched) = watch::channel(RegistrationStatus::default());
+        (status, (account.name.clone(), watched))
+    });
+    made.unzip()
+}
+
+fn local_of(listener: Option<&std::net::TcpListener>) -> Option<SocketAddr> {
+    listener.and_then(|listener| listener.local_addr().ok())
+}
+
 impl RsipStack {
-    /// Binds the socket and starts the thread.
+    /// Binds the sockets and starts the thread.
     ///
     /// # Errors
     /// [`StartError`]: all of them need an operator, none is worth a retry.
     pub async fn start(config: SipConfig) -> Result<Self, StartError> {
-        let listen = config.listen;
-        let bind = |source| StartError::Bind { listen, source };
-        let socket = std::net::UdpSocket::bind(listen).map_err(bind)?;
-        socket.set_nonblocking(true).map_err(bind)?;
-        let local = socket.local_addr().map_err(bind)?;
+        let sockets = Sockets::bind(&config)?;
+        let local = sockets.local;
+        let (tcp, tls) = (local_of(sockets.tcp.as_ref()), local_of(sockets.tls.as_ref()));
+        let tls_server = config
+            .tls
+            .as_ref()
+            .map(|tls| tls.certificates.server())
+            .transpose()?;
         let shared = Arc::new(Shared::new(config.limits));
         let cancel = CancellationToken::new();
         let (calls_tx, calls) = mpsc::channel(CALL_QUEUE);
         let (placements_tx, placements) = mpsc::channel(CALL_QUEUE);
+        let (statuses, registrations) = statuses(&config.registrations);
         let (started_tx, started) = oneshot::channel();
         let (stopped_tx, stopped) = oneshot::channel();
         let setup = thread::Setup {
             config,
-            socket,
+            sockets,
+            tls_server,
             shared: Arc::clone(&shared),
             calls: calls_tx,
             placements,
+            statuses,
             cancel: cancel.clone(),
             started: started_tx,
         };
@@ -159,8 +259,11 @@ impl RsipStack {
         match timeout(START_TIMEOUT, started).await {
             Ok(Ok(Ok(()))) => Ok(Self {
                 local,
+                tcp,
+                tls,
                 calls,
                 dialer: Dialer::new(placements_tx),
+                registrations,
                 shared,
                 cancel,
                 stopped: Some(stopped),
@@ -192,6 +295,14 @@ impl SipStack for RsipStack {
         self.local
     }
 
+    fn registrations(&self) -> Vec<(String, watch::Receiver<RegistrationStatus>)> {
+        self.registrations.clone()
+    }
+
+    fn stream_addrs(&self) -> (Option<SocketAddr>, Option<SocketAddr>) {
+        (self.tcp, self.tls)
+    }
+
     fn stats(&self) -> StackStats {
         let transactions = self
             .shared
@@ -209,6 +320,7 @@ impl SipStack for RsipStack {
             ringing: invites.ringing,
             unacknowledged: invites.unacknowledged,
             transactions: transactions.unwrap_or_default(),
+            connections: self.shared.connections.lock().count(),
             refusals: *self.shared.refusals.lock(),
         }
     }

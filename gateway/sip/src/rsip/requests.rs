@@ -5,15 +5,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use rsipstack::dialog::invite_dialog::InviteDialog;
 use rsipstack::sip::headers::typed::CSeq;
-use rsipstack::sip::{
-    Header, HeadersExt as _, Method, Request, Response, SipMessage, ToTypedHeader as _, Version,
-};
+use rsipstack::sip::{Header, Method, Request, Response, SipMessage, ToTypedHeader as _, Version};
 use rsipstack::transaction::endpoint::EndpointInnerRef;
-use rsipstack::transaction::key::{TransactionKey, TransactionRole};
-use rsipstack::transaction::transaction::Transaction;
-use rsipstack::transport::SipAddr;
+use rsipstack::transaction::key::TransactionRole;
 
 use super::convert;
+use super::flows::{Line, Path};
 use crate::digest::client::Login;
 
 /// A dialog's requests, in the order of their numbers. Cheap to clone.
@@ -25,15 +22,22 @@ pub(super) struct Requests {
     cseq: Arc<AtomicU32>,
     /// For a server that challenges.
     login: Option<Login>,
+    line: Line,
 }
 
 impl Requests {
-    pub(super) fn new(endpoint: &EndpointInnerRef, dialog: &InviteDialog, login: Option<Login>) -> Self {
+    pub(super) fn new(
+        endpoint: &EndpointInnerRef,
+        dialog: &InviteDialog,
+        login: Option<Login>,
+        line: Line,
+    ) -> Self {
         Self {
             endpoint: endpoint.clone(),
             dialog: dialog.clone(),
             cseq: Arc::new(AtomicU32::new(dialog.snapshot().local_cseq)),
             login,
+            line,
         }
     }
 
@@ -44,9 +48,10 @@ impl Requests {
 
     /// Sends a request, once more with credentials when the other side wants them. `None`: no answer.
     pub(super) async fn ask(&self, method: Method, headers: Vec<Header>) -> Option<Response> {
-        let request = self.request(method, headers.clone())?;
+        let path = self.path().await?;
+        let request = self.request(method, headers.clone(), &path)?;
         let uri = request.uri.to_string();
-        let response = self.send(request).await?;
+        let response = send(&self.endpoint, request, &path).await?;
         let login = self.login.as_ref();
         let Some(answer) =
             login.and_then(|login| convert::authorization(&response, login, method, &uri, b""))
@@ -55,18 +60,21 @@ impl Requests {
         };
         let mut headers = headers;
         headers.push(answer);
-        self.send(self.request(method, headers)?).await
+        send(&self.endpoint, self.request(method, headers, &path)?, &path).await
+    }
+
+    /// By the first Route, or the remote target (RFC 3261 §12.2.1.1).
+    async fn path(&self) -> Option<Path> {
+        let dialog = self.dialog.snapshot();
+        let route = dialog.route_set.first().and_then(|route| route.typed().ok());
+        let target = route.map_or(dialog.remote_uri, |route| route.uri);
+        self.line.path(&target).await
     }
 
     /// RFC 3261 §12.2.1.1.
-    fn request(&self, method: Method, extra: Vec<Header>) -> Option<Request> {
+    fn request(&self, method: Method, extra: Vec<Header>, path: &Path) -> Option<Request> {
         let dialog = self.dialog.snapshot();
-        let here = self
-            .endpoint
-            .transport_layer
-            .get_listen_addrs()
-            .into_iter()
-            .next();
+        let here = self.line.flows().here(&self.endpoint, path);
         let (from, to) = match dialog.role {
             TransactionRole::Client => (dialog.from.to_string(), dialog.to.to_string()),
             TransactionRole::Server => (dialog.to.to_string(), dialog.from.to_string()),
@@ -97,23 +105,23 @@ impl Requests {
             version: Version::V2,
         })
     }
+}
 
-    async fn send(&self, request: Request) -> Option<Response> {
-        let key = TransactionKey::from_request(&request, TransactionRole::Client).ok()?;
-        let mut transaction = Transaction::new_client(key, request, self.endpoint.clone(), None);
-        let route = transaction
-            .original
-            .route_header()
-            .and_then(|route| route.typed().ok());
-        transaction.destination = route.and_then(|route| SipAddr::try_from(&route.uri).ok());
-        transaction.send().await.ok()?;
-        while let Some(message) = transaction.receive().await {
-            if let SipMessage::Response(response) = message
-                && response.status_code.code() >= 200
-            {
-                return (!convert::is_local(&response)).then_some(response);
-            }
+/// Sends a request and waits for its final answer. `None`: there is none.
+pub(super) async fn send(endpoint: &EndpointInnerRef, request: Request, path: &Path) -> Option<Response> {
+    let mut transaction = path.transaction(endpoint, request)?;
+    transaction.send().await.ok()?;
+    loop {
+        // A connection that ends takes the transaction with it, so that it is not polled again.
+        let message = tokio::select! {
+            biased;
+            message = transaction.receive() => message?,
+            () = path.closed() => return None,
+        };
+        if let SipMessage::Response(response) = message
+            && response.status_code.code() >= 200
+        {
+            return (!convert::is_local(&response)).then_some(response);
         }
-        None
     }
 }

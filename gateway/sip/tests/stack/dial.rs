@@ -1,18 +1,22 @@
 //! Calls that the stack places, to a peer that is nothing but text.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use sip::digest::client::Login;
-use sip::{CallEvent, Outgoing, PlacedCall, RsipStack, SipStack, SipUri, TransferEvent};
+use sip::{CallEvent, Destination, Outgoing, PlacedCall, RsipStack, SipStack, SipUri, TransferEvent};
 use tokio::time::timeout;
 
 use crate::peer::{Peer, header};
 use crate::{SHORT_T1, SOON, drained, start, start_with};
 
 fn outgoing(peer: &Peer) -> Outgoing {
-    let there = peer.local_addr();
+    to(peer.local_addr())
+}
+
+pub(crate) fn to(there: SocketAddr) -> Outgoing {
     Outgoing {
-        destination: there,
+        destination: Destination::udp(there),
         to: SipUri {
             user: "+15557777".into(),
             host: there.ip().to_string(),
@@ -34,11 +38,11 @@ fn outgoing(peer: &Peer) -> Outgoing {
     }
 }
 
-fn dial(stack: &RsipStack, outgoing: Outgoing) -> PlacedCall {
+pub(crate) fn dial(stack: &RsipStack, outgoing: Outgoing) -> PlacedCall {
     stack.dialer().dial(outgoing).expect("placed")
 }
 
-async fn event(call: &mut PlacedCall) -> CallEvent {
+pub(crate) async fn event(call: &mut PlacedCall) -> CallEvent {
     timeout(SOON, call.events.recv())
         .await
         .expect("in time")

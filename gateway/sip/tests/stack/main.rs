@@ -1,8 +1,12 @@
 //! The stack over real sockets, spoken to by a caller that is nothing but text.
 
+mod certificate;
 mod dial;
 mod flood;
 mod peer;
+mod registration;
+mod stream_peer;
+mod streams;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -10,7 +14,9 @@ use std::time::Duration;
 
 use peer::Peer;
 use sip::admission::{Limits, Rate};
-use sip::{CallEvent, Refusal, Rejection, RsipStack, SipConfig, SipStack, StackStats};
+use sip::{
+    Authorities, CallEvent, Refusal, Rejection, RsipStack, SipConfig, SipStack, StackStats, StreamTimes,
+};
 use tokio::time::{Instant, timeout};
 
 const SOON: Duration = Duration::from_secs(5);
@@ -32,16 +38,28 @@ async fn start_with(max_calls: usize, t1: Duration, ringing: usize) -> RsipStack
         ringing_per_source: ringing,
         ..Limits::default()
     };
-    let listen = SocketAddr::from(([127, 0, 0, 1], 0));
     let config = SipConfig {
-        listen,
-        advertised: None,
         max_calls,
-        limits,
         t1,
-        user_agent: "test".into(),
+        ..config(limits)
     };
     RsipStack::start(config).await.expect("stack")
+}
+
+fn config(limits: Limits) -> SipConfig {
+    SipConfig {
+        listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+        tcp: None,
+        tls: None,
+        authorities: Authorities::load(None).expect("Mozilla's"),
+        times: StreamTimes::default(),
+        registrations: Vec::new(),
+        advertised: None,
+        max_calls: 10,
+        limits,
+        t1: SipConfig::T1,
+        user_agent: "test".into(),
+    }
 }
 
 async fn incoming(stack: &mut RsipStack) -> sip::IncomingCall {

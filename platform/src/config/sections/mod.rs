@@ -5,6 +5,7 @@ mod agents;
 mod calls;
 mod livekit;
 mod media;
+mod registrations;
 mod sip;
 
 use std::{
@@ -61,7 +62,7 @@ pub(super) fn config(cx: &Context<'_>, root: Node, base: &Path) -> Option<Config
         .below(base);
     let worker = worker(cx, root.section("worker"));
     // How many calls may ring hangs on the slots by default.
-    let sip = sip(cx, sip_section, worker.config.slots);
+    let sip = sip(cx, sip_section, worker.config.slots, base);
     let providers = providers(root.section("providers"));
     let tool_secrets = tool_secrets(root.section("tools"));
     let access = access(cx, root.has("access"), root.section("access"));
@@ -109,6 +110,13 @@ fn secrets(config: &Config) -> Vec<Secret> {
         .chain(access.filter_map(|key| key.key.as_ref()))
         .chain(config.recordings.s3.iter().map(|s3| &s3.secret))
         .chain(openai)
+        .chain(
+            config
+                .sip
+                .registrations
+                .iter()
+                .map(|registration| &registration.password),
+        )
         .chain(config.tool_secrets.values())
         .cloned()
         .chain(redis_password(&config.redis.url))

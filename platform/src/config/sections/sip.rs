@@ -1,15 +1,16 @@
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
     time::Duration,
 };
 
 use events::Region;
 
-use super::{SECOND, placed};
+use super::{SECOND, not_empty, placed, registrations::registrations};
 use crate::config::{
     fault::Place,
     reader::{Context, Found, Section, by, parsed, scalar},
-    types::{PortRange, Sip, SipCodec},
+    types::{PortRange, Sip, SipCodec, SipTls, SipTlsServer},
     values::{Wrong, codec, duration, parse_as, port_range, whole_number, wrong},
 };
 
@@ -25,23 +26,14 @@ pub(super) struct SipSection {
 /// The least that may ring by default: where a worker has few slots, a few callers may wait for them all the same.
 const LEAST_RINGING: usize = 8;
 
-/// `slots`: of the worker.
-pub(super) fn sip(cx: &Context<'_>, mut section: Section<'_>, slots: usize) -> SipSection {
+/// `slots`: of the worker. `base`: where relative paths begin.
+pub(super) fn sip(cx: &Context<'_>, mut section: Section<'_>, slots: usize, base: &Path) -> SipSection {
     let listen = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 5060));
     let listen = section.or("listen", listen, parse_as("address with a port", "0.0.0.0:5060"));
-    let advertised_address = match section.raw("advertised_address", &[]) {
-        Some(found) => parsed(cx, &found, advertised),
-        None if listen.ip().is_unspecified() && !section.is_faulty() => {
-            cx.fault(
-                section.path("advertised_address"),
-                section.place(),
-                format!("it is missing, and listen ({listen}) stands for every address"),
-                "set it to the IP address that callers reach this host at, or let sip.listen name one",
-            );
-            None
-        }
-        None => Some(listen.ip()),
-    };
+    let advertised_address = advertised_address(cx, &mut section, listen);
+    let tcp = address(cx, &mut section, "tcp", "0.0.0.0:5060");
+    let tls = tls(cx, section.section("tls"), base);
+    let (max_connections, max_connections_per_source) = connections(cx, &mut section);
     let (rtp_ports, ports_place) = placed(
         cx,
         &mut section,
@@ -75,11 +67,16 @@ pub(super) fn sip(cx: &Context<'_>, mut section: Section<'_>, slots: usize) -> S
     );
     let (max_ringing, max_ringing_per_source) = ringing(cx, &mut section, slots);
     let codecs = codecs(cx, &mut section);
+    let registrations = registrations(cx, &mut section);
     section.finish();
     let config = advertised_address
         .zip(default_region)
         .map(|(advertised_address, default_region)| Sip {
             listen,
+            tcp,
+            tls,
+            max_connections,
+            max_connections_per_source,
             advertised_address,
             rtp_ports,
             default_region,
@@ -88,6 +85,7 @@ pub(super) fn sip(cx: &Context<'_>, mut section: Section<'_>, slots: usize) -> S
             max_ringing,
             max_ringing_per_source,
             codecs,
+            registrations,
         });
     SipSection {
         config,
@@ -96,6 +94,78 @@ pub(super) fn sip(cx: &Context<'_>, mut section: Section<'_>, slots: usize) -> S
         agent_gone_grace,
         grace_place,
     }
+}
+
+fn advertised_address(cx: &Context<'_>, section: &mut Section<'_>, listen: SocketAddr) -> Option<IpAddr> {
+    match section.raw("advertised_address", &[]) {
+        Some(found) => parsed(cx, &found, advertised),
+        None if listen.ip().is_unspecified() && !section.is_faulty() => {
+            cx.fault(
+                section.path("advertised_address"),
+                section.place(),
+                format!("it is missing, and listen ({listen}) stands for every address"),
+                "set it to the IP address that callers reach this host at, or let sip.listen name one",
+            );
+            None
+        }
+        None => Some(listen.ip()),
+    }
+}
+
+fn address(
+    cx: &Context<'_>,
+    section: &mut Section<'_>,
+    key: &'static str,
+    example: &'static str,
+) -> Option<SocketAddr> {
+    let found = section.raw(key, &[])?;
+    parsed(cx, &found, parse_as("address with a port", example))
+}
+
+fn tls(cx: &Context<'_>, mut section: Section<'_>, base: &Path) -> SipTls {
+    let mut file = |key| {
+        let found = section.raw(key, &[])?;
+        let path = parsed(cx, &found, not_empty)?;
+        Some(base.join(path))
+    };
+    let authorities: Option<PathBuf> = file("authorities");
+    let (certificate, key) = (file("certificate"), file("key"));
+    let is_served = section.has("listen");
+    let listen = address(cx, &mut section, "listen", "0.0.0.0:5061");
+    if is_served != certificate.is_some() || is_served != key.is_some() {
+        cx.fault(
+            section.path("listen"),
+            section.place(),
+            "listen, certificate and key go together, and one of them is missing",
+            "set all three, or none of them: connections to others need only authorities",
+        );
+    }
+    section.finish();
+    let server = listen.zip(certificate.zip(key));
+    SipTls {
+        server: server.map(|(listen, (certificate, key))| SipTlsServer {
+            listen,
+            certificate,
+            key,
+        }),
+        authorities,
+    }
+}
+
+/// How many connections others may have open, in all and from one source.
+fn connections(cx: &Context<'_>, section: &mut Section<'_>) -> (usize, usize) {
+    let all = section.or("max_connections", 256, whole_number(1..=10_000));
+    let key = "max_connections_per_source";
+    let (per_source, place) = placed(cx, section, key, all.div_ceil(4), whole_number(1..=10_000));
+    if per_source > all {
+        cx.fault(
+            section.path(key),
+            place,
+            format!("{per_source} is more than sip.max_connections ({all})"),
+            format!("set it to {all} or less"),
+        );
+    }
+    (all, per_source)
 }
 
 fn region(cx: &Context<'_>, section: &mut Section<'_>) -> Option<Region> {

@@ -6,7 +6,6 @@ pub(super) mod failure;
 pub(super) mod order;
 
 use std::fmt::Write as _;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +13,7 @@ use bus::sipinternal::{CreateParticipant, Created};
 use bus::{Code, Fault, Incoming};
 use livekit::DisconnectReason;
 use sha2::{Digest as _, Sha256};
-use sip::{Outgoing, PlacedCall};
+use sip::{Destination, Outgoing, PlacedCall};
 use tokio::time::Instant;
 use tracing::{Instrument as _, Span};
 
@@ -38,7 +37,7 @@ const TO_TELL: Duration = Duration::from_millis(500);
 /// A phone that is in its room and not yet dialled.
 struct Ready {
     order: Order,
-    destination: SocketAddr,
+    destination: Destination,
     room: RoomLeg,
     media: MediaLeg,
     transfers: Transfers,
@@ -181,7 +180,7 @@ async fn converse(context: &Arc<Context>, ready: Ready, incoming: Incoming, begu
     }
 }
 
-fn invite(order: &Order, destination: SocketAddr, offer: Vec<u8>) -> Outgoing {
+fn invite(order: &Order, destination: Destination, offer: Vec<u8>) -> Outgoing {
     let mut headers: Vec<_> = order.request.headers.clone().into_iter().collect();
     headers.sort();
     Outgoing {

@@ -9,24 +9,21 @@ use bus::{Code, Fault};
 use media::Digit;
 use platform::config::CallsConfig;
 use platform::targets::{Policy, Target, TargetError};
-use sip::SipUri;
 use sip::digest::client::Login;
+use sip::{Destination, SipUri, Transport};
 use tokio::net::lookup_host;
 use tokio::time::timeout;
 
-/// SIP's (RFC 3261 §19.1.2).
-const DEFAULT_PORT: u16 = 5060;
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Digits that are sent after the answer, pauses included.
 const MAX_DTMF: usize = 64;
-/// `SIPTransport`: automatic, UDP.
-const TRANSPORTS: [i32; 2] = [0, 1];
 
 /// A call that may be dialled.
 pub(super) struct Order {
     pub(super) request: CreateParticipant,
     /// What it counts as, in the caps.
     pub(super) number: String,
+    pub(super) transport: Transport,
     pub(super) to: SipUri,
     pub(super) from: SipUri,
     pub(super) display_name: Option<String>,
@@ -62,12 +59,8 @@ impl Order {
                 return Err(invalid(&format!("{what} is missing or too long")));
             }
         }
-        if !TRANSPORTS.contains(&request.transport) {
-            return Err(Fault::new(
-                Code::Unimplemented,
-                "only UDP is supported as SIP transport",
-            ));
-        }
+        let transport = transport(request.transport)
+            .ok_or_else(|| Fault::new(Code::Unimplemented, "this SIP transport is not supported"))?;
         let (host, port) = address(&request.address).ok_or_else(|| invalid("address is no host[:port]"))?;
         let target = target(&request, targets).map_err(refused)?;
         let user = target.as_str().to_owned();
@@ -100,6 +93,7 @@ impl Order {
         });
         Ok(Self {
             number: user.clone(),
+            transport,
             to: SipUri { user, host, port },
             from: SipUri {
                 user: request.number.clone(),
@@ -122,8 +116,8 @@ impl Order {
     ///
     /// # Errors
     /// What LiveKit is to be told.
-    pub(super) async fn destination(&self, local: SocketAddr) -> Result<SocketAddr, Fault> {
-        let port = self.to.port.unwrap_or(DEFAULT_PORT);
+    pub(super) async fn destination(&self, local: SocketAddr) -> Result<Destination, Fault> {
+        let port = self.to.port.unwrap_or(self.transport.default_port());
         let host = self.to.host.trim_start_matches('[').trim_end_matches(']');
         let unknown = || {
             Fault::new(
@@ -133,9 +127,18 @@ impl Order {
         };
         let found = timeout(RESOLVE_TIMEOUT, lookup_host((host, port))).await;
         let mut found = found.map_err(|_| unknown())?.map_err(|_| unknown())?;
-        found
+        // What carries the sound has one address only.
+        let address = found
             .find(|address| address.is_ipv4() == local.is_ipv4())
-            .ok_or_else(unknown)
+            .ok_or_else(unknown)?;
+        Ok(Destination {
+            address,
+            transport: self.transport,
+            name: match self.transport {
+                Transport::Tls => host.to_owned(),
+                _ => String::new(),
+            },
+        })
     }
 }
 
@@ -177,6 +180,16 @@ fn presses(text: &str) -> Option<Vec<Press>> {
     };
     let presses: Option<Vec<_>> = text.chars().map(press).collect();
     presses.filter(|presses| presses.len() <= MAX_DTMF)
+}
+
+/// `SIPTransport`: automatic, which is UDP, UDP, TCP, TLS.
+fn transport(number: i32) -> Option<Transport> {
+    match number {
+        0 | 1 => Some(Transport::Udp),
+        2 => Some(Transport::Tcp),
+        3 => Some(Transport::Tls),
+        _ => None,
+    }
 }
 
 fn at_most(most: Duration, wanted: Option<ProtoDuration>) -> Duration {
@@ -276,7 +289,7 @@ mod tests {
             code(|r| drop(r.headers.insert("X-A".into(), "a\r\nb".into()))),
             invalid
         );
-        assert_eq!(code(|r| r.transport = 3), Some(Code::Unimplemented));
+        assert_eq!(code(|r| r.transport = 4), Some(Code::Unimplemented));
     }
 
     #[test]

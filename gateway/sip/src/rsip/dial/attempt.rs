@@ -1,20 +1,18 @@
 //! One INVITE and its transaction.
 
-use std::net::SocketAddr;
-
 use rsipstack::sip::headers::typed::{From as TypedFrom, To as TypedTo};
 use rsipstack::sip::{
     Auth, Header, HeadersExt as _, HostWithPort, Method, Param, Request, Response, Scheme, SipMessage,
-    ToTypedHeader as _, Transport, Uri,
+    ToTypedHeader as _, Uri,
 };
 use rsipstack::transaction::endpoint::EndpointInnerRef;
-use rsipstack::transaction::key::{TransactionKey, TransactionRole};
 use rsipstack::transaction::make_via_branch;
 use rsipstack::transaction::transaction::Transaction;
 use rsipstack::transport::SipAddr;
 use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 
+use super::super::flows::{self, Flow, Path};
 use super::super::within::extra;
 use crate::{ALLOW, Outgoing, SipUri};
 
@@ -25,7 +23,7 @@ const RESPONSE_QUEUE: usize = 16;
 pub(super) struct Attempt {
     endpoint: EndpointInnerRef,
     request: Request,
-    destination: SocketAddr,
+    path: Path,
     responses: mpsc::Receiver<Response>,
     tasks: TaskTracker,
     /// Whether the other side has shown that it knows the INVITE: until then there is nothing to cancel (RFC 3261 §9.1).
@@ -38,22 +36,30 @@ impl Attempt {
     pub(super) fn start(
         endpoint: &EndpointInnerRef,
         request: Request,
-        destination: SocketAddr,
+        path: Path,
         tasks: &TaskTracker,
     ) -> Self {
         let (responses_tx, responses) = mpsc::channel(RESPONSE_QUEUE);
-        if let Some(transaction) = transaction(endpoint, request.clone(), destination) {
-            tasks.spawn(drive(transaction, responses_tx));
+        if let Some(transaction) = path.transaction(endpoint, request.clone()) {
+            tasks.spawn(drive(transaction, path.clone(), responses_tx));
         }
         Self {
             endpoint: endpoint.clone(),
             request,
-            destination,
+            path,
             responses,
             tasks: tasks.clone(),
             is_known: false,
             cancel_wanted: false,
             cancelled: false,
+        }
+    }
+
+    /// The connection that the INVITE was sent on.
+    pub(super) fn flow(&self) -> Option<Flow> {
+        match &self.path {
+            Path::Flow(flow) => Some(flow.clone()),
+            Path::Udp(_) => None,
         }
     }
 
@@ -82,22 +88,37 @@ impl Attempt {
             return;
         }
         let cancel = cancel_of(&self.request);
-        if let Some(mut transaction) = transaction(&self.endpoint, cancel, self.destination) {
+        if let Some(mut transaction) = self.path.transaction(&self.endpoint, cancel) {
+            let path = self.path.clone();
             self.tasks.spawn(async move {
-                if transaction.send().await.is_ok() {
-                    while transaction.receive().await.is_some() {}
+                let driving = async {
+                    if transaction.send().await.is_ok() {
+                        while transaction.receive().await.is_some() {}
+                    }
+                };
+                // Neither arm is polled again.
+                tokio::select! {
+                    () = driving => {}
+                    () = path.closed() => {}
                 }
             });
         }
     }
 }
 
-/// Runs the transaction to its end: repeats and ACKs are its own.
-async fn drive(mut transaction: Transaction, responses: mpsc::Sender<Response>) {
+/// Runs the transaction to its end, which a connection's end is too: repeats and ACKs are its own.
+async fn drive(mut transaction: Transaction, path: Path, responses: mpsc::Sender<Response>) {
     if transaction.send().await.is_err() {
         return;
     }
-    while let Some(message) = transaction.receive().await {
+    loop {
+        // The transaction is not polled again once its connection is gone.
+        let message = tokio::select! {
+            biased;
+            message = transaction.receive() => message,
+            () = path.closed() => return,
+        };
+        let Some(message) = message else { return };
         if let SipMessage::Response(response) = message {
             // Nobody may be listening any more.
             let _ = responses.send(response).await;
@@ -105,21 +126,11 @@ async fn drive(mut transaction: Transaction, responses: mpsc::Sender<Response>) 
     }
 }
 
-fn transaction(
-    endpoint: &EndpointInnerRef,
-    request: Request,
-    destination: SocketAddr,
-) -> Option<Transaction> {
-    let key = TransactionKey::from_request(&request, TransactionRole::Client).ok()?;
-    let mut transaction = Transaction::new_client(key, request, endpoint.clone(), None);
-    transaction.destination = Some(SipAddr::new(Transport::Udp, HostWithPort::from(destination)));
-    Some(transaction)
-}
-
 /// The first INVITE of a call.
-pub(super) fn invite(endpoint: &EndpointInnerRef, outgoing: &Outgoing) -> Option<Request> {
-    let here = endpoint.transport_layer.get_listen_addrs().into_iter().next()?;
+pub(super) fn invite(endpoint: &EndpointInnerRef, outgoing: &Outgoing, here: SipAddr) -> Option<Request> {
     let to = uri(&outgoing.to)?;
+    let mut target = to.clone();
+    target.params.extend(flows::param(outgoing.destination.transport));
     let mut from = match outgoing.from.host.as_str() {
         "" => Uri {
             scheme: Some(Scheme::Sip),
@@ -139,19 +150,17 @@ pub(super) fn invite(endpoint: &EndpointInnerRef, outgoing: &Outgoing) -> Option
         params: vec![Param::Tag(outgoing.tag.clone().into())],
     };
     let contact = Uri {
-        scheme: Some(Scheme::Sip),
         auth: auth(&outgoing.from),
-        host_with_port: here.addr.clone(),
-        ..Uri::default()
+        ..flows::contact(&here)
     };
     let via = endpoint.get_via(Some(here), None).ok()?;
     let to_header = TypedTo {
         display_name: None,
-        uri: to.clone(),
+        uri: to,
         params: Vec::new(),
     };
     let call_id = Some(outgoing.call_id.clone().into());
-    let mut request = endpoint.make_request(Method::Invite, to, via, from, to_header, 1, call_id);
+    let mut request = endpoint.make_request(Method::Invite, target, via, from, to_header, 1, call_id);
     request
         .headers
         .push(Header::Contact(format!("<{contact}>").into()));

@@ -12,6 +12,7 @@ use rsipstack::transaction::key::TransactionRole;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::super::flows::Line;
 use super::super::requests::Requests;
 use super::super::within::{Within, extra};
 use crate::outgoing::Placement;
@@ -20,11 +21,17 @@ use crate::{CallEvent, Command};
 pub(super) struct Established {
     dialog: InviteDialog,
     states: DialogStateReceiver,
+    line: Line,
 }
 
 impl Established {
     /// Puts the dialog into the stack's table (RFC 3261 §12.1.2). `None` when the answer makes none.
-    pub(super) fn new(dialogs: &DialogLayer, request: &Request, response: &Response) -> Option<Self> {
+    pub(super) fn new(
+        dialogs: &DialogLayer,
+        request: &Request,
+        response: &Response,
+        line: Line,
+    ) -> Option<Self> {
         let id = DialogId::try_from((response, TransactionRole::Client)).ok()?;
         let contact = response.contact_header().ok();
         let target = response.typed_contact_headers().ok();
@@ -52,7 +59,7 @@ impl Established {
             return None;
         }
         match dialogs.get_dialog(&id) {
-            Some(Dialog::Invite(dialog)) => Some(Self { dialog, states }),
+            Some(Dialog::Invite(dialog)) => Some(Self { dialog, states, line }),
             _ => None,
         }
     }
@@ -70,7 +77,7 @@ impl Established {
         cancel: &CancellationToken,
     ) -> CallEvent {
         let login = placement.outgoing.login.clone();
-        let ours = Requests::new(&dialogs.endpoint, &self.dialog, login);
+        let ours = Requests::new(&dialogs.endpoint, &self.dialog, login, self.line.clone());
         let within = Within::new(ours, placement.events.clone(), tasks.clone());
         let last = loop {
             // All arms are cancel-safe.
@@ -102,7 +109,7 @@ impl Established {
 
     /// Ends a dialog that nobody wants.
     pub(super) async fn end(self, dialogs: &DialogLayer) {
-        let ours = Requests::new(&dialogs.endpoint, &self.dialog, None);
+        let ours = Requests::new(&dialogs.endpoint, &self.dialog, None, self.line.clone());
         drop(ours.ask(Method::Bye, Vec::new()).await);
         dialogs.remove_dialog(&self.dialog.id());
     }

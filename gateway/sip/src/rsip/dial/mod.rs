@@ -7,15 +7,19 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use rsipstack::dialog::dialog_layer::DialogLayer;
-use rsipstack::sip::{HeadersExt as _, Request, Response, StatusCodeKind};
+use rsipstack::sip::{
+    HeadersExt as _, HostWithPort, Request, Response, StatusCodeKind, Transport as WireTransport,
+};
+use rsipstack::transport::SipAddr;
 use tokio::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::flows::{Flows, Line, Path};
 use super::{Shared, convert};
 use crate::digest::client;
 use crate::outgoing::Placement;
-use crate::{CallEvent, Command, Outgoing};
+use crate::{CallEvent, Command, Outgoing, Transport};
 use attempt::Attempt;
 use established::Established;
 
@@ -27,6 +31,7 @@ const CROSSING_TIMEOUT: Duration = Duration::from_secs(40);
 pub(super) struct DialTask {
     pub(super) placement: Placement,
     pub(super) dialogs: Arc<DialogLayer>,
+    pub(super) flows: Arc<Flows>,
     pub(super) shared: Arc<Shared>,
     pub(super) tasks: TaskTracker,
     pub(super) cancel: CancellationToken,
@@ -53,10 +58,17 @@ impl DialTask {
 
     /// Returns the last event.
     async fn serve(&mut self) -> CallEvent {
-        let Some(request) = attempt::invite(&self.dialogs.endpoint, &self.placement.outgoing) else {
+        let path = match self.connected().await {
+            Ok(path) => path,
+            Err(last) => return last,
+        };
+        let endpoint = &self.dialogs.endpoint;
+        let here = self.flows.here(endpoint, &path);
+        let request = here.and_then(|here| attempt::invite(endpoint, &self.placement.outgoing, here));
+        let Some(request) = request else {
             return CallEvent::Unreachable;
         };
-        let mut attempt = self.attempt(request);
+        let mut attempt = Attempt::start(endpoint, request, path.clone(), &self.tasks);
         let mut challenges_left = MAX_CHALLENGES;
         loop {
             // All arms are cancel-safe.
@@ -74,16 +86,35 @@ impl DialTask {
             };
             match self.step(&attempt, response, &mut challenges_left) {
                 Step::Waiting => {}
-                Step::Again(request) => attempt = self.attempt(*request),
+                Step::Again(request) => {
+                    let endpoint = &self.dialogs.endpoint;
+                    attempt = Attempt::start(endpoint, *request, path.clone(), &self.tasks);
+                }
                 Step::Answered(response) => return self.answered(attempt, &response).await,
                 Step::Over(event) => return event,
             }
         }
     }
 
-    fn attempt(&self, request: Request) -> Attempt {
-        let destination = self.placement.outgoing.destination;
-        Attempt::start(&self.dialogs.endpoint, request, destination, &self.tasks)
+    /// The way to the other side, or the last event when there is none, or nobody wants the call any more.
+    async fn connected(&mut self) -> Result<Path, CallEvent> {
+        let destination = &self.placement.outgoing.destination;
+        if destination.transport == Transport::Udp {
+            let address = SipAddr::new(WireTransport::Udp, HostWithPort::from(destination.address));
+            return Ok(Path::Udp(Some(address)));
+        }
+        let mut connecting = std::pin::pin!(self.flows.to(destination));
+        loop {
+            // All arms are cancel-safe.
+            tokio::select! {
+                () = self.cancel.cancelled() => return Err(CallEvent::Ended),
+                command = self.placement.commands.recv() => match command {
+                    Some(Command::Bye { .. }) | None => return Err(CallEvent::Ended),
+                    Some(_) => {}
+                },
+                flow = &mut connecting => return flow.map(Path::Flow).ok_or(CallEvent::Unreachable),
+            }
+        }
     }
 
     fn step(&self, attempt: &Attempt, response: Response, challenges_left: &mut usize) -> Step {
@@ -128,14 +159,14 @@ impl DialTask {
     }
 
     async fn answered(&mut self, attempt: Attempt, response: &Response) -> CallEvent {
-        let Some(established) = Established::new(&self.dialogs, attempt.request(), response) else {
+        let line = Line::new(&self.flows, attempt.flow());
+        let Some(established) = Established::new(&self.dialogs, attempt.request(), response, line) else {
             // The ACK is out; without a tag there is no dialog that a BYE could end.
             return CallEvent::Unreachable;
         };
         self.shared.dialogs.store(self.dialogs.len(), Ordering::Relaxed);
         let tag = established.remote_tag();
-        self.tasks
-            .spawn(end_others(Arc::clone(&self.dialogs), attempt, Some(tag)));
+        self.tasks.spawn(self.end_others(attempt, Some(tag)));
         let answer = convert::answer(response);
         // An owner whose queue is full of progress would never hear of the answer.
         let _ = self.placement.events.send(CallEvent::Answered(answer)).await;
@@ -144,18 +175,22 @@ impl DialTask {
             .await
     }
 
+    fn end_others(&self, attempt: Attempt, kept: Option<String>) -> impl Future<Output = ()> + use<> {
+        let line = Line::new(&self.flows, attempt.flow());
+        end_others(Arc::clone(&self.dialogs), attempt, line, kept)
+    }
+
     /// Gives the call up before its answer. The owner need not wait for what comes of it.
     fn take_back(&self, mut attempt: Attempt) -> CallEvent {
         attempt.cancel();
-        self.tasks
-            .spawn(end_others(Arc::clone(&self.dialogs), attempt, None));
+        self.tasks.spawn(self.end_others(attempt, None));
         CallEvent::Ended
     }
 }
 
 /// Ends what is answered beside the call that is kept: by other phones that an INVITE was forked to (RFC 3261 §13.2.2.4), or by one whose
 /// answer crossed our CANCEL (§9.1).
-async fn end_others(dialogs: Arc<DialogLayer>, mut attempt: Attempt, kept: Option<String>) {
+async fn end_others(dialogs: Arc<DialogLayer>, mut attempt: Attempt, line: Line, kept: Option<String>) {
     let mut ended: Vec<String> = kept.into_iter().collect();
     let work = async {
         while let Some(response) = attempt.response().await {
@@ -169,7 +204,7 @@ async fn end_others(dialogs: Arc<DialogLayer>, mut attempt: Attempt, kept: Optio
                 continue;
             }
             ended.push(tag);
-            if let Some(other) = Established::new(&dialogs, attempt.request(), &response) {
+            if let Some(other) = Established::new(&dialogs, attempt.request(), &response, line.clone()) {
                 other.end(&dialogs).await;
             }
         }
