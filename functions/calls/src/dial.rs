@@ -49,19 +49,7 @@ impl Dial {
             wanted.wait_until_answered,
         )?;
         let longest_s = within("max_duration_s", wanted.max_duration_s, 10, config.max_duration)?;
-        let identity = wanted
-            .participant_identity
-            .unwrap_or_else(|| format!("phone-{leg}"));
-        bounded("participant_identity", &identity, 256)?;
-        let lower = identity.to_ascii_lowercase();
-        if NOT_PHONES.iter().any(|begin| lower.starts_with(begin)) {
-            return Err(Fail::refused(
-                "identity_reserved",
-                "participant_identity",
-                "it is what agents, egresses and ingresses are called",
-                "choose another, such as phone-1",
-            ));
-        }
+        let identity = identity(wanted.participant_identity, &leg)?;
         for (field, text, most) in [
             ("participant_name", &wanted.participant_name, 256),
             ("display_name", &wanted.display_name, 128),
@@ -133,6 +121,22 @@ impl Dial {
             longest: self.longest,
         }
     }
+}
+
+/// The phone's, drawn where none is named.
+fn identity(wanted: Option<String>, leg: &str) -> Result<String, Fail> {
+    let identity = wanted.unwrap_or_else(|| format!("phone-{leg}"));
+    bounded("participant_identity", &identity, 256)?;
+    let lower = identity.to_ascii_lowercase();
+    if NOT_PHONES.iter().any(|begin| lower.starts_with(begin)) {
+        return Err(Fail::refused(
+            "identity_reserved",
+            "participant_identity",
+            "it is what agents, egresses and ingresses are called",
+            "choose another, such as phone-1",
+        ));
+    }
+    Ok(identity)
 }
 
 fn room(caller: &Caller, wanted: Option<String>, leg: &str) -> Result<(RoomName, bool), Fail> {

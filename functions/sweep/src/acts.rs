@@ -74,7 +74,9 @@ async fn close_as_heir(state: &State, look: &Look) -> Result<Option<Done>, Sweep
         return Ok(None);
     };
     let last = Claim::decode(&object.bytes);
-    if look.stored.claim.as_ref() != Some(&last) || last.standing(state.now()) != Standing::Expired {
+    if look.stored.claim.as_ref() != Some(&last)
+        || !matches!(last.standing(state.now()), Standing::Expired { .. })
+    {
         return Ok(None);
     }
     let claim = Claim {

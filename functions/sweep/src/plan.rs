@@ -103,7 +103,7 @@ pub fn plan(look: &Look, policy: &Policy, now: Timestamp) -> Option<Repair> {
             let finished = told::room_finished(&look.call, &look.entry, now)?;
             Some(Repair::new(Wrong::Unclosed, Act::Tell(vec![finished])))
         }
-        (None, Some(Standing::Expired)) => Some(Repair::new(Wrong::Orphaned, Act::CloseAsHeir)),
+        (None, Some(Standing::Expired { .. })) => Some(Repair::new(Wrong::Orphaned, Act::CloseAsHeir)),
         (None, Some(_)) => None,
         (Some(_), Some(_)) => claimed(look, now),
         (Some(room), None) => unclaimed(look, room, policy, now),
