@@ -69,7 +69,7 @@ struct Open {
 /// How many INVITEs are open.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
-    /// Calls that do not stand: not answered, or the answer not acknowledged; until all that they held is released.
+    /// Calls that were not answered, until all that they held is released.
     pub(crate) ringing: usize,
     /// INVITEs that have their answer, and wait for the ACK; those within a dialog from the first on.
     pub(crate) unacknowledged: usize,
@@ -164,7 +164,7 @@ impl Invites {
         })
     }
 
-    /// The call stands, or nothing is left of it.
+    /// The call is answered, or nothing is left of it.
     pub(crate) fn settle(&mut self, ticket: Ticket) {
         self.change(ticket, |open| open.is_ringing = false);
     }

@@ -29,8 +29,8 @@ pub struct Limits {
     pub max_datagram: usize,
     /// Messages of one source, over whatever transport. Datagrams beyond it are dropped; connections are read no faster.
     pub per_source: Rate,
-    /// Calls that may ring at once, that is: are offered and do not stand yet, for want of an answer or of its ACK. A call that was refused
-    /// counts until its owner has released what it held. The next gets 503 with Retry-After.
+    /// Calls that may ring at once, that is: are offered and not answered. A call that was refused counts until its owner has released
+    /// what it held. The next gets 503 with Retry-After.
     pub ringing: usize,
     /// How many of them may come from one source.
     pub ringing_per_source: usize,

@@ -172,7 +172,7 @@ mod tests {
         }
         assert_eq!(now, start + s(60));
         // After 30 s, and 2, 4, 8 and 16 s later.
-        assert_eq!(attempts, 4);
+        assert_eq!(attempts, 5);
         assert_eq!(
             machine.status(now).fault.map(|(fault, _)| fault),
             Some(RegistrationFault::Unreachable)

@@ -114,6 +114,7 @@ impl CallTask {
                 all.extend(headers.into_iter().map(|(name, value)| make_header(&name, value)));
                 if self.dialog.accept(Some(all), Some(answer)).is_ok() {
                     state.phase = Phase::Answered;
+                    self.place.settle();
                 }
             }
             Command::Reject(rejection) if state.phase == Phase::Ringing => self.reject(rejection, state),
@@ -129,8 +130,6 @@ impl CallTask {
         match change {
             DialogState::Confirmed(..) if state.phase == Phase::Answered => {
                 state.phase = Phase::Confirmed;
-                // Not before: a source that never acknowledges keeps its own share of the places, and takes nobody else's.
-                self.place.settle();
                 let _ = self.events.try_send(CallEvent::Acknowledged);
                 if let Some(hang_up) = state.bye_after_ack.take() {
                     self.end(state, hang_up);

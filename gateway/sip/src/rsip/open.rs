@@ -52,7 +52,7 @@ impl OpenInvite {
 }
 
 impl Place {
-    /// The call is answered and the answer acknowledged.
+    /// The call is answered.
     pub(super) fn settle(&self) {
         self.shared.admission.lock().invites.settle(self.ticket);
     }
