@@ -19,8 +19,8 @@ use platform::{
 pub(crate) enum Attempt {
     /// The call is this worker's.
     Won(Held),
-    /// Another worker holds it until then.
-    HeldByOther { for_another: Duration },
+    /// The claim is in force until then: another worker's, or one that this worker has made before and does not hold any more.
+    Held { for_another: Duration, by_us: bool },
     /// The call is over.
     Closed,
     /// The call is over, and nobody has ever claimed it.
@@ -81,10 +81,11 @@ impl Claims<'_> {
             let found = self.store.get(&key).await?;
             let last = found.as_ref().map(|object| Claim::decode(&object.bytes));
             let etag = found.as_ref().map(|object| &object.etag);
+            let by_us = last.as_ref().is_some_and(|last| last.worker == self.worker);
             match last.as_ref().map(|last| last.standing(self.now())) {
                 Some(Standing::Closed) => return Ok(Attempt::Closed),
                 Some(Standing::Held { for_another }) if for_another <= self.lease => {
-                    return Ok(Attempt::HeldByOther { for_another });
+                    return Ok(Attempt::Held { for_another, by_us });
                 }
                 Some(Standing::Expired { since }) if since <= self.lease => {}
                 None => {}
@@ -102,7 +103,7 @@ impl Claims<'_> {
                     }
                     Some(_) => {
                         let for_another = self.lease;
-                        return Ok(Attempt::HeldByOther { for_another });
+                        return Ok(Attempt::Held { for_another, by_us });
                     }
                 },
             }
@@ -122,8 +123,9 @@ impl Claims<'_> {
                 }));
             }
         }
-        Ok(Attempt::HeldByOther {
+        Ok(Attempt::Held {
             for_another: self.lease,
+            by_us: false,
         })
     }
 
@@ -266,7 +268,7 @@ mod tests {
     async fn won(claims: &Claims<'_>) -> Held {
         match claims.take(&job()).await.unwrap() {
             Attempt::Won(held) => held,
-            Attempt::HeldByOther { .. } => panic!("held by another"),
+            Attempt::Held { .. } => panic!("held by another"),
             Attempt::Closed | Attempt::NeverHeld => panic!("closed"),
         }
     }
@@ -287,7 +289,7 @@ mod tests {
                 () = renewing(bench.claims("a"), &mut held, &bench.manual) => unreachable!(),
                 attempt = b.take(&job) => attempt.unwrap(),
             };
-            let Attempt::HeldByOther { for_another } = attempt else {
+            let Attempt::Held { for_another, .. } = attempt else {
                 panic!("b must not get it at {clock_of_b_s} s");
             };
             assert!(for_another <= LEASE, "{for_another:?} at {clock_of_b_s} s");
@@ -308,7 +310,7 @@ mod tests {
             let heir = match b.take(&job()).await.unwrap() {
                 Attempt::Won(heir) => heir,
                 // As its job comes again then.
-                Attempt::HeldByOther { for_another } => {
+                Attempt::Held { for_another, .. } => {
                     assert!(for_another <= LEASE, "{for_another:?} at {clock_of_b_s} s");
                     let clock = bench.clock_off_by(clock_of_b_s + 9);
                     let b = Claims { clock: &clock, ..b };

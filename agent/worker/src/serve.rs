@@ -35,6 +35,8 @@ enum Served {
     Done,
     /// The claim ran out.
     Lost,
+    /// A claim of this worker's is in force, and not in the hands of this task.
+    HeldByUs,
 }
 
 /// Serves `job`. Whatever comes of it, the queue is told: the job is deleted when the call's record is written, and
@@ -49,7 +51,9 @@ pub(crate) async fn job(
     let mut lost_at: Option<Instant> = None;
     loop {
         match once(setup, &job, received, hard, tasks).await {
-            Ok(Served::Done) => return,
+            // What was written while the store did not answer may have prolonged the claim that ran out here.
+            Ok(Served::HeldByUs) if lost_at.is_some_and(|at| at.elapsed() < RECLAIM_WITHIN) => {}
+            Ok(Served::Done | Served::HeldByUs) => return,
             Ok(Served::Lost) => {
                 tracing::warn!("the call was lost; nothing more is written, unless it can be claimed anew");
                 lost_at = Some(Instant::now());
@@ -100,13 +104,16 @@ async fn once(
             tracing::debug!("the call is over; the job is dropped");
             acknowledge(setup, received).await;
         }
-        Attempt::HeldByOther { for_another } => {
+        Attempt::Held { for_another, by_us } => {
             tracing::info!(?for_another, "another worker holds the call");
             let visibility = for_another.max(Duration::from_millis(100));
             if let Err(error) = setup.terms.queue.extend(&received.receipt, visibility).await {
                 tracing::debug!(%error, "the job comes again by itself");
             }
             renew(setup, job, received).await;
+            if by_us {
+                return Ok(Served::HeldByUs);
+            }
         }
     }
     Ok(Served::Done)

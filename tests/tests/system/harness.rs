@@ -351,7 +351,7 @@ impl System {
         depth.visible + depth.in_flight + depth.dead
     }
 
-    async fn queue(&self) -> SqliteQueue {
+    pub(crate) async fn queue(&self) -> SqliteQueue {
         let clock = Arc::new(platform::clock::SystemClock);
         let path = self.dir.path().join("queue.sqlite");
         SqliteQueue::open(path, clock).await.unwrap()

@@ -5,6 +5,7 @@ use std::{process::Stdio, time::Duration};
 
 use audio::Codec;
 use caller::{Call, Caller};
+use platform::queue::Queue as _;
 use serde_json::Value;
 use tokio::{
     process::Command,
@@ -227,5 +228,43 @@ async fn a_redis_that_restarts_in_a_call_loses_neither_this_one_nor_the_next() {
     let call = answered(&system, Codec::G722).await;
     greeted(&call).await;
     ends_well(&system, &call, &before).await;
+    system.stop().await;
+}
+
+/// As when the answer to a receive was lost: the queue gives the job out again and again, and whoever gets it finds the call held.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_job_of_a_live_call_that_the_queue_gives_out_again_is_never_put_aside() {
+    let _turn = turn().await;
+    let system = System::start(Options::default()).await;
+    let before = system.calls();
+    let call = answered(&system, Codec::G722).await;
+    greeted(&call).await;
+    let script = "import sqlite3, sys\nc = sqlite3.connect(sys.argv[1], timeout=10)\n\
+                  c.execute(\"update message set receipt = 'lost', visible_ms = 0\")\nc.commit()";
+    let queue = system.dir.path().join("queue.sqlite");
+    let done = Command::new("python3")
+        .args(["-c", script])
+        .arg(queue)
+        .status()
+        .await;
+    assert!(done.unwrap().success());
+    // Three would be the end of it.
+    let until = Instant::now() + SOON * 4;
+    while system.count("message", "another worker holds the call") < 4 {
+        assert!(
+            Instant::now() < until,
+            "the job comes no more; log: {}",
+            system.log.display()
+        );
+        sleep(Duration::from_millis(100)).await;
+    }
+    let depth = system.queue().await.depth().await.unwrap();
+    assert_eq!((depth.visible + depth.in_flight, depth.dead), (1, 0));
+    ends_well(&system, &call, &before).await;
+    let until = Instant::now() + SOON * 2;
+    while system.jobs().await > 0 {
+        assert!(Instant::now() < until, "the job outlives its call");
+        sleep(Duration::from_millis(100)).await;
+    }
     system.stop().await;
 }
