@@ -1,8 +1,9 @@
 //! A call in AWS mode: the functions as Lambda binaries, SQS, S3 and SSM on MiniStack, worker and gateway as processes of their own.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use audio::Codec;
+use caller::Call;
 use dev::MiniStack;
 use nix::{
     sys::signal::{Signal, kill},
@@ -76,21 +77,57 @@ impl Functions {
     }
 }
 
+/// A whole system in AWS mode.
+struct Aws {
+    // In the order in which they end.
+    functions: Functions,
+    system: System,
+    store: Arc<dyn Store>,
+    ministack: MiniStack,
+    _spool: tempfile::TempDir,
+}
+
+impl Aws {
+    async fn start() -> Self {
+        let ministack = MiniStack::start(None).await.unwrap();
+        let cloud = Cloud::on(&ministack).await;
+        let (env, spool) = (cloud.env(), tempfile::tempdir().unwrap());
+        let store = cloud.store(spool.path()).await;
+        let system = System::start(Options {
+            cloud: Some(cloud),
+            ..Options::default()
+        })
+        .await;
+        Self {
+            functions: Functions::start(&system, &env).await,
+            system,
+            store,
+            ministack,
+            _spool: spool,
+        }
+    }
+
+    /// Hangs up; the caller did, and it was greeted at first and answered at last.
+    async fn ends_well(&self, call: &Call) {
+        call.hang_up().await;
+        call.wait_ended(SOON).await.unwrap();
+        let (_, record) = record(&*self.store, &self.system.log).await;
+        assert_eq!(record["outcome"]["kind"], "caller_hung_up", "{record}");
+        let said = said(&record);
+        assert_eq!(
+            (said[0], said.last()),
+            (phone::GREETING, Some(&phone::ANSWER)),
+            "{record}"
+        );
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn functions_on_lambda_with_queue_and_store_on_aws_serve_a_call_as_one_process_does() {
     let _turn = turn().await;
-    let ministack = MiniStack::start(None).await.unwrap();
-    let cloud = Cloud::on(&ministack).await;
-    let (env, spool) = (cloud.env(), tempfile::tempdir().unwrap());
-    let store = cloud.store(spool.path()).await;
-    let system = System::start(Options {
-        cloud: Some(cloud),
-        ..Options::default()
-    })
-    .await;
-    let functions = Functions::start(&system, &env).await;
+    let aws = Aws::start().await;
 
-    let call = answered(&system, Codec::G722).await;
+    let call = answered(&aws.system, Codec::G722).await;
     let mut ear = call.ear_from_start();
     ear.wait_for_utterance(PAUSE, SOON * 2).await.unwrap();
     call.speak(&voice(phone::QUESTION)).await.unwrap();
@@ -98,18 +135,19 @@ async fn functions_on_lambda_with_queue_and_store_on_aws_serve_a_call_as_one_pro
     call.hang_up().await;
     call.wait_ended(SOON).await.unwrap();
 
-    let (folder, record) = record(&*store, &system.log).await;
+    let (folder, record) = record(&*aws.store, &aws.system.log).await;
     assert_eq!(record["outcome"]["kind"], "caller_hung_up", "{record}");
     assert_eq!(record["turns"][1]["speaker"], "caller");
     assert_eq!(record["turns"][1]["text"], phone::QUESTION);
     assert_eq!(record["turns"][2]["text"], phone::ANSWER);
-    let objects = keys(&*store, &folder).await;
+    let objects = keys(&*aws.store, &folder).await;
     for name in ["recording.ogg", "transcript.json", "claim.json", "job.json"] {
         let key = format!("{folder}{name}");
         assert!(objects.contains(&key), "{key} is not in {objects:?}");
     }
     assert_eq!(record["recording"]["key"], format!("{folder}recording.ogg"));
-    let recording = store
+    let recording = aws
+        .store
         .get(&format!("{folder}recording.ogg"))
         .await
         .unwrap()
@@ -118,7 +156,7 @@ async fn functions_on_lambda_with_queue_and_store_on_aws_serve_a_call_as_one_pro
 
     // The operators' function finds the call, and knows nobody without a key; so does the token endpoint.
     let http = reqwest::Client::new();
-    let url = |path: &str| format!("http://{}{path}", system.http);
+    let url = |path: &str| format!("http://{}{path}", aws.system.http);
     let (refused, problem) = status(http.get(url("/v1/calls"))).await;
     assert_eq!(refused, 401, "{problem}");
     let (found, list) = status(http.get(url("/v1/calls")).bearer_auth(API_KEY)).await;
@@ -137,31 +175,26 @@ async fn functions_on_lambda_with_queue_and_store_on_aws_serve_a_call_as_one_pro
     assert_eq!(unsigned, 401);
 
     // A run of the sweep finds nothing left open.
-    let swept = functions.sweep.invoke(json!({"source": "aws.scheduler"})).await;
+    let swept = aws
+        .functions
+        .sweep
+        .invoke(json!({"source": "aws.scheduler"}))
+        .await;
     assert_eq!(swept["failures"], 0, "{swept}");
-    assert_eq!(keys(&*store, "open/").await, Vec::<String>::new());
-    system.stop().await;
+    assert_eq!(keys(&*aws.store, "open/").await, Vec::<String>::new());
+    aws.system.stop().await;
 }
 
 /// SQS, S3 and SSM take every request and answer none.
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_seconds_without_an_answer_from_queue_and_store_cost_a_call_no_more_than_a_pause() {
     let _turn = turn().await;
-    let ministack = MiniStack::start(None).await.unwrap();
-    let cloud = Cloud::on(&ministack).await;
-    let (env, spool) = (cloud.env(), tempfile::tempdir().unwrap());
-    let store = cloud.store(spool.path()).await;
-    let system = System::start(Options {
-        cloud: Some(cloud),
-        ..Options::default()
-    })
-    .await;
-    let _functions = Functions::start(&system, &env).await;
-    let call = answered(&system, Codec::G722).await;
+    let aws = Aws::start().await;
+    let call = answered(&aws.system, Codec::G722).await;
     let mut ear = call.ear_from_start();
     ear.wait_for_utterance(PAUSE, SOON * 2).await.unwrap();
 
-    let server = Pid::from_raw(i32::try_from(ministack.pid()).unwrap());
+    let server = Pid::from_raw(i32::try_from(aws.ministack.pid()).unwrap());
     kill(server, Signal::SIGSTOP).unwrap();
     sleep(Duration::from_secs(10)).await;
     kill(server, Signal::SIGCONT).unwrap();
@@ -170,23 +203,14 @@ async fn ten_seconds_without_an_answer_from_queue_and_store_cost_a_call_no_more_
     ear.wait_for_utterance(PAUSE, SOON * 2).await.unwrap();
     call.speak(&voice(phone::QUESTION)).await.unwrap();
     ear.wait_for_utterance(PAUSE, SOON * 2).await.unwrap();
-    call.hang_up().await;
-    call.wait_ended(SOON).await.unwrap();
-    let (_, record) = record(&*store, &system.log).await;
-    assert_eq!(record["outcome"]["kind"], "caller_hung_up", "{record}");
-    let said = said(&record);
-    assert_eq!(
-        (said[0], said.last()),
-        (phone::GREETING, Some(&phone::ANSWER)),
-        "{record}"
-    );
-    let lines = system.log_lines();
+    aws.ends_well(&call).await;
+    let lines = aws.system.log_lines();
     let named = |line: &Value| {
         let message = line["message"].as_str();
         message.is_some_and(|text| text.starts_with("the claim was not renewed"))
     };
-    assert!(lines.iter().any(named), "log: {}", system.log.display());
-    system.stop().await;
+    assert!(lines.iter().any(named), "log: {}", aws.system.log.display());
+    aws.system.stop().await;
 }
 
 /// Queue and store have a clock of their own, so the workers' need not agree: an heir by whose clock the dead worker's claim is good for
@@ -195,24 +219,15 @@ async fn ten_seconds_without_an_answer_from_queue_and_store_cost_a_call_no_more_
 async fn an_heir_whose_clock_differs_by_90_seconds_takes_the_call() {
     let _turn = turn().await;
     for clock_ahead_s in [-90, 90] {
-        let ministack = MiniStack::start(None).await.unwrap();
-        let cloud = Cloud::on(&ministack).await;
-        let (env, spool) = (cloud.env(), tempfile::tempdir().unwrap());
-        let store = cloud.store(spool.path()).await;
-        let mut system = System::start(Options {
-            cloud: Some(cloud),
-            ..Options::default()
-        })
-        .await;
-        let _functions = Functions::start(&system, &env).await;
-        let call = answered(&system, Codec::G722).await;
+        let mut aws = Aws::start().await;
+        let call = answered(&aws.system, Codec::G722).await;
         let mut ear = call.ear_from_start();
         ear.wait_for_utterance(PAUSE, SOON * 2).await.unwrap();
-        let mut victim = system.others.remove(0);
-        system.spawn_off_by("worker", clock_ahead_s);
+        let mut victim = aws.system.others.remove(0);
+        aws.system.spawn_off_by("worker", clock_ahead_s);
         let until = Instant::now() + SOON;
-        while system.count("message", "waiting for calls") < 2 {
-            assert!(Instant::now() < until, "log: {}", system.log.display());
+        while aws.system.count("message", "waiting for calls") < 2 {
+            assert!(Instant::now() < until, "log: {}", aws.system.log.display());
             sleep(Duration::from_millis(20)).await;
         }
 
@@ -225,16 +240,7 @@ async fn an_heir_whose_clock_differs_by_90_seconds_takes_the_call() {
         );
         call.speak(&voice(phone::QUESTION)).await.unwrap();
         ear.wait_for_utterance(PAUSE, SOON * 2).await.unwrap();
-        call.hang_up().await;
-        call.wait_ended(SOON).await.unwrap();
-        let (_, record) = record(&*store, &system.log).await;
-        assert_eq!(record["outcome"]["kind"], "caller_hung_up", "{record}");
-        let said = said(&record);
-        assert_eq!(
-            (said[0], said.last()),
-            (phone::GREETING, Some(&phone::ANSWER)),
-            "{record}"
-        );
-        system.stop().await;
+        aws.ends_well(&call).await;
+        aws.system.stop().await;
     }
 }
