@@ -61,7 +61,7 @@ async fn a_start_that_nobody_serves_is_refused_after_its_time_and_was_asked_for_
     peer.will(Fate::Play(samples::states("egressInfo", "EG_s4uE8DXpQk6U")));
     let (status, _, _) = host.send("POST", "/v1/egress", KEY, Some(wanted), &once).await;
     assert_eq!((status, peer.asked().len()), (201, 1));
-    host.assert_no_secrets(&[]);
+    host.assert_no_secrets(&[]).await;
 }
 
 #[tokio::test]
@@ -102,7 +102,7 @@ async fn a_start_that_is_repeated_with_its_key_starts_nothing() {
     );
     assert_eq!(ask(OTHER, wanted(), "a").await.0, 404, "another caller");
     assert_eq!(peer.asked().len(), 1);
-    host.assert_no_secrets(&[]);
+    host.assert_no_secrets(&[]).await;
 }
 
 #[tokio::test]

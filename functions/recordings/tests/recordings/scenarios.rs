@@ -247,7 +247,7 @@ async fn each_recorded_scenario_leaves_its_record_and_its_alert_and_no_secret() 
     assert_eq!(list["egresses"], json!([]));
     let (_, list) = host.ask("GET", "/v1/egress", OTHER, None).await;
     assert_eq!(list["egresses"], json!([]));
-    host.assert_no_secrets(&[]);
+    host.assert_no_secrets(&[]).await;
 }
 
 #[tokio::test]
@@ -300,7 +300,7 @@ async fn an_egress_is_stopped_and_streams_elsewhere_by_the_api() {
     assert_eq!(status, 200, "{stopped}");
     while peer.advance(&egress).await {}
     host.webhook("egress_ended", &egress).await;
-    host.assert_no_secrets(&[]);
+    host.assert_no_secrets(&[]).await;
 }
 
 #[tokio::test]
