@@ -84,6 +84,13 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     if let Some(ports) = ports.as_ref().filter(|_| arguments.runs(Part::Functions)) {
         http = Some(functions(&config, ports, &agents, &life, &to_come)?);
     }
+    // Before a phone can call: no caller waits for what is prepared once.
+    let mut worker = None;
+    if let Some(ports) = ports.as_ref().filter(|_| arguments.runs(Part::Worker)) {
+        let prepared = new_worker(&config, ports, agents.clone());
+        prepared.prepare().await;
+        worker = Some(prepared);
+    }
     let mut gateway = None;
     if arguments.runs(Part::Gateway) {
         let started = Arc::new(start_gateway(&config).await?);
@@ -92,8 +99,8 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     if let Some(ports) = ports.as_ref().filter(|_| arguments.runs(Part::Functions)) {
         start_sweep(&config, ports, &agents, &life)?;
     }
-    if let Some(ports) = ports.as_ref().filter(|_| arguments.runs(Part::Worker)) {
-        start_worker(&config, ports, agents, &life);
+    if let Some(worker) = worker {
+        life.tasks.spawn(worker.run(life.clone()));
     }
     life.tasks.spawn(vitals::log(life.soft.clone(), gateway.clone()));
     if let Some(gateway) = gateway.clone() {
@@ -281,7 +288,7 @@ fn start_sweep(
     Ok(())
 }
 
-fn start_worker(config: &Config, ports: &Ports, agents: worker::Agents, life: &Lifecycle) {
+fn new_worker(config: &Config, ports: &Ports, agents: worker::Agents) -> Worker {
     // The same process id may well be another worker's on another machine.
     let name = format!("worker-{}-{:08x}", std::process::id(), rand::random::<u32>());
     let setup = Setup::new(
@@ -298,7 +305,7 @@ fn start_worker(config: &Config, ports: &Ports, agents: worker::Agents, life: &L
         },
         &config.worker,
     );
-    life.tasks.spawn(Worker::new(setup).run(life.clone()));
+    Worker::new(setup)
 }
 
 async fn start_gateway(config: &Config) -> anyhow::Result<Gateway> {
