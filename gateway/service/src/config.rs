@@ -4,9 +4,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use audio::Codec;
+use events::Regions;
 use media::PortRange;
 use platform::Secret;
-use platform::config::{CallsConfig, Config, Registration, SipCodec, SipTls};
+use platform::config::{CallsConfig, Config, Registration, SipCodec, SipLadder, SipTls};
 use sip::admission::Limits;
 use thiserror::Error;
 
@@ -41,6 +42,10 @@ pub struct GatewayConfig {
     pub max_calls: usize,
     /// Limits on messages, on calls that ring, and on connections.
     pub limits: Limits,
+    /// How records read numbers without a country code.
+    pub regions: Regions,
+    /// Whether the SIP messages of calls are kept beside their records.
+    pub ladder: SipLadder,
 }
 
 /// How long the gateway waits for what.
@@ -123,6 +128,8 @@ impl GatewayConfig {
                 connections_per_source: config.sip.max_connections_per_source,
                 ..Limits::default()
             },
+            regions: config.sip.regions(),
+            ladder: config.sip.ladder,
         })
     }
 

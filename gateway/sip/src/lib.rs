@@ -19,6 +19,7 @@
 pub mod admission;
 pub mod digest;
 mod invite;
+mod ladder;
 mod outgoing;
 mod registration;
 mod rsip;
@@ -29,6 +30,7 @@ mod transport;
 mod uri;
 
 pub use invite::{Invite, InviteError};
+pub use ladder::{Ladder, LadderMessage};
 pub use outgoing::{DialError, Dialer, Outgoing, PlacedCall, is_extra_header};
 pub use registration::{Account, RegistrationFault, RegistrationStatus};
 pub use rsip::{RsipStack, SipConfig, StartError, TlsListen};

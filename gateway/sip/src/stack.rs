@@ -8,7 +8,7 @@ use thiserror::Error;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::rsip::RingingCall;
-use crate::{Dialer, Invite, RegistrationStatus};
+use crate::{Dialer, Invite, Ladder, RegistrationStatus};
 
 /// A SIP endpoint that receives and places calls.
 #[async_trait]
@@ -41,6 +41,7 @@ pub struct IncomingCall {
     pub invite: Invite,
     pub control: CallControl,
     pub events: mpsc::Receiver<CallEvent>,
+    pub ladder: Ladder,
 }
 
 /// What a stack holds.

@@ -5,6 +5,7 @@ use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
+use events::LegRecord;
 use events::livekit::attribute;
 use livekit::DisconnectReason;
 use sip::{CallControl, CallEvent, Rejection, Renegotiation, TransferEvent};
@@ -13,14 +14,14 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::Context;
 use super::machine::{EndReason, Input, Machine, Output, RoomLoss};
 use super::media_leg::MediaLeg;
 use super::outgoing::dialled::Dialled;
 use super::transfer::{Happened, Referral, Transfers, Verdict};
-use crate::attributes;
+use super::{Context, detail};
 use crate::departure::Departure;
 use crate::room::{RoomChange, RoomLeg};
+use crate::{attributes, bridge};
 
 /// How long the call's own tasks may take to end.
 const TASKS_STOP_TIMEOUT: Duration = Duration::from_secs(2);
@@ -36,6 +37,7 @@ pub(super) struct Parts<'a> {
     /// Of a BYE or REFER.
     pub(super) attributes_to_headers: HashMap<String, String>,
     pub(super) way: Way,
+    pub(super) leg: LegRecord,
 }
 
 /// Who placed the call.
@@ -119,9 +121,12 @@ impl<'a> Conversation<'a> {
                     Way::Outgoing(_) => Vec::new(),
                 };
                 let _ = parts.control.accept(parts.media.description(), headers).await;
+                parts.leg.answered_at = Some(detail::now());
+                detail::answered(&mut parts.leg, 200, "OK");
                 tracing::info!(step = "answered", "an agent is heard");
             }
             Output::Ringing => {
+                parts.leg.ringing_at = Some(detail::now());
                 tracing::info!(step = "ringing", "the phone rings");
                 self.show(attributes::RINGING).await;
             }
@@ -132,6 +137,7 @@ impl<'a> Conversation<'a> {
                 self.show(attributes::ACTIVE).await;
             }
             Output::Reject { code, text } => {
+                detail::answered(&mut parts.leg, code, "");
                 let _ = parts.control.reject(Rejection::with_reason(code, text)).await;
             }
             Output::HangUp { text } => {
@@ -150,6 +156,8 @@ impl<'a> Conversation<'a> {
             return;
         };
         dialled.stop_ringing();
+        self.parts.leg.answered_at = Some(detail::now());
+        detail::answered(&mut self.parts.leg, 200, "OK");
         self.parts
             .media
             .start(&self.tasks, &self.cancel, &self.parts.room);
@@ -158,8 +166,12 @@ impl<'a> Conversation<'a> {
         self.parts.room.label(dialled.labels()).await;
         self.parts.room.listen();
         dialled.succeeded(self.parts.room.participant_sid());
-        if dialled.dial_on(self.parts.media.keypad(), &self.tasks, &self.cancel) {
+        // Before the first digit: whoever hears it in the room is to know what it is.
+        if dialled.has_digits() {
             self.show(attributes::AUTOMATION).await;
+        }
+        if let Way::Outgoing(dialled) = &mut self.parts.way {
+            dialled.dial_on(self.parts.media.keypad(), &self.tasks, &self.cancel);
         }
     }
 
@@ -181,7 +193,10 @@ impl<'a> Conversation<'a> {
         let parts = &mut self.parts;
         match event {
             Some(CallEvent::Acknowledged) => Some(Input::Acknowledged),
-            Some(CallEvent::Cancelled) => Some(Input::CallerLeft),
+            Some(CallEvent::Cancelled) => {
+                detail::answered(&mut parts.leg, 487, "Request Terminated");
+                Some(Input::CallerLeft)
+            }
             Some(CallEvent::HungUp) => {
                 // Some hang up as soon as they have accepted a REFER.
                 parts.transfers.hung_up();
@@ -227,6 +242,7 @@ impl<'a> Conversation<'a> {
                 }
             }
             Some(CallEvent::Refused { code, phrase }) => {
+                detail::answered(&mut parts.leg, code, &phrase);
                 if let Way::Outgoing(dialled) = &mut parts.way {
                     dialled.refused(code, phrase);
                 }
@@ -308,7 +324,7 @@ impl<'a> Conversation<'a> {
     }
 
     /// Frees all that the call held. The media stop first: nobody shall hear a call that is over.
-    pub(super) async fn release(self, reason: EndReason) -> Option<Departure> {
+    pub(super) async fn release(self, reason: EndReason) -> (LegRecord, Option<Departure>) {
         self.cancel.cancel();
         let Self {
             parts, tasks, active, ..
@@ -318,8 +334,11 @@ impl<'a> Conversation<'a> {
             media,
             mut transfers,
             way,
+            mut leg,
             ..
         } = parts;
+        detail::ended(&mut leg, reason);
+        detail::heard(&mut leg, &media, bridge::UPLINK);
         transfers.ended();
         let in_room = !matches!(
             reason,
@@ -344,7 +363,7 @@ impl<'a> Conversation<'a> {
         if timeout(TASKS_STOP_TIMEOUT, tasks.wait()).await.is_err() {
             tracing::warn!(left = tasks.len(), "tasks of the call did not end in time");
         }
-        in_room.then_some(departure)
+        (leg, in_room.then_some(departure))
     }
 }
 

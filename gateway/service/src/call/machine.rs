@@ -140,6 +140,9 @@ impl EndReason {
             EndReason::CallerHungUp => Some(EndCause::CallerHungUp),
             EndReason::NoAgent => Some(EndCause::NoAgent),
             EndReason::AgentLeft | EndReason::AgentLost => Some(EndCause::AgentHungUp),
+            EndReason::MediaTimeout => Some(EndCause::MediaTimeout),
+            EndReason::NotAcknowledged => Some(EndCause::NotAcknowledged),
+            EndReason::MaxDuration => Some(EndCause::MaxDuration),
             EndReason::ShutDown => Some(EndCause::Failed),
             _ => None,
         }

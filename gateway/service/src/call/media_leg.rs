@@ -284,6 +284,11 @@ impl MediaLeg {
         self.change(Change::Press(digit)).await;
     }
 
+    /// The codec agreed on.
+    pub(super) fn codec(&self) -> Option<Codec> {
+        self.negotiated.map(|negotiated| negotiated.codec)
+    }
+
     pub(super) fn stats(&self) -> Option<RtpStats> {
         match &self.state {
             State::Running(control) => Some(control.stats()),

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use bus::ioinfo::{Dispatch, DispatchRequest, DispatchResult, SipCall, SipUri, TrunkAuthentication};
+use events::{LegRecord, Regions, Timestamp};
 use media::sdp::SdpError;
 use platform::clock::{Clock as _, SystemClock};
 use sip::digest::{Credentials, DEFAULT_REALM, Subject, Verdict};
@@ -65,6 +66,16 @@ pub(super) struct Prepared {
     dispatch: Dispatch,
     media: MediaLeg,
     token: String,
+    ringing_at: Timestamp,
+}
+
+impl Prepared {
+    /// Tells the leg's record what is known before the join.
+    pub(super) fn describe(&self, leg: &mut LegRecord, regions: &Regions) {
+        let attributes = &self.dispatch.participant_attributes;
+        super::detail::described(leg, attributes, regions);
+        leg.ringing_at = Some(self.ringing_at);
+    }
 }
 
 /// Everything before the join: it may be dropped at any time, and leaves nothing behind.
@@ -110,6 +121,7 @@ pub(super) async fn prepare(
         dispatch,
         media,
         token,
+        ringing_at,
     })
 }
 
@@ -119,6 +131,7 @@ pub(super) async fn join(context: &Context, prepared: Prepared, invited: Instant
         dispatch,
         media,
         token,
+        ..
     } = prepared;
     let room = RoomLeg::join(
         &context.livekit,

@@ -103,6 +103,20 @@ impl Agent {
             .unwrap_or_else(|_| panic!("{wanted:?} not noticed"));
     }
 
+    /// Waits for all of them, in whatever order they come: what the server says and what the phone presses take different ways.
+    pub(crate) async fn wait_for_all(&mut self, mut wanted: Vec<Noticed>) {
+        let search = async {
+            while !wanted.is_empty() {
+                let noticed = self.noticed.recv().await.expect("the agent is in the room");
+                if let Some(at) = wanted.iter().position(|it| *it == noticed) {
+                    wanted.remove(at);
+                }
+            }
+        };
+        let found = timeout(Duration::from_secs(10), search).await;
+        assert!(found.is_ok(), "not noticed: {wanted:?}");
+    }
+
     /// What it heard of callers so far, at [`RATE`].
     pub(crate) fn heard(&self) -> Vec<i16> {
         self.heard.lock().expect("lock").clone()

@@ -23,6 +23,7 @@ mod answer;
 mod ends;
 mod flood;
 mod outbound;
+mod records;
 mod refusals;
 mod registration;
 mod signalling;

@@ -12,7 +12,7 @@ use rsipstack::sip::{Header, HeadersExt as _, Method, SipMessage, StatusCode};
 use rsipstack::transaction::transaction::Transaction;
 use rsipstack::transaction::{TransactionReceiver, TransactionState};
 use tokio::sync::mpsc;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -162,7 +162,12 @@ impl Dispatcher {
         };
         let (commands_tx, commands) = mpsc::channel(CallControl::QUEUE);
         let (events_tx, events) = mpsc::channel(CallEvent::QUEUE);
+        let ladder = self.shared.ladders.begin(&invite.call_id);
+        ladder.note(Instant::now().into_std(), false, || {
+            transaction.original.to_string()
+        });
         let call = IncomingCall {
+            ladder,
             invite,
             control: CallControl::ringing_in(open.ringing(), commands_tx),
             events,

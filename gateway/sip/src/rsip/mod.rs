@@ -20,6 +20,7 @@ mod convert;
 mod dial;
 mod dispatcher;
 mod flows;
+mod observer;
 mod open;
 mod register;
 mod requests;
@@ -41,6 +42,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::admission::{Admission, Limits};
+use crate::ladder::Ladders;
 use crate::{
     Account, Authorities, Certificates, Dialer, IncomingCall, Refusals, RegistrationStatus, SipStack,
     StackStats, StreamTimes, TlsError, Transport,
@@ -78,6 +80,8 @@ pub struct SipConfig {
     pub t1: Duration,
     /// For the User-Agent header.
     pub user_agent: String,
+    /// Whether the messages of calls are kept while they go on, for [`crate::Ladder`].
+    pub ladders: bool,
 }
 
 /// TLS for those who connect to us.
@@ -131,6 +135,7 @@ pub(crate) struct Shared {
     pub(crate) refusals: Mutex<Refusals>,
     pub(crate) admission: Mutex<Admission>,
     pub(crate) connections: Mutex<Slots>,
+    pub(crate) ladders: Arc<Ladders>,
     /// Once it is there. It holds the socket, and the socket holds this.
     pub(crate) endpoint: OnceLock<Weak<EndpointInner>>,
 }
@@ -142,13 +147,14 @@ impl std::fmt::Debug for Shared {
 }
 
 impl Shared {
-    fn new(limits: Limits) -> Self {
+    fn new(limits: Limits, ladders: bool) -> Self {
         Self {
             calls: AtomicUsize::new(0),
             dialogs: AtomicUsize::new(0),
             refusals: Mutex::default(),
             admission: Mutex::new(Admission::new(limits)),
             connections: Mutex::new(Slots::new(limits)),
+            ladders: Ladders::new(ladders),
             endpoint: OnceLock::new(),
         }
     }
@@ -230,7 +236,7 @@ impl RsipStack {
             .as_ref()
             .map(|tls| tls.certificates.server())
             .transpose()?;
-        let shared = Arc::new(Shared::new(config.limits));
+        let shared = Arc::new(Shared::new(config.limits, config.ladders));
         let cancel = CancellationToken::new();
         let (calls_tx, calls) = mpsc::channel(CALL_QUEUE);
         let (placements_tx, placements) = mpsc::channel(CALL_QUEUE);
@@ -262,7 +268,7 @@ impl RsipStack {
                 tcp,
                 tls,
                 calls,
-                dialer: Dialer::new(placements_tx),
+                dialer: Dialer::new(placements_tx, Arc::clone(&shared.ladders)),
                 registrations,
                 shared,
                 cancel,

@@ -24,6 +24,7 @@ use tracing::subscriber::NoSubscriber;
 
 use super::dispatcher::Dispatcher;
 use super::flows::Flows;
+use super::observer::Observer;
 use super::register::RegisterTask;
 use super::socket::AdmittedSocket;
 use super::{STOP_TIMEOUT, Shared, SipConfig, Sockets, local_of};
@@ -140,7 +141,11 @@ async fn begin(
     let udp = UdpConnection::from_socket(socket, config.advertised, Some(stop.child_token())).await?;
     let transport = TransportLayer::new(stop.clone());
     transport.add_transport(udp.into());
-    let endpoint = EndpointBuilder::new()
+    let mut builder = EndpointBuilder::new();
+    if config.ladders {
+        builder.with_inspector(Box::new(Observer(Arc::clone(&shared.ladders))));
+    }
+    let endpoint = builder
         .with_user_agent(&config.user_agent)
         .with_option(timers(config.t1))
         .with_transport_layer(transport)

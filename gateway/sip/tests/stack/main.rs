@@ -59,6 +59,7 @@ fn config(limits: Limits) -> SipConfig {
         limits,
         t1: SipConfig::T1,
         user_agent: "test".into(),
+        ladders: false,
     }
 }
 

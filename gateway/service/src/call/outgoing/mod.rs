@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use bus::sipinternal::{CreateParticipant, Created};
 use bus::{Code, Fault, Incoming};
+use events::{Direction, LegRecord};
 use livekit::DisconnectReason;
 use sha2::{Digest as _, Sha256};
 use sip::{Destination, Outgoing, PlacedCall};
@@ -21,7 +22,7 @@ use super::conversation::{Conversation, Parts, Way};
 use super::machine::{EndReason, Machine, Options};
 use super::media_leg::{self, EncryptionRequired, MediaLeg};
 use super::transfer::Transfers;
-use super::{Context, millis, setup};
+use super::{Context, detail, millis, setup};
 use crate::attributes;
 use crate::room::RoomLeg;
 use crate::token::Joiner;
@@ -143,6 +144,15 @@ async fn converse(context: &Arc<Context>, ready: Ready, incoming: Incoming, begu
     };
     let invite = invite(&order, destination, media.description());
     let call_id = invite.call_id.clone();
+    let mut leg = LegRecord::begun(
+        &order.request.sip_call_id,
+        &call_id,
+        Direction::Outbound,
+        detail::now(),
+    );
+    let attributes = &order.request.participant_attributes;
+    detail::described(&mut leg, attributes, &context.config.regions);
+    let room_created_at = detail::placed(&mut leg, &room).await;
     let placed = match context.dialer.dial(invite) {
         Ok(placed) => placed,
         Err(error) => {
@@ -154,7 +164,11 @@ async fn converse(context: &Arc<Context>, ready: Ready, incoming: Incoming, begu
             return departure.confirm(&context.livekit).await;
         }
     };
-    let PlacedCall { control, mut events } = placed;
+    let PlacedCall {
+        control,
+        mut events,
+        ladder,
+    } = placed;
     let options = Options {
         ringing_until: ringing_until.into_std(),
         agent_gone: context.config.timeouts.agent_gone,
@@ -162,6 +176,7 @@ async fn converse(context: &Arc<Context>, ready: Ready, incoming: Incoming, begu
     };
     let attributes_to_headers = std::mem::take(&mut order.request.attributes_to_headers);
     let mut conversation = Conversation::new(Parts {
+        leg,
         context,
         control: &control,
         events: &mut events,
@@ -172,12 +187,10 @@ async fn converse(context: &Arc<Context>, ready: Ready, incoming: Incoming, begu
         way: Way::Outgoing(Box::new(Dialled::new(order, call_id, reply, place))),
     });
     let reason: EndReason = conversation.run(Machine::outgoing(options)).await;
-    let departure = conversation.release(reason).await;
+    let (leg, departure) = conversation.release(reason).await;
     let lasted_ms = millis(begun.elapsed());
     tracing::info!(step = "ended", reason = reason.as_str(), lasted_ms, "call ended");
-    if let Some(departure) = departure {
-        departure.confirm(&context.livekit).await;
-    }
+    context.see_off(&leg, room_created_at, &ladder, departure).await;
 }
 
 fn invite(order: &Order, destination: Destination, offer: Vec<u8>) -> Outgoing {
