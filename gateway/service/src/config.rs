@@ -8,6 +8,7 @@ use events::Regions;
 use media::PortRange;
 use platform::Secret;
 use platform::config::{CallsConfig, Config, Registration, SipCodec, SipLadder, SipTls};
+use sip::SessionTimes;
 use sip::admission::Limits;
 use thiserror::Error;
 
@@ -42,6 +43,8 @@ pub struct GatewayConfig {
     pub max_calls: usize,
     /// Limits on messages, on calls that ring, and on connections.
     pub limits: Limits,
+    /// How long a SIP session may go unrefreshed.
+    pub session: SessionTimes,
     /// How records read numbers without a country code.
     pub regions: Regions,
     /// Whether the SIP messages of calls are kept beside their records.
@@ -128,6 +131,7 @@ impl GatewayConfig {
                 connections_per_source: config.sip.max_connections_per_source,
                 ..Limits::default()
             },
+            session: SessionTimes::DEFAULT,
             regions: config.sip.regions(),
             ladder: config.sip.ladder,
         })

@@ -230,6 +230,7 @@ fn sip_config(config: &GatewayConfig) -> Result<SipConfig, TlsError> {
         limits: config.limits,
         t1: SipConfig::T1,
         user_agent: concat!("Trunkline/", env!("CARGO_PKG_VERSION")).to_owned(),
+        session: config.session,
         ladders: config.ladder != SipLadder::Off,
     })
 }

@@ -41,7 +41,7 @@ impl fmt::Debug for Outgoing {
 }
 
 /// Headers that the stack writes itself: a second one would break the call, or change whose it is.
-const RESERVED: [&str; 30] = [
+const RESERVED: [&str; 35] = [
     "accept",
     "allow",
     "authorization",
@@ -60,6 +60,7 @@ const RESERVED: [&str; 30] = [
     "from",
     "f",
     "max-forwards",
+    "min-se",
     "proxy-authorization",
     "proxy-require",
     "record-route",
@@ -67,7 +68,11 @@ const RESERVED: [&str; 30] = [
     "r",
     "require",
     "route",
+    "rack",
+    "session-expires",
+    "x",
     "supported",
+    "k",
     "to",
     "t",
     "via",

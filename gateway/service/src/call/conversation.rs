@@ -203,6 +203,7 @@ impl<'a> Conversation<'a> {
                 Some(Input::CallerLeft)
             }
             Some(CallEvent::NotAcknowledged) => Some(Input::NotAcknowledged),
+            Some(CallEvent::SessionExpired) => Some(Input::SessionExpired),
             Some(CallEvent::Ended) | None => Some(Input::DialogEnded),
             Some(CallEvent::Renegotiation(Renegotiation { offer, answer })) => {
                 // The stack answers 488 by itself when this is `None`; it may also have given up waiting.
@@ -210,10 +211,22 @@ impl<'a> Conversation<'a> {
                 None
             }
             Some(CallEvent::OfferAnswered(answer)) => {
-                if let Err(error) = parts.media.accept(&answer) {
-                    tracing::warn!(%error, "the session stays as it was");
+                let was_agreed = parts.media.codec().is_some();
+                match parts.media.accept(&answer) {
+                    Ok(()) => {
+                        // After an INVITE without SDP: only now is it known how to speak.
+                        parts.media.start(&self.tasks, &self.cancel, &parts.room);
+                        None
+                    }
+                    Err(error) if was_agreed => {
+                        tracing::warn!(%error, "the session stays as it was");
+                        None
+                    }
+                    Err(error) => {
+                        tracing::warn!(%error, "the phone's answer cannot be used");
+                        Some(Input::NoMedia)
+                    }
                 }
-                None
             }
             Some(CallEvent::Info { .. }) => None,
             Some(CallEvent::Progress { code, sdp }) => {

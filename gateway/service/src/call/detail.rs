@@ -114,6 +114,7 @@ fn told(reason: EndReason) -> (EndedBy, &'static str) {
         EndReason::MediaTimeout => (EndedBy::Network, "no sound came from the phone for too long"),
         EndReason::MaxDuration => (EndedBy::Gateway, "the longest duration was reached"),
         EndReason::NotAcknowledged => (EndedBy::Network, "the phone never acknowledged the answer"),
+        EndReason::SessionExpired => (EndedBy::Network, "the phone did not refresh the session in time"),
         EndReason::DialogEnded => (EndedBy::Network, "the SIP dialog broke off"),
         EndReason::ShutDown => (EndedBy::Gateway, "the gateway was stopped"),
     }

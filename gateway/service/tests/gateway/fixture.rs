@@ -12,8 +12,8 @@ use platform::config::{CallsConfig, LiveKitConfig, Registration, SipLadder, SipT
 use platform::livekit::LiveKit;
 use platform::store::{FolderStore, Page, Store as _};
 use service::{Gateway, GatewayConfig, GatewayStats, Timeouts};
-use sip::StackStats;
 use sip::admission::Limits;
+use sip::{SessionTimes, StackStats};
 use tempfile::TempDir;
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::{Instant, sleep};
@@ -49,6 +49,7 @@ pub(crate) struct Wishes {
     pub(crate) calls: CallsConfig,
     pub(crate) registrations: Vec<Registration>,
     pub(crate) ladder: SipLadder,
+    pub(crate) session: SessionTimes,
 }
 
 pub(crate) struct Fixture {
@@ -141,6 +142,7 @@ impl Fixture {
             calls,
             registrations,
             ladder,
+            session,
         } = wishes;
         let folder = TempDir::new().expect("a folder");
         let store = FolderStore::open(folder.path()).await.expect("a store");
@@ -174,6 +176,7 @@ impl Fixture {
             calls,
             max_calls: 50,
             limits,
+            session,
             regions: Regions::default(),
             ladder,
         };

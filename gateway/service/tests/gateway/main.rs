@@ -26,6 +26,7 @@ mod outbound;
 mod records;
 mod refusals;
 mod registration;
+mod sessions;
 mod signalling;
 mod strangers;
 mod streams;

@@ -23,9 +23,11 @@ mod flows;
 mod observer;
 mod open;
 mod register;
+mod reliable;
 mod requests;
 mod socket;
 mod thread;
+mod timing;
 mod within;
 
 use std::net::SocketAddr;
@@ -44,8 +46,8 @@ use tokio_util::sync::CancellationToken;
 use crate::admission::{Admission, Limits};
 use crate::ladder::Ladders;
 use crate::{
-    Account, Authorities, Certificates, Dialer, IncomingCall, Refusals, RegistrationStatus, SipStack,
-    StackStats, StreamTimes, TlsError, Transport,
+    Account, Authorities, Certificates, Dialer, IncomingCall, Refusals, RegistrationStatus, SessionTimes,
+    SipStack, StackStats, StreamTimes, TlsError, Transport,
 };
 use flows::Slots;
 pub(crate) use open::RingingCall;
@@ -78,6 +80,8 @@ pub struct SipConfig {
     pub limits: Limits,
     /// T1, of which the other times are multiples (RFC 3261 §17.1.1.1): [`SipConfig::T1`], unless a test cannot wait.
     pub t1: Duration,
+    /// How long a session may go unrefreshed.
+    pub session: SessionTimes,
     /// For the User-Agent header.
     pub user_agent: String,
     /// Whether the messages of calls are kept while they go on, for [`crate::Ladder`].

@@ -88,6 +88,7 @@ async fn serve(setup: Setup) {
             call_id: random_text(CALL_ID_LENGTH),
             cseq: 0,
             path: None,
+            tasks: tasks.clone(),
         };
         tasks.spawn(task.run());
     }
@@ -100,6 +101,8 @@ async fn serve(setup: Setup) {
         tasks: tasks.clone(),
         max_calls: config.max_calls,
         t1: config.t1,
+        session: config.session,
+        awaited: Arc::default(),
         cancel,
     };
     let _ = setup.started.send(Ok(()));
@@ -159,6 +162,7 @@ async fn begin(
             Method::Info,
             Method::Update,
             Method::Notify,
+            Method::PRack,
         ])
         .build();
     let incoming = endpoint.incoming_transactions()?;

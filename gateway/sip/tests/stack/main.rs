@@ -60,6 +60,7 @@ fn config(limits: Limits) -> SipConfig {
         t1: SipConfig::T1,
         user_agent: "test".into(),
         ladders: false,
+        session: sip::SessionTimes::DEFAULT,
     }
 }
 

@@ -30,8 +30,6 @@ use caps::Place;
 use dialled::{Dialled, created};
 use order::Order;
 
-/// The rate of the phone's track: its codec is known only when the phone is answered.
-const TRACK_RATE_HZ: u32 = 16_000;
 /// Before whoever asked stops waiting, so that the reason is told and not guessed.
 const TO_TELL: Duration = Duration::from_millis(500);
 
@@ -108,12 +106,18 @@ async fn prepare(context: &Arc<Context>, request: CreateParticipant) -> Result<R
     // Before the join: whoever sees the phone in its room may want it elsewhere.
     let transfers = Transfers::serve(&context.server, &order.request.sip_call_id);
     let identity = &order.request.participant_identity;
-    let room = RoomLeg::join(&context.livekit, &token, identity, TRACK_RATE_HZ, false)
-        .await
-        .map_err(|error| {
-            tracing::warn!(%error, "the room was not joined");
-            failure::own("the room was not joined")
-        })?;
+    let room = RoomLeg::join(
+        &context.livekit,
+        &token,
+        identity,
+        media_leg::UNKNOWN_RATE_HZ,
+        false,
+    )
+    .await
+    .map_err(|error| {
+        tracing::warn!(%error, "the room was not joined");
+        failure::own("the room was not joined")
+    })?;
     Ok(Ready {
         order,
         destination,
