@@ -43,6 +43,8 @@ pub struct GatewayConfig {
     pub max_calls: usize,
     /// Limits on messages, on calls that ring, and on connections.
     pub limits: Limits,
+    /// Whether SIP INFO counts as a pressed key, in calls without telephone-events.
+    pub info_dtmf: bool,
     /// How long a SIP session may go unrefreshed.
     pub session: SessionTimes,
     /// How records read numbers without a country code.
@@ -131,6 +133,7 @@ impl GatewayConfig {
                 connections_per_source: config.sip.max_connections_per_source,
                 ..Limits::default()
             },
+            info_dtmf: config.sip.info_dtmf,
             session: SessionTimes::DEFAULT,
             regions: config.sip.regions(),
             ladder: config.sip.ladder,

@@ -134,6 +134,8 @@ pub struct Sip {
     pub codecs: Vec<SipCodec>,
     /// `registrations`: accounts at providers that calls come by. Default: none.
     pub registrations: Vec<Registration>,
+    /// `info_dtmf`: whether SIP INFO counts as a pressed key, in calls without telephone-events. Default `false`.
+    pub info_dtmf: bool,
     /// `records`: whether the gateway puts its detail record of each call into the store. Default: where the store is at hand, that is
     /// unless the gateway runs alone.
     pub records: Option<bool>,

@@ -8,6 +8,7 @@ use std::time::Duration;
 use events::LegRecord;
 use events::livekit::attribute;
 use livekit::DisconnectReason;
+use media::Digit;
 use sip::{CallControl, CallEvent, Rejection, Renegotiation, TransferEvent};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -25,6 +26,8 @@ use crate::{attributes, bridge};
 
 /// How long the call's own tasks may take to end.
 const TASKS_STOP_TIMEOUT: Duration = Duration::from_secs(2);
+/// Digits by INFO that may wait.
+const INFO_QUEUE: usize = 32;
 
 /// What a conversation is made of.
 pub(super) struct Parts<'a> {
@@ -54,6 +57,8 @@ pub(super) struct Conversation<'a> {
     active: bool,
     /// When phone and room began to hear each other.
     connected: bool,
+    /// Digits that come by INFO.
+    pressed: Option<mpsc::Sender<Digit>>,
 }
 
 impl<'a> Conversation<'a> {
@@ -64,6 +69,7 @@ impl<'a> Conversation<'a> {
             cancel: CancellationToken::new(),
             active: false,
             connected: false,
+            pressed: None,
         };
         if let Way::Outgoing(dialled) = &mut conversation.parts.way {
             dialled.ring_into(
@@ -228,7 +234,10 @@ impl<'a> Conversation<'a> {
                     }
                 }
             }
-            Some(CallEvent::Info { .. }) => None,
+            Some(CallEvent::Info { content_type, body }) => {
+                self.pressed(&content_type, &body);
+                None
+            }
             Some(CallEvent::Progress { code, sdp }) => {
                 if let Way::Outgoing(dialled) = &mut parts.way
                     && sdp.is_some_and(|sdp| parts.media.accept(&sdp).is_ok())
@@ -267,6 +276,25 @@ impl<'a> Conversation<'a> {
                 None
             }
         }
+    }
+
+    /// A digit by INFO, where that is wanted and the phone has no other way: who sends both means one.
+    fn pressed(&mut self, content_type: &str, body: &[u8]) {
+        let parts = &self.parts;
+        if !parts.context.config.info_dtmf || !self.connected || parts.media.has_events() {
+            return;
+        }
+        let Some(digit) = media::dtmf::of_info(content_type, body) else {
+            return;
+        };
+        let pressed = self.pressed.get_or_insert_with(|| {
+            let (pressed, digits) = mpsc::channel(INFO_QUEUE);
+            let (keypad, cancel) = (parts.room.keypad(), self.cancel.clone());
+            self.tasks.spawn(bridge::keys(digits, keypad, cancel));
+            pressed
+        });
+        // Nobody presses so many keys faster than the room takes them.
+        let _ = pressed.try_send(digit);
     }
 
     async fn transfer(&mut self, happened: Happened) -> Option<Input> {

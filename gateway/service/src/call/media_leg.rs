@@ -281,6 +281,12 @@ impl MediaLeg {
         self.change(Change::Press(digit)).await;
     }
 
+    /// Whether digits can come by telephone-events.
+    pub(super) fn has_events(&self) -> bool {
+        self.negotiated
+            .is_some_and(|negotiated| negotiated.dtmf_payload_type.is_some())
+    }
+
     /// The codec agreed on.
     pub(super) fn codec(&self) -> Option<Codec> {
         self.negotiated.map(|negotiated| negotiated.codec)

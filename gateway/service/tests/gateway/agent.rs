@@ -90,17 +90,24 @@ impl Agent {
     }
 
     pub(crate) async fn wait_for(&mut self, wanted: Noticed) {
+        self.until(wanted).await;
+    }
+
+    /// The same; what came before it.
+    pub(crate) async fn until(&mut self, wanted: Noticed) -> Vec<Noticed> {
         let search = async {
+            let mut before = Vec::new();
             while let Some(noticed) = self.noticed.recv().await {
                 if noticed == wanted {
-                    return;
+                    return before;
                 }
+                before.push(noticed);
             }
             panic!("the agent is out of the room");
         };
         timeout(Duration::from_secs(10), search)
             .await
-            .unwrap_or_else(|_| panic!("{wanted:?} not noticed"));
+            .unwrap_or_else(|_| panic!("{wanted:?} not noticed"))
     }
 
     /// Waits for all of them, in whatever order they come: what the server says and what the phone presses take different ways.

@@ -50,6 +50,7 @@ pub(crate) struct Wishes {
     pub(crate) registrations: Vec<Registration>,
     pub(crate) ladder: SipLadder,
     pub(crate) session: SessionTimes,
+    pub(crate) info_dtmf: bool,
 }
 
 pub(crate) struct Fixture {
@@ -143,6 +144,7 @@ impl Fixture {
             registrations,
             ladder,
             session,
+            info_dtmf,
         } = wishes;
         let folder = TempDir::new().expect("a folder");
         let store = FolderStore::open(folder.path()).await.expect("a store");
@@ -177,6 +179,7 @@ impl Fixture {
             max_calls: 50,
             limits,
             session,
+            info_dtmf,
             regions: Regions::default(),
             ladder,
         };

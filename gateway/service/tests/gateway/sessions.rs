@@ -341,6 +341,51 @@ async fn an_invite_without_sdp_gets_an_offer_and_is_heard_by_the_answer_in_its_a
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn digits_by_info_count_where_the_phone_has_no_telephone_events() {
+    let fixture = Fixture::wishing(Wishes {
+        info_dtmf: true,
+        ..Wishes::default()
+    })
+    .await;
+    fixture.trunk(proto::SipInboundTrunkInfo::default()).await;
+    let mut agent = Agent::join(&fixture).await;
+    let info = |cseq: u32, signal: &str| {
+        let body = format!("Signal={signal}\nDuration=160\n");
+        within("INFO", cseq, "", &body).replace("application/sdp", "application/dtmf-relay")
+    };
+    let without = SDP
+        .replace("AVP 0 101", "AVP 0")
+        .replace("a=rtpmap:101 telephone-event/8000\n", "");
+    for (sdp, pressed) in [(without.as_str(), vec!["4", "2", "#"]), (SDP, Vec::new())] {
+        let steps = [
+            invite(1, HOPS, sdp),
+            answered("200", &[]),
+            within("ACK", 1, "", ""),
+            sipp::pause(300),
+            info(2, "4"),
+            answered("200", &[]),
+            info(3, "2"),
+            answered("200", &[]),
+            info(4, "11"),
+            answered("200", &[]),
+            sipp::pause(500),
+            hangs_up(5),
+        ];
+        goes_by(&fixture, &steps).await;
+        let noticed = agent.until(Noticed::CallerLeft).await;
+        let digits: Vec<&str> = noticed
+            .iter()
+            .filter_map(|it| match it {
+                Noticed::Digit(digit) => Some(digit.as_str()),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(digits, pressed);
+    }
+    fixture.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_goes_in_circles_and_what_requires_the_unknown_is_refused() {
     let fixture = Fixture::start(Timeouts::default()).await;
     for (more, code, checks) in [

@@ -68,6 +68,7 @@ pub(super) fn sip(cx: &Context<'_>, mut section: Section<'_>, slots: usize, base
     let (max_ringing, max_ringing_per_source) = ringing(cx, &mut section, slots);
     let codecs = codecs(cx, &mut section);
     let registrations = registrations(cx, &mut section);
+    let info_dtmf = section.or("info_dtmf", false, flag);
     let records = section
         .raw("records", &[])
         .and_then(|found| parsed(cx, &found, flag));
@@ -90,6 +91,7 @@ pub(super) fn sip(cx: &Context<'_>, mut section: Section<'_>, slots: usize, base
             max_ringing_per_source,
             codecs,
             registrations,
+            info_dtmf,
             records,
             ladder,
         });
