@@ -50,7 +50,7 @@ fn an_unknown_method_is_answered_with_405_and_what_is_allowed() {
     let reply = reply(&INVITE.replace("INVITE", "SUBSCRIBE"));
     assert!(reply.starts_with("SIP/2.0 405 Method Not Allowed\r\n"), "{reply}");
     assert!(
-        reply.contains("\r\nAllow: INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, NOTIFY\r\n"),
+        reply.contains("\r\nAllow: INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, NOTIFY, PRACK\r\n"),
         "{reply}"
     );
     assert!(
