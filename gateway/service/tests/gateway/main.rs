@@ -22,6 +22,7 @@ mod wire;
 mod answer;
 mod ends;
 mod flood;
+mod latency;
 mod outbound;
 mod records;
 mod refusals;
