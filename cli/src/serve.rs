@@ -93,7 +93,14 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     }
     let mut gateway = None;
     if arguments.runs(Part::Gateway) {
-        let started = Arc::new(start_gateway(&config).await?);
+        let store = match &ports {
+            Some(ports) => (config.sip.records != Some(false)).then(|| Arc::clone(&ports.store)),
+            None if config.sip.records == Some(true) => {
+                Some(open_store(&config, Arc::new(SystemClock)).await?)
+            }
+            None => None,
+        };
+        let started = Arc::new(start_gateway(&config, store).await?);
         gateway = Some(Arc::clone(to_come.get_or_init(|| started)));
     }
     if let Some(ports) = ports.as_ref().filter(|_| arguments.runs(Part::Functions)) {
@@ -197,9 +204,7 @@ impl Ports {
         let queue = queue::open(&config.queue, &access, clock.clone())
             .await
             .with_context(|| format!("opening the queue {} (key `queue`)", config.queue))?;
-        let store = store::open(&config.store, &access, clock.clone())
-            .await
-            .with_context(|| format!("opening the store {} (key `store`)", config.store))?;
+        let store = open_store(config, clock.clone()).await?;
         Ok(Self {
             store,
             queue,
@@ -308,7 +313,15 @@ fn new_worker(config: &Config, ports: &Ports, agents: worker::Agents) -> Worker 
     Worker::new(setup)
 }
 
-async fn start_gateway(config: &Config) -> anyhow::Result<Gateway> {
+async fn open_store(config: &Config, clock: SharedClock) -> anyhow::Result<Arc<dyn Store>> {
+    store::open(&config.store, &Access::DefaultChain, clock)
+        .await
+        .with_context(|| format!("opening the store {} (key `store`)", config.store))
+}
+
+async fn start_gateway(config: &Config, store: Option<Arc<dyn Store>>) -> anyhow::Result<Gateway> {
     let config = policy::gateway(config)?;
-    Gateway::start(config).await.context("starting the gateway")
+    Gateway::start(config, store)
+        .await
+        .context("starting the gateway")
 }

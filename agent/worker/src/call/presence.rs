@@ -23,8 +23,8 @@ pub(crate) enum Change {
     Answered,
     /// The caller is gone.
     CallerLeft {
-        /// The gateway gave up because no agent answered in time.
-        no_agent: bool,
+        /// Why the gateway ended the call, if it says so.
+        cause: Option<EndCause>,
     },
     /// The caller's connection is lost, or the server is, with all that it knew: nobody has hung up.
     CallerLost,
@@ -37,7 +37,7 @@ pub(crate) enum Change {
 pub(crate) struct Presence {
     caller: Option<RemoteParticipant>,
     answered: bool,
-    no_agent: bool,
+    cause: Option<EndCause>,
 }
 
 impl Presence {
@@ -86,13 +86,14 @@ impl Presence {
             RoomEvent::ParticipantDisconnected(participant) if self.is_caller(&participant) => {
                 self.attributes(&participant, &mut changes);
                 self.caller = None;
-                changes.push(if is_lost(participant.disconnect_reason()) && !self.no_agent {
-                    Change::CallerLost
-                } else {
-                    Change::CallerLeft {
-                        no_agent: self.no_agent,
-                    }
-                });
+                let cause = self.cause.clone();
+                changes.push(
+                    if is_lost(participant.disconnect_reason()) && !is_of_gateway(cause.as_ref()) {
+                        Change::CallerLost
+                    } else {
+                        Change::CallerLeft { cause }
+                    },
+                );
             }
             RoomEvent::SipDTMFReceived {
                 digit, participant, ..
@@ -138,9 +139,9 @@ impl Presence {
 
     fn attributes(&mut self, participant: &RemoteParticipant, changes: &mut Vec<Change>) {
         let attributes = participant.attributes();
-        self.no_agent |= attributes
-            .get(attribute::END)
-            .is_some_and(|end| end == EndCause::NoAgent.as_str());
+        if let Some(cause) = attributes.get(attribute::END) {
+            self.cause = Some(EndCause::from(cause.as_str()));
+        }
         let is_phone = participant.kind() == ParticipantKind::Sip;
         let active = attributes
             .get(attribute::SIP_CALL_STATUS)
@@ -150,6 +151,11 @@ impl Presence {
             changes.push(Change::Answered);
         }
     }
+}
+
+/// Whether the gateway ended the call by itself.
+pub(crate) fn is_of_gateway(cause: Option<&EndCause>) -> bool {
+    cause.is_some_and(|cause| cause.outcome().is_some())
 }
 
 /// Whether a participant is gone without having left. A server that has died gives no reason: the SDK then misses everybody at once.
