@@ -53,7 +53,7 @@ pub use profile::{
 pub use report::{
     ConversationEvent, ConversationReport, EndReason, Latency, Said, Speaker, SpokenTurn, ToolUse,
 };
-pub use stages::Stage;
+pub use stages::{Remedy, Stage};
 pub use tap::{Delays, Slot, Tap};
 pub use turns::{AgentState, UserState};
 pub use usage::Usage;

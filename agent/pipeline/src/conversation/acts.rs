@@ -114,12 +114,7 @@ impl Conversation {
         };
         let speech = self.hearing.speech(turn).to_vec();
         self.usage.heard(speech.len());
-        let request = transcribe(
-            self.stt.clone(),
-            speech,
-            self.profile.language.clone(),
-            self.profile.timeouts.stt,
-        );
+        let request = transcribe(self.stt.clone(), speech, self.profile.language.clone());
         let (token, events) = (user.transcribing.clone(), self.stage_events.0.clone());
         self.tasks.spawn(async move {
             if let Some(result) = token.run_until_cancelled(request).await {

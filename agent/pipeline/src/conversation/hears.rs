@@ -83,6 +83,10 @@ impl Conversation {
                     playing.has_failed = true;
                 }
             }
+            StageEvent::Troubled(troubled) => {
+                let at = self.now();
+                self.ledger.recovered(troubled, at);
+            }
             StageEvent::Done { utterance, has_audio } => {
                 if has_audio {
                     return;
@@ -149,7 +153,7 @@ impl Conversation {
     fn count_failure(&mut self, stage: Stage, error: &ProviderError) {
         self.errors += 1;
         let at = self.now();
-        self.ledger.failed(stage, error.to_string(), at);
+        self.ledger.failed(stage, error, at);
     }
 
     pub(super) fn playout_news(&mut self, news: News) {

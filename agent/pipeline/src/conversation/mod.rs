@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use providers::{
-    Llm, ProviderError, Stt, Tts,
+    Chain, Llm, ProviderError, Stt, TellTrouble, Tts,
     tools::{ToolCall, Toolbox},
 };
 use tokio::sync::mpsc;
@@ -26,7 +26,7 @@ use crate::hearing::Hearing;
 use crate::ledger::Ledger;
 use crate::playout::{Command, News, Piece, Playout, Wiring};
 use crate::report::Latency;
-use crate::stages::StageEvent;
+use crate::stages::{Stage, StageEvent, Troubled};
 use crate::tap::Slots;
 use crate::usage::Meter;
 use crate::{
@@ -48,12 +48,12 @@ pub struct Setup {
     /// What was said so far, oldest first, when the conversation is taken over from a worker that died: it then begins with the
     /// profile's bridge. `None`: it begins with the greeting, if the profile has one.
     pub earlier: Option<Vec<Said>>,
-    /// Speech to text.
-    pub stt: Arc<dyn Stt>,
+    /// Speech to text. It, and the two that follow, are asked on the profile's terms.
+    pub stt: Chain<dyn Stt>,
     /// The language model.
-    pub llm: Arc<dyn Llm>,
+    pub llm: Chain<dyn Llm>,
     /// Text to speech.
-    pub tts: Arc<dyn Tts>,
+    pub tts: Chain<dyn Tts>,
     /// What the model may do besides speaking and ending the call.
     pub tools: Toolbox,
     /// Phrases that were synthesised before; to be shared by all conversations of a process.
@@ -107,7 +107,7 @@ pub struct Conversation {
     profile: Arc<Profile>,
     stt: Arc<dyn Stt>,
     llm: Arc<dyn Llm>,
-    tts: Arc<dyn Tts>,
+    tts: Chain<dyn Tts>,
     tools: Toolbox,
     phrases: Phrases,
     /// Said first.
@@ -245,8 +245,23 @@ impl Conversation {
             tells_heard,
         };
         let now = Instant::now();
+        let stage_events = mpsc::channel(WAITING);
+        let told = |stage| tells(stage, &stage_events.0);
+        let timeouts = profile.timeouts;
+        let stt = setup
+            .stt
+            .on(profile.terms(timeouts.stt))
+            .telling(told(Stage::Stt));
+        let llm = setup
+            .llm
+            .on(profile.terms(timeouts.llm))
+            .telling(told(Stage::Llm));
+        let tts = setup
+            .tts
+            .on(profile.terms(timeouts.tts))
+            .telling(told(Stage::Tts));
         let mut options = profile.turns;
-        options.has_interim = setup.stt.streaming().is_some();
+        options.has_interim = stt.streaming().is_some();
         let rules = || profile.turn_hint.then(|| Box::new(RuleHint) as Box<dyn TurnHint>);
         Ok(Self {
             machine: TurnMachine::new(options)?,
@@ -260,9 +275,9 @@ impl Conversation {
             slots: setup.tap.map(Slots::new),
             to_tap,
             profile,
-            stt: setup.stt,
-            llm: setup.llm,
-            tts: setup.tts,
+            stt: Arc::new(stt),
+            llm: Arc::new(llm),
+            tts,
             tools: setup.tools,
             phrases: setup.phrases,
             opening,
@@ -285,7 +300,7 @@ impl Conversation {
             sample_rate_hz,
             commands,
             news,
-            stage_events: mpsc::channel(WAITING),
+            stage_events,
             tasks: JoinSet::new(),
             playout: Some(Playout::new(setup.audio_out, wiring)),
             playout_cancel,
@@ -428,6 +443,17 @@ impl Conversation {
         self.machine.handle(input, self.now());
         self.act();
     }
+}
+
+/// Tells the conversation of troubles in `stage`. One that does not fit is lost, and the log has it.
+fn tells(stage: Stage, events: &mpsc::Sender<StageEvent>) -> TellTrouble {
+    let events = events.clone();
+    Arc::new(move |trouble| {
+        let troubled = Troubled::new(stage, &trouble);
+        if let Err(error) = events.try_send(StageEvent::Troubled(troubled)) {
+            tracing::warn!(stage = stage.name(), %error, "a provider's failure is not in the report");
+        }
+    })
 }
 
 async fn next_control(controls: Option<&mut mpsc::Receiver<Control>>) -> Option<Control> {

@@ -151,7 +151,6 @@ impl Conversation {
             utterance: preparing.utterance,
             script,
             llm: self.llm.clone(),
-            llm_timeout: self.profile.timeouts.llm,
             toolbox: self.tools.clone(),
             usage: self.usage.clone(),
             hold: self.profile.hold.clone(),

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use providers::{
+    Terms,
     file::{self, FileError},
     tools::HttpToolConfig,
 };
@@ -42,17 +43,19 @@ pub struct ProviderChoice {
     pub name: String,
     /// The provider's own name of a model.
     pub model: Option<String>,
+    /// A synthesiser's own name of a voice, where it is not the profile's.
+    pub voice: Option<String>,
 }
 
-/// The choice per stage; none, or `auto` in the file: whatever the deployment's default is.
+/// The choices per stage, the best first; none, or `auto` in the file: whatever the deployment's default is.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ProviderChoices {
     /// Speech to text.
-    pub stt: Option<ProviderChoice>,
+    pub stt: Vec<ProviderChoice>,
     /// Language model.
-    pub llm: Option<ProviderChoice>,
+    pub llm: Vec<ProviderChoice>,
     /// Text to speech.
-    pub tts: Option<ProviderChoice>,
+    pub tts: Vec<ProviderChoice>,
 }
 
 /// How long a provider may let the caller wait.
@@ -118,6 +121,10 @@ pub struct Profile {
     pub time_up: String,
     /// How long a provider may take.
     pub timeouts: Timeouts,
+    /// How often a provider that cannot be reached is asked again, where there is no other. 0 to 10; default 3.
+    pub max_retry: u32,
+    /// How long before that; the first time it is 0.1 s. 0 to 10 s; default 2 s.
+    pub retry_interval: Duration,
     /// Failed replies in a row after which the agent says goodbye. 1 to 20; default 3.
     pub max_unrecoverable_errors: u32,
     /// The turn machine's options.
@@ -241,6 +248,11 @@ impl Profile {
                 .unwrap_or_else(|| away_goodbye.into()),
             time_up: fields.text("time_up", faults).unwrap_or_else(|| time_up.into()),
             timeouts: timeouts(fields.map("timeouts", faults), faults),
+            max_retry: fields
+                .whole("max_retry", 0..=10, faults)
+                .and_then(|retries| u32::try_from(retries).ok())
+                .unwrap_or(Terms::default().max_retry),
+            retry_interval: retry_interval(&mut fields, faults),
             max_unrecoverable_errors: fields
                 .whole("max_unrecoverable_errors", 1..=20, faults)
                 .and_then(|errors| u32::try_from(errors).ok())
@@ -253,6 +265,15 @@ impl Profile {
         profile.agrees_with_itself(&fields, faults);
         fields.finish(faults);
         profile
+    }
+
+    /// How a provider is asked that may take `limit`.
+    pub(crate) fn terms(&self, limit: Duration) -> Terms {
+        Terms {
+            limit,
+            max_retry: self.max_retry,
+            retry_interval: self.retry_interval,
+        }
     }
 
     /// What is said to a caller who is away; nothing where nothing is to be said.
@@ -274,11 +295,7 @@ impl Profile {
                 faults,
             );
         }
-        let scripted = self
-            .providers
-            .llm
-            .as_ref()
-            .is_some_and(|llm| llm.name == "dialogue");
+        let scripted = self.providers.llm.iter().any(|llm| llm.name == "dialogue");
         if scripted && self.dialogue.is_none() {
             fields.fault(
                 "dialogue",
@@ -315,9 +332,9 @@ fn providers(fields: Option<Fields>, faults: &mut Vec<ProfileFault>) -> Provider
         return ProviderChoices::default();
     };
     let choices = ProviderChoices {
-        stt: fields.provider("stt", &STT, faults),
-        llm: fields.provider("llm", &LLM, faults),
-        tts: fields.provider("tts", &TTS, faults),
+        stt: fields.providers("stt", &STT, faults),
+        llm: fields.providers("llm", &LLM, faults),
+        tts: fields.providers("tts", &TTS, faults),
     };
     fields.finish(faults);
     choices
@@ -346,6 +363,13 @@ fn timeouts(fields: Option<Fields>, faults: &mut Vec<ProfileFault>) -> Timeouts 
     }
     fields.finish(faults);
     timeouts
+}
+
+fn retry_interval(fields: &mut Fields, faults: &mut Vec<ProfileFault>) -> Duration {
+    let mut interval = Terms::default().retry_interval;
+    let range = Duration::ZERO..=Duration::from_secs(10);
+    fields.duration("retry_interval", range, &mut interval, faults);
+    interval
 }
 
 fn sha256(bytes: &[u8]) -> String {

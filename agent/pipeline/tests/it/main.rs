@@ -12,6 +12,7 @@ mod barge_in;
 mod endings;
 mod failures;
 mod fakes;
+mod fallbacks;
 mod interleavings;
 mod recording;
 mod takeover;
