@@ -47,8 +47,8 @@ pub use detector::{EarshotDetector, SpeechDetector};
 pub use phrases::Phrases;
 pub use playout::{AudioOut, AudioOutError};
 pub use profile::{
-    Profile, ProfileError, ProfileFault, ProviderChoice, ProviderChoices, RecordingPolicy, Timeouts,
-    Transfers,
+    KeypadMenu, OnFailure, Profile, ProfileError, ProfileFault, ProviderChoice, ProviderChoices,
+    RecordingPolicy, Timeouts, Transfers,
 };
 pub use report::{
     ConversationEvent, ConversationReport, EndReason, Latency, Said, Speaker, SpokenTurn, ToolUse,

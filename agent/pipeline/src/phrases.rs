@@ -49,8 +49,9 @@ impl Phrases {
     ) -> Result<(), ProviderError> {
         let tts = tts.on(profile.terms(profile.timeouts.tts));
         let speech = Speech::new(profile, tts, self.clone(), sample_rate_hz);
-        let fixed = [&profile.fallback, &profile.goodbye, &profile.bridge];
-        for phrase in profile.greeting.iter().chain(fixed).chain(profile.away_phrases()) {
+        let greeting = profile.greeting.iter().chain([&profile.bridge]);
+        let fixed = greeting.chain(profile.rescue_phrases());
+        for phrase in fixed.chain(profile.away_phrases()) {
             speech.prepare(phrase).await?;
         }
         Ok(())

@@ -32,11 +32,13 @@ pub(crate) enum Script {
     Chat(ChatRequest),
 }
 
-/// What is said when a stage fails, and whether the call ends with it.
+/// What is said when a stage fails, and what is done then.
 #[derive(Clone)]
 pub(crate) struct OnFailure {
     pub(crate) phrase: String,
     pub(crate) ends_call: bool,
+    /// Hands the caller to somebody else.
+    pub(crate) transfer: Option<ToolCall>,
 }
 
 /// One sentence for the synthesis.
@@ -140,6 +142,16 @@ impl Teller {
         .await;
         if self.on_failure.ends_call {
             self.tell(StageEvent::EndCall { utterance }).await;
+        }
+        if let Some(transfer) = &self.on_failure.transfer {
+            let calls = vec![transfer.clone()];
+            let after = calls.clone();
+            self.tell(StageEvent::Called {
+                utterance,
+                calls,
+                after,
+            })
+            .await;
         }
     }
 }

@@ -60,6 +60,41 @@ fn fallbacks(report: &Value) -> Vec<&str> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_caller_whom_no_recogniser_hears_gets_along_by_keys() {
+    const MENU: &str = "I can not hear you. For our opening hours press one.";
+    let _turn = turn().await;
+    let system = System::start(Options {
+        // Nobody listens there.
+        providers: "{stt: openai, llm: dialogue, tts: flite}",
+        profile: format!("max_retry: 0\nkeypad: {{say: {MENU}, keys: {{'1': {QUESTION}}}}}\n"),
+        ..Options::default()
+    })
+    .await;
+    let before = system.calls();
+    let call = answered(&system, Codec::G722).await;
+    let mut ear = call.ear_from_start();
+    ear.wait_for_utterance(PAUSE, SOON * 2).await.unwrap();
+    call.speak(&voice(OTHER_QUESTION)).await.unwrap();
+    ear.wait_for_utterance(PAUSE, SOON * 2).await.unwrap();
+    call.press("1").await.unwrap();
+    ear.wait_for_utterance(PAUSE, SOON * 2).await.unwrap();
+    call.hang_up().await;
+    call.wait_ended(SOON).await.unwrap();
+    let (_, record) = system.new_record(&before, SOON).await;
+    assert_eq!(
+        turns(&record),
+        [
+            ("agent", GREETING, false),
+            ("agent", MENU, false),
+            ("caller", QUESTION, false),
+            ("agent", ANSWER, false),
+        ],
+        "{record}"
+    );
+    system.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_call_goes_on_when_the_connections_of_its_providers_are_cut_one_after_the_other() {
     let _turn = turn().await;
     let (address, _service) = service().await;

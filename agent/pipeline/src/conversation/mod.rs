@@ -89,6 +89,9 @@ pub enum Control {
     CancelTurn,
     /// The agent is to stop speaking.
     Interrupt,
+    /// The caller has pressed a key of the telephone. It counts while no recogniser can be had, if the profile says what for
+    /// ([`Profile::keypad`]).
+    Key(char),
 }
 
 /// A conversation cannot begin.
@@ -103,6 +106,7 @@ pub enum SetupError {
 }
 
 /// One conversation between a caller and an agent.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Conversation {
     profile: Arc<Profile>,
     stt: Arc<dyn Stt>,
@@ -143,6 +147,10 @@ pub struct Conversation {
     ears: Ears,
     preparing: Option<Preparing>,
     playing: Option<Playing>,
+    /// Whether the caller, whom nobody could hear, was told what to type.
+    takes_keys: bool,
+    /// Whether the caller was to be transferred since the agent can no longer serve them.
+    was_handed_over: bool,
     /// Failed replies in a row.
     errors: u32,
     end: Option<EndReason>,
@@ -295,6 +303,8 @@ impl Conversation {
             ears: Ears::default(),
             preparing: None,
             playing: None,
+            takes_keys: false,
+            was_handed_over: false,
             errors: 0,
             end: None,
             sample_rate_hz,
@@ -379,11 +389,12 @@ impl Conversation {
     }
 
     fn control(&mut self, control: Control) {
-        self.input(match control {
-            Control::EndTurn => Input::Commit,
-            Control::CancelTurn => Input::Clear,
-            Control::Interrupt => Input::Interrupt,
-        });
+        match control {
+            Control::EndTurn => self.input(Input::Commit),
+            Control::CancelTurn => self.input(Input::Clear),
+            Control::Interrupt => self.input(Input::Interrupt),
+            Control::Key(key) => self.key(key),
+        }
     }
 
     fn timer(&mut self) {

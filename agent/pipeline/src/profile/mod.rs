@@ -1,6 +1,7 @@
 //! An agent's profile: one YAML file, read once, with all of its faults at once.
 
 mod fields;
+mod rescue;
 mod sentences;
 mod tools;
 mod turns;
@@ -16,6 +17,7 @@ use providers::{
 use sha2::{Digest, Sha256};
 
 use fields::Fields;
+pub use rescue::{KeypadMenu, OnFailure};
 use sentences::{Sentences, sentences};
 pub use tools::Transfers;
 use turns::TurnSection;
@@ -103,6 +105,10 @@ pub struct Profile {
     pub fallback: String,
     /// Said when providers have failed too often, before hanging up.
     pub goodbye: String,
+    /// Whom the caller is then transferred to instead; none: the agent says goodbye and hangs up.
+    pub on_failure: Option<OnFailure>,
+    /// What callers may type when no recogniser can be had; none: nothing.
+    pub keypad: Option<KeypadMenu>,
     /// Said instead of the greeting when a conversation goes on in another worker, the first one having died.
     pub bridge: String,
     /// Said when a tool takes long and nothing was said before.
@@ -218,6 +224,7 @@ impl Profile {
             hold,
             away_goodbye,
             time_up,
+            transfer,
         } = sentences(&language);
         let reprompt = fields.text("reprompt", faults);
         let section = turns::read(fields.map("turns", faults), reprompt.is_some(), faults);
@@ -226,6 +233,8 @@ impl Profile {
             prefix_padding,
             hint: turn_hint,
         } = section;
+        let transfers = tools::transfers(fields.map("transfers", faults), faults);
+        let rescue = fields.map("on_failure", faults);
         let profile = Self {
             prompt: prompt.unwrap_or_default(),
             greeting: fields.text("greeting", faults),
@@ -240,7 +249,9 @@ impl Profile {
             bridge: fields.text("bridge", faults).unwrap_or_else(|| bridge.into()),
             hold: fields.text("hold", faults).unwrap_or_else(|| hold.into()),
             tools: tools::read(&mut fields, faults),
-            transfers: tools::transfers(fields.map("transfers", faults), faults),
+            on_failure: rescue::on_failure(rescue, transfers.as_ref(), transfer, faults),
+            keypad: rescue::keypad(fields.map("keypad", faults), faults),
+            transfers,
             dtmf: fields.flag("dtmf", faults).unwrap_or(false),
             reprompt,
             away_goodbye: fields
@@ -274,6 +285,16 @@ impl Profile {
             max_retry: self.max_retry,
             retry_interval: self.retry_interval,
         }
+    }
+
+    /// What is said when providers have failed: it must be there when the synthesis is not.
+    pub(crate) fn rescue_phrases(&self) -> impl Iterator<Item = &String> {
+        let transfer = self.on_failure.iter().map(|it| &it.say);
+        let keypad = self.keypad.iter().map(|it| &it.say);
+        [&self.fallback, &self.goodbye]
+            .into_iter()
+            .chain(transfer)
+            .chain(keypad)
     }
 
     /// What is said to a caller who is away; nothing where nothing is to be said.

@@ -224,6 +224,30 @@ fn a_list_of_providers_is_read_in_its_order_and_each_fault_names_its_place() {
 }
 
 #[test]
+fn what_is_done_when_providers_are_gone_has_its_faults() {
+    let of = |more: &str| faults(&format!("prompt: x\nrecording: off\n{more}"));
+    let transfers = "transfers: {destinations: {desk: '+15550100'}}\n";
+    for (more, keys) in [
+        ("on_failure: {transfer: desk}", vec!["on_failure.transfer"]),
+        ("on_failure: {say: Sorry.}", vec!["on_failure.transfer"]),
+        ("keypad: {say: Press one., keys: {'1': one, '#': two}}", vec![]),
+        ("keypad: {keys: {'1': one}}", vec!["keypad.say"]),
+        ("keypad: {say: Press one.}", vec!["keypad.keys"]),
+        (
+            "keypad: {say: Press one., keys: {'12': one}}",
+            vec!["keypad.keys.12"],
+        ),
+    ] {
+        assert_eq!(of(more), keys, "{more}");
+    }
+    assert_eq!(of(&format!("{transfers}on_failure: {{transfer: desk}}")), [""; 0]);
+    assert_eq!(
+        of(&format!("{transfers}on_failure: {{transfer: shop}}")),
+        ["on_failure.transfer"]
+    );
+}
+
+#[test]
 fn what_is_not_a_mapping_is_one_fault() {
     for file in ["", "- a\n- b", "prompt: [", "\u{0}"] {
         assert_eq!(faults(file), ["(file)"], "{file:?}");

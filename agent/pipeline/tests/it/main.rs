@@ -15,6 +15,7 @@ mod fakes;
 mod fallbacks;
 mod interleavings;
 mod recording;
+mod rescue;
 mod takeover;
 mod tools;
 mod turns;
