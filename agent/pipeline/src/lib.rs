@@ -32,6 +32,7 @@ mod ledger;
 mod listen;
 mod phrases;
 mod playout;
+mod primed;
 mod profile;
 mod reply;
 mod report;

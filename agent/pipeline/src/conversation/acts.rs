@@ -82,6 +82,7 @@ impl Conversation {
         }
         // A reply to the turn before is under way, or was given: that turn is over.
         self.commit_user_turn();
+        self.guess_anew();
         self.user = Some(UserTurn {
             id: turn,
             take: 0,
@@ -130,6 +131,7 @@ impl Conversation {
         }
         self.hearing.forget(turn);
         self.ears.close(turn);
+        self.forget_guess();
         if let Some(user) = self.user.take_if(|user| user.id == turn) {
             user.transcribing.cancel();
         }

@@ -87,6 +87,7 @@ impl Conversation {
             EarNews::Interim(text) => {
                 let words = Words::of(&text);
                 self.input(Input::Interim { turn, words });
+                self.guess_by_interim(&text);
             }
             EarNews::EndOfUtterance => self.input(Input::EndOfUtterance { turn }),
             EarNews::Final(transcript) => {

@@ -141,6 +141,7 @@ impl Conversation {
             self.input(Input::Hint { turn, delay });
         }
         self.input(Input::Transcript { turn, take, words });
+        self.guess_by_transcript(turn);
         self.reply_when_possible();
         self.act();
     }

@@ -3,6 +3,7 @@
 mod acts;
 mod ears;
 mod errands;
+mod guesses;
 mod hears;
 mod replies;
 
@@ -20,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use turns::{FRAME, Input, OptionsError, RuleHint, TurnHint, TurnId, TurnMachine, UtteranceId, VoiceGate};
 
 use ears::Ears;
+use guesses::Guess;
 use hears::exact;
 
 use crate::hearing::Hearing;
@@ -145,6 +147,7 @@ pub struct Conversation {
     /// Tools that run beside the conversation.
     errands: usize,
     ears: Ears,
+    guess: Guess,
     preparing: Option<Preparing>,
     playing: Option<Playing>,
     /// Whether the caller, whom nobody could hear, was told what to type.
@@ -301,6 +304,7 @@ impl Conversation {
             spoke_up: 0,
             errands: 0,
             ears: Ears::default(),
+            guess: Guess::default(),
             preparing: None,
             playing: None,
             takes_keys: false,
@@ -434,6 +438,7 @@ impl Conversation {
         voice.shutdown().await;
         self.tasks.shutdown().await;
         self.commit_user_turn();
+        self.forget_guess();
         let now = self.now();
         if let Some(slots) = &mut self.slots {
             slots.finish(now);

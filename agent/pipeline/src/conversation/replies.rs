@@ -62,7 +62,7 @@ impl Conversation {
         self.start_reply(script, self.on_failure());
     }
 
-    fn request(&self, words: Option<&str>) -> ChatRequest {
+    pub(super) fn request(&self, words: Option<&str>) -> ChatRequest {
         let mut tools = self.tools.specs();
         tools.push(end_call());
         ChatRequest {
@@ -165,6 +165,10 @@ impl Conversation {
     fn start_reply(&mut self, script: Script, on_failure: OnFailure) {
         let (pieces, waiting) = mpsc::channel(WAITING_PIECES);
         let speech = self.speech();
+        let llm = match &script {
+            Script::Chat(request) => self.model_for(request),
+            Script::Phrase(_) => self.llm.clone(),
+        };
         let Some(preparing) = &mut self.preparing else {
             return;
         };
@@ -173,7 +177,7 @@ impl Conversation {
         let reply = Reply {
             utterance: preparing.utterance,
             script,
-            llm: self.llm.clone(),
+            llm,
             toolbox: self.tools.clone(),
             usage: self.usage.clone(),
             hold: self.profile.hold.clone(),

@@ -127,6 +127,8 @@ pub struct Profile {
     pub time_up: String,
     /// How long a provider may take.
     pub timeouts: Timeouts,
+    /// Whether the model is asked before the turn is over, as soon as its words seem to be known. Default true.
+    pub preemptive_generation: bool,
     /// How often a provider that cannot be reached is asked again, where there is no other. 0 to 10; default 3.
     pub max_retry: u32,
     /// How long before that; the first time it is 0.1 s. 0 to 10 s; default 2 s.
@@ -259,6 +261,7 @@ impl Profile {
                 .unwrap_or_else(|| away_goodbye.into()),
             time_up: fields.text("time_up", faults).unwrap_or_else(|| time_up.into()),
             timeouts: timeouts(fields.map("timeouts", faults), faults),
+            preemptive_generation: fields.flag("preemptive_generation", faults).unwrap_or(true),
             max_retry: fields
                 .whole("max_retry", 0..=10, faults)
                 .and_then(|retries| u32::try_from(retries).ok())

@@ -21,6 +21,7 @@ fn a_small_profile_has_the_peers_defaults() {
     assert_eq!(profile.turns, ::turns::Options::default());
     assert_eq!(profile.prefix_padding, Duration::from_millis(500));
     assert!(profile.greeting_interruptible);
+    assert!(profile.preemptive_generation);
 }
 
 fn choice(name: &str, model: Option<&str>, voice: Option<&str>) -> ProviderChoice {

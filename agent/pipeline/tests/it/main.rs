@@ -14,6 +14,7 @@ mod failures;
 mod fakes;
 mod fallbacks;
 mod interleavings;
+mod preemptive;
 mod recording;
 mod rescue;
 mod takeover;
