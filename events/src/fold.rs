@@ -138,7 +138,10 @@ impl CallState {
         match &event.event {
             Event::RoomFinished { .. } => {
                 let at = self.not_before_join(to_the_ms(event));
+                // Twice where the sweep has made one up for a webhook that came after all.
+                let at = self.finished_at.map_or(at, |before| before.min(at));
                 self.finished_at = Some(at);
+                self.timeline.retain(|entry| entry.step != Step::RoomFinished);
                 self.step(Step::RoomFinished, at);
             }
             Event::ParticipantJoined { participant, .. } => self.joined(participant, event),

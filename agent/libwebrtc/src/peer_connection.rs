@@ -90,7 +90,12 @@ impl PeerConnection {
         Ok(())
     }
 
+    /// An offer that only takes tracks back comes a quarter of a second later, unless something else is added meanwhile; `InvalidState`
+    /// when the connection is closed by then.
     pub async fn create_offer(&self, options: OfferOptions) -> Result<SessionDescription, RtcError> {
+        if !options.ice_restart {
+            self.0.settle().await;
+        }
         self.0.create_offer(&options)
     }
 

@@ -235,6 +235,38 @@ async fn an_ice_restart_leaves_connected_and_comes_back() {
 }
 
 #[tokio::test]
+async fn taking_a_track_back_is_offered_unless_the_connection_is_closed_at_once() {
+    let (a, b, _channel) = connected().await;
+    let (_source, transceiver) = publish(&a, 48_000);
+    negotiate(&a, &b, OfferOptions::default()).await;
+    a.pc.remove_track(transceiver.sender()).unwrap();
+    negotiate(&a, &b, OfferOptions::default()).await;
+    assert_eq!(
+        transceiver.current_direction(),
+        Some(RtpTransceiverDirection::Inactive)
+    );
+
+    let (_source, transceiver) = publish(&a, 48_000);
+    negotiate(&a, &b, OfferOptions::default()).await;
+    a.pc.remove_track(transceiver.sender()).unwrap();
+    let (offer, ()) = tokio::join!(a.pc.create_offer(OfferOptions::default()), async { a.pc.close() });
+    assert_eq!(offer.unwrap_err().error_type, RtcErrorType::InvalidState);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_added_meanwhile_does_not_wait_behind_what_was_taken_back() {
+    let side = Side::new();
+    let (_source, transceiver) = publish(&side, 48_000);
+    side.pc.remove_track(transceiver.sender()).unwrap();
+    let began = Instant::now();
+    let (offer, _published) = tokio::join!(side.pc.create_offer(OfferOptions::default()), async {
+        publish(&side, 48_000)
+    });
+    assert_eq!(offer.unwrap().to_string().matches("m=audio").count(), 2);
+    assert_eq!(began.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test]
 async fn closing_is_told_to_the_peer_as_a_lost_connection() {
     let (a, mut b, channel) = connected().await;
     let (_source, transceiver) = publish(&a, 48_000);

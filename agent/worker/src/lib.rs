@@ -6,7 +6,7 @@
 //! 2. [`claim`] makes the call this worker's by a conditional write; [`lease`] renews that every few seconds.
 //! 3. [`call`] joins the room, publishes the agent's track, which answers the phone, and runs the conversation.
 //! 4. [`progress`] writes what has happened so far at each step; [`recording`] appends a page a second.
-//! 5. [`serve`] writes transcript and record, closes the claim, removes the call's marker and acknowledges the job.
+//! 5. [`archive`] writes transcript and record, closes the claim and removes the call's marker; then [`serve`] acknowledges the job.
 //!
 //! # What never happens
 //!
@@ -14,6 +14,7 @@
 //! claim was lost. No job is acknowledged before its record is written. No room is created by joining: a job whose room is
 //! gone is closed.
 
+mod archive;
 mod call;
 mod claim;
 mod intake;

@@ -2,22 +2,21 @@
 
 use std::{sync::Arc, time::Duration};
 
-use events::{CallJob, CallRecord, CallState, Claim, Step};
+use events::{CallJob, CallRecord, Claim, Step};
 use platform::{
     queue::{MAX_RECEIVES, Received},
-    store::{StoreError, call_events, put_reports},
+    store::StoreError,
 };
 use tokio::time::{Instant, sleep};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    Setup,
+    Setup, archive,
     call::{self, Call},
     cause,
     claim::{Attempt, Held},
     lease::{Lease, Lost},
     progress::{self, Journal},
-    recording,
 };
 
 /// How long a job that could not be served waits for its next attempt: two more fit into the time that a phone rings.
@@ -201,7 +200,7 @@ async fn owned(
     };
     match ended {
         Ok(record) => {
-            if let Err(error) = archive(setup, &record, &mut held).await {
+            if let Err(error) = archive::close(setup, &record, &mut held).await {
                 tracing::error!(
                     error = cause(&error),
                     "the call could not be closed; the job comes again"
@@ -266,7 +265,7 @@ async fn conversation(
     if !is_open {
         tracing::info!(generation, "the room is gone; closing the call");
         let left = journal.left();
-        let recording_ms = recording_ms(setup, &left).await;
+        let recording_ms = archive::recording_ms(setup, &left).await;
         return Ok(left.orphaned(takeover.last.as_ref(), recording_ms));
     }
     let call = Call {
@@ -279,66 +278,6 @@ async fn conversation(
         tasks: tasks.clone(),
     };
     call.run().await
-}
-
-/// How long the recording plays that a worker that died has left without a length.
-async fn recording_ms(setup: &Setup, record: &CallRecord) -> Option<u64> {
-    let recording = record
-        .recording
-        .as_ref()
-        .filter(|_| record.lacks_recording_length())?;
-    let store = setup.terms.store.as_ref();
-    if let Err(error) = store.recover(&recording.key).await {
-        tracing::warn!(
-            error = cause(&error),
-            "what a dead worker recorded is not complete in the store yet"
-        );
-    }
-    Some(recording::length_ms(store, &recording.key).await)
-}
-
-/// Report, transcript, record, claim, marker: in this order, so that a crash in between leaves a job that comes again and completes.
-async fn archive(
-    setup: &Setup,
-    record: &CallRecord,
-    held: &mut Held,
-) -> Result<(), crate::claim::ClaimError> {
-    let store = setup.terms.store.as_ref();
-    let mut record = record.clone();
-    if let (Some(ms), Some(recording)) = (recording_ms(setup, &record).await, &mut record.recording) {
-        recording.duration_ms = ms;
-    }
-    if record.answered_at.is_none() {
-        complete(setup, &mut record).await;
-    }
-    record.transcript = put_reports(store, record.started_at, &record).await?;
-    if !progress::close(store, &record).await? {
-        tracing::warn!("the call was closed by somebody else before");
-    }
-    tracing::info!(
-        outcome = record.outcome.kind(),
-        reason = record.outcome.reason(),
-        "call closed"
-    );
-    setup.terms.claims().close(held).await?;
-    progress::unmark(store, &record.call).await;
-    Ok(())
-}
-
-/// What the webhooks have told of a call that was never answered: the agent has hardly seen it. Their events inform, and decide nothing.
-async fn complete(setup: &Setup, record: &mut CallRecord) {
-    let store = setup.terms.store.as_ref();
-    match call_events(store, record.started_at, &record.call).await {
-        Ok(events) => {
-            if let Some(state) = CallState::fold(&events) {
-                state.complete(record, &setup.regions);
-            }
-        }
-        Err(error) => tracing::warn!(
-            error = cause(&error),
-            "the record lacks what the call's webhooks have told"
-        ),
-    }
 }
 
 async fn acknowledge(setup: &Setup, received: &Received) {

@@ -5,7 +5,7 @@ use std::{error::Error, time::Duration};
 use async_trait::async_trait;
 use bytes::Bytes;
 use events::{
-    CallEvent, CallId, CallJob, CallState, IndexEntry, RoomName, Step, TimelineEntry, Timestamp,
+    CallEvent, CallId, CallJob, IndexEntry, RoomName, Step, TimelineEntry, Timestamp,
     agents::NoMatch,
     keys,
     livekit::{Metadata, WebhookEvent},
@@ -13,11 +13,11 @@ use events::{
 use platform::{
     livekit::LiveKit,
     queue::{QueueError, Sent},
-    store::{Store, StoreError, call_events},
+    store::{Store, StoreError},
 };
 use serde::de::DeserializeOwned;
 
-use crate::{Effect, WebhookState, egress, plan};
+use crate::{Effect, WebhookState, egress, plan, unclaimed};
 
 /// Setting metadata only informs: the webhook's queue in livekit-server must not wait for it.
 const METADATA_TIMEOUT: Duration = Duration::from_secs(1);
@@ -95,6 +95,9 @@ pub enum DeliverError {
     /// The queue.
     #[error("the queue failed")]
     Queue(#[from] QueueError),
+    /// Other events of the same call wrote its record again and again meanwhile.
+    #[error("other late events of the call wrote its record at the same time")]
+    Contended,
 }
 
 impl DeliverError {
@@ -103,6 +106,7 @@ impl DeliverError {
         match self {
             Self::Store(error) => error.is_retryable(),
             Self::Queue(error) => error.is_retryable(),
+            Self::Contended => true,
         }
     }
 }
@@ -160,7 +164,11 @@ async fn perform(
             set_metadata(&metadata, event, state).await;
             Ok(None)
         }
-        Effect::CloseUnclaimed => close_unclaimed(event, state).await.map(Some),
+        Effect::CloseUnclaimed => unclaimed::close(event, state).await.map(Some),
+        Effect::CompleteUnclaimed => {
+            unclaimed::complete(event, state).await?;
+            Ok(None)
+        }
         Effect::WatchEgress(id, open) => {
             egress::watch_egress(&*state.store, &id, &open).await?;
             Ok(None)
@@ -226,43 +234,15 @@ async fn set_metadata(metadata: &Metadata, event: &CallEvent, state: &WebhookSta
     tracing::warn!(call_id = %event.call, error = %events::mask_digits(&failure), "the room's metadata was not set");
 }
 
-async fn close_unclaimed(event: &CallEvent, state: &WebhookState) -> Result<Outcome, DeliverError> {
-    let (store, created_at, call) = (&*state.store, event.room_created_at, &event.call);
-    if store.get(&keys::claim(created_at, call)).await?.is_some() {
-        return Ok(Outcome::LeftToHolder);
-    }
-    let job: Option<CallJob> = read(store, &keys::job(created_at, call)).await?;
-    let no_match: Option<NoMatch> = read(store, &keys::no_match(created_at, call)).await?;
-    let mut call_events = call_events(store, created_at, call).await?;
-    call_events.push(event.clone());
-    let Some(call_state) = CallState::fold(&call_events) else {
-        return Ok(Outcome::Kept);
-    };
-    let record = call_state.close_unclaimed(
-        job.as_ref(),
-        no_match,
-        &state.policy.close,
-        state.clock.now().into(),
-    );
-    let won = put_once(store, &keys::record(created_at, call), record.encode()).await?;
-    // Whoever wrote it: it is there.
-    store.delete(&keys::open(call)).await?;
-    Ok(if won {
-        Outcome::Closed(record.outcome)
-    } else {
-        Outcome::LeftToHolder
-    })
-}
-
 /// An object that cannot be read counts as none.
-async fn read<T: DeserializeOwned>(store: &dyn Store, key: &str) -> Result<Option<T>, StoreError> {
+pub(crate) async fn read<T: DeserializeOwned>(store: &dyn Store, key: &str) -> Result<Option<T>, StoreError> {
     Ok(store
         .get(key)
         .await?
         .and_then(|object| serde_json::from_slice(&object.bytes).ok()))
 }
 
-async fn put_once(store: &dyn Store, key: &str, bytes: Vec<u8>) -> Result<bool, StoreError> {
+pub(crate) async fn put_once(store: &dyn Store, key: &str, bytes: Vec<u8>) -> Result<bool, StoreError> {
     Ok(store.put_if_absent(key, Bytes::from(bytes)).await?.is_some())
 }
 

@@ -9,6 +9,8 @@
 //!   by its key, and the event's own object is written last: its presence says that all the others are done. A function that is
 //!   killed between any two of them leaves nothing behind that the retry does not complete, and nothing that it doubles.
 //! - A refusal (4xx) is final: LiveKit does not repeat it. What failed on our side is 5xx: LiveKit repeats it four times within a minute.
+//! - Twice, out of order or a minute late: what the webhooks of a room leave is the same. One that comes after the record of a call
+//!   that nobody held completes that record.
 //! - Unknown events and unknown enum values are acknowledged.
 //!
 //! # What this function does not do
@@ -38,6 +40,7 @@ mod plan;
 mod refusal;
 mod route;
 mod token;
+mod unclaimed;
 
 use std::sync::Arc;
 

@@ -23,6 +23,8 @@ pub enum Effect {
     SetMetadata(Metadata),
     /// Put `record.json` if there is none and nobody ever claimed the call, and remove its marker.
     CloseUnclaimed,
+    /// Put `record.json` anew if there is one, nobody ever claimed the call, and this event makes it say something else.
+    CompleteUnclaimed,
     /// Put the marker of the egress, `open/egress/<EgressId>`, unless it has its record.
     WatchEgress(EgressId, Box<OpenEgress>),
     /// Keep the record of the egress, remove its marker when the record lacks nothing, and tell of one that failed.
@@ -38,7 +40,7 @@ pub enum Effect {
 /// - Whatever tells when the room was created: the call's marker and index, if it is not known yet.
 /// - `room_started`: a job if an entry of `agents:` fits the room by itself.
 /// - `participant_joined` of kind SIP or STANDARD: a job if an entry fits, else the reason why none does. Other kinds never.
-/// - `room_finished`: the record of a call that nobody claimed.
+/// - `room_finished`: the record of a call that nobody claimed. What comes later than that, of room and participants, completes it.
 /// - `egress_started`, `egress_updated`: the egress' marker. `egress_ended`: its record.
 /// - `ingress_ended` with an error: a line in the log.
 pub fn plan(event: &CallEvent, policy: &Policy) -> Vec<Effect> {
@@ -50,11 +52,18 @@ pub fn plan(event: &CallEvent, policy: &Policy) -> Vec<Effect> {
         }));
     }
     match &event.event {
-        Event::RoomStarted { room } => effects.extend(room_started(event, room, policy)),
+        Event::RoomStarted { room } => {
+            effects.extend(room_started(event, room, policy));
+            effects.push(Effect::CompleteUnclaimed);
+        }
         Event::ParticipantJoined { room, participant } => {
             effects.extend(participant_joined(event, room, participant, policy));
+            effects.push(Effect::CompleteUnclaimed);
         }
         Event::RoomFinished { .. } => effects.push(Effect::CloseUnclaimed),
+        Event::ParticipantLeft { .. } | Event::ParticipantConnectionAborted { .. } => {
+            effects.push(Effect::CompleteUnclaimed);
+        }
         Event::EgressStarted { egress } | Event::EgressUpdated { egress } => {
             effects.push(Effect::WatchEgress(
                 egress.id.clone(),

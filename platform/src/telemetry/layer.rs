@@ -111,6 +111,10 @@ where
             values: &mut fields,
             capped,
         });
+        let message = fields.get("message").and_then(Value::as_str);
+        if message.is_some_and(|message| caps::is_no_fault(meta.target(), message)) {
+            return;
+        }
         let line = line(
             self.format,
             SystemClock.now(),

@@ -140,6 +140,17 @@ fn numbers_that_dependencies_quote_are_masked_however_they_are_written() {
 }
 
 #[test]
+fn the_offer_of_a_session_that_is_closed_is_no_error_and_any_other_one_is() {
+    let text = logged(&at("info"), || {
+        let failed = "failed to negotiate the publisher: Rtc(RtcError { error_type: InvalidState, message:";
+        error!(target: "livekit::rtc_engine::rtc_session", "{failed} \"the peer connection is closed\" }})");
+        error!(target: "livekit::rtc_engine::rtc_session", "{failed} \"no such section\" }})");
+        error!(target: "gateway", "{failed} \"the peer connection is closed\" }})");
+    });
+    assert_eq!(json_lines(&text).len(), 2, "{text}");
+}
+
+#[test]
 fn records_of_the_log_crate_go_through_the_same_filter_and_masks() {
     // Only one logger can be set in a process; this is the only test that needs it.
     let _ = tracing_log::LogTracer::init();

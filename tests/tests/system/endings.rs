@@ -15,9 +15,6 @@ use crate::{
 
 /// After the end of a call, this long until nothing of it is left.
 const CLEAN: Duration = Duration::from_secs(5);
-/// One task may outlive the call for so long: leaving a room, the SDK offers to take its track back and waits 10 s for the answer,
-/// which a session that is closed by then never gets. Vital signs are told every 2 s.
-const LAST_OFFER: Duration = Duration::from_secs(10 + 3);
 
 /// What the process holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,30 +71,22 @@ impl System {
         table.lines().skip(1).filter(is_kept).count() as u64
     }
 
-    /// Within [`CLEAN`] of now: no room, no call, no media port, no job, no handle and no task more than `before`, but for
-    /// the SDK's last offer, which goes within [`LAST_OFFER`].
+    /// Within [`CLEAN`] of now: no room, no call, no media port, no job, and no more handles and tasks than `before`.
     pub(crate) async fn assert_clean(&self, before: Vitals) {
-        self.assert_clean_of(1, before).await;
-    }
-
-    /// The same after so many calls at once, each of which may have a last offer.
-    pub(crate) async fn assert_clean_of(&self, calls: u64, before: Vitals) {
         let call_ended = Instant::now();
         loop {
             let rooms = self.rooms().list_rooms(Vec::new()).await.unwrap().len();
             let now = self.vitals().await;
             let jobs = self.jobs().await;
             let is_gone = rooms == 0 && jobs == 0 && now.calls == 0 && now.rtp_ports == 0;
-            let is_gone = is_gone && now.handles <= before.handles && now.tasks <= before.tasks + calls;
             let after = call_ended.elapsed();
-            if is_gone && now.tasks <= before.tasks {
+            if is_gone && now.handles <= before.handles && now.tasks <= before.tasks {
                 measured!("nothing is left {after:.1?} after the call");
                 return;
             }
-            let limit = if is_gone { LAST_OFFER } else { CLEAN };
             assert!(
-                after < limit,
-                "{limit:?} after the call {rooms} rooms and {jobs} jobs are left; before {before:?}, now {now:?}; log: {}",
+                after < CLEAN,
+                "{CLEAN:?} after the call {rooms} rooms and {jobs} jobs are left; before {before:?}, now {now:?}; log: {}",
                 self.log.display()
             );
         }
@@ -293,8 +282,7 @@ async fn a_cancel_while_the_agent_joins_leaves_a_cancelled_record_and_no_room() 
         }
         assert_is_complete(&record);
         call.finish().await;
-        // The room that the agent's join has made was no call; the SDK's last offer may be made in both rooms.
-        system.assert_clean_of(2, vitals).await;
+        system.assert_clean(vitals).await;
         assert!(system.open_calls().is_empty(), "{}", folder.display());
     }
     assert_eq!(

@@ -43,6 +43,8 @@ pub(super) struct Signals {
     pub(super) stop: Notify,
     /// A data channel has something to send.
     pub(super) channels: Arc<Notify>,
+    /// The connection is closed, or has something new to offer.
+    pub(super) news: Notify,
     ended: Mutex<bool>,
     ended_changed: Condvar,
 }
@@ -56,7 +58,6 @@ pub(crate) struct Callbacks {
 }
 
 pub(super) struct PeerState {
-    pub(super) closed: bool,
     pub(super) signaling: SignalingState,
     pub(super) connection: PeerConnectionState,
     pub(super) pending_local: Option<SessionDescription>,
@@ -67,6 +68,8 @@ pub(super) struct PeerState {
     /// The media sections in the order of the description.
     pub(super) slots: Vec<Slot>,
     pub(super) channels: Vec<Arc<Channel>>,
+    /// Whether a track was taken away since the last offer, and nothing was added.
+    pub(super) only_takes_back: bool,
     /// Whether the driver has been given the channels: from the first negotiated application section on.
     pub(super) channels_live: bool,
     pub(super) credentials: IceCreds,
@@ -84,6 +87,12 @@ pub(super) struct PeerState {
     pub(super) address: Option<SocketAddr>,
 }
 
+impl PeerState {
+    fn is_closed(&self) -> bool {
+        self.signaling == SignalingState::Closed
+    }
+}
+
 pub(super) enum Slot {
     Media(Arc<Transceiver>),
     Application { mid: String },
@@ -95,7 +104,6 @@ impl Peer {
         let (commands, unstarted) = mpsc::channel(COMMANDS);
         Ok(Arc::new(Self {
             state: Mutex::new(PeerState {
-                closed: false,
                 signaling: SignalingState::Stable,
                 connection: PeerConnectionState::New,
                 pending_local: None,
@@ -105,6 +113,7 @@ impl Peer {
                 transceivers: Vec::new(),
                 slots: Vec::new(),
                 channels: Vec::new(),
+                only_takes_back: false,
                 channels_live: false,
                 credentials: fresh_credentials(),
                 next_credentials: None,
@@ -153,11 +162,14 @@ impl Peer {
         let mut state = self.open()?;
         let transceiver = Transceiver::new(kind, track, init);
         state.transceivers.push(transceiver.clone());
+        state.only_takes_back = false;
+        self.signals.news.notify_waiters();
         Ok(transceiver)
     }
 
     pub(crate) fn remove_track(&self, transceiver: &Transceiver) -> Result<(), RtcError> {
-        let _open = self.open()?;
+        let mut peer = self.open()?;
+        peer.only_takes_back = true;
         let mut state = transceiver.state.lock();
         state.stop_sending();
         // Without a driver nothing is sent anyway.
@@ -195,10 +207,9 @@ impl Peer {
     pub(crate) fn close(&self) {
         let (started, channels) = {
             let mut state = self.state.lock();
-            if std::mem::replace(&mut state.closed, true) {
+            if std::mem::replace(&mut state.signaling, SignalingState::Closed) == SignalingState::Closed {
                 return;
             }
-            state.signaling = SignalingState::Closed;
             state.connection = PeerConnectionState::Closed;
             state.pending_local = None;
             state.pending_remote = None;
@@ -210,6 +221,7 @@ impl Peer {
         };
         // Commands that nobody will execute hold channels and tracks.
         drop(self.unstarted.lock().take());
+        self.signals.news.notify_waiters();
         self.signals.stop.notify_one();
         for channel in channels {
             channel.set_state(DataChannelState::Closed);
@@ -222,7 +234,7 @@ impl Peer {
     /// The state, unless closed.
     pub(super) fn open(&self) -> Result<parking_lot::MutexGuard<'_, PeerState>, RtcError> {
         let state = self.state.lock();
-        if state.closed {
+        if state.is_closed() {
             return Err(invalid_state("the peer connection is closed"));
         }
         Ok(state)
@@ -236,7 +248,7 @@ impl Peer {
     pub(super) fn set_connection_state(&self, next: PeerConnectionState) {
         {
             let mut state = self.state.lock();
-            if state.connection == next || state.closed {
+            if state.connection == next || state.is_closed() {
                 return;
             }
             state.connection = next;

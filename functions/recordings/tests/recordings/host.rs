@@ -51,7 +51,8 @@ pub(crate) struct Host {
     pub(crate) livekit: LiveKit,
     pub(crate) store: Arc<FolderStore>,
     pub(crate) webhook: WebhookState,
-    folder: tempfile::TempDir,
+    /// The store lives in it, and goes with it.
+    _folder: tempfile::TempDir,
     app: Router,
     answers: Mutex<String>,
     /// The webhooks that have been dealt with: event, and id of egress, ingress or room.
@@ -115,7 +116,7 @@ impl Host {
             livekit,
             store,
             webhook,
-            folder,
+            _folder: folder,
             app,
             answers: Mutex::default(),
             seen,

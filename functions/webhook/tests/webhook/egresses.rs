@@ -70,6 +70,7 @@ fn close_call(function: &Function, webhooks: &[Webhook]) -> String {
         gate_opened_at: at,
     });
     let mut objects = function.world.objects.lock();
+    objects.insert(keys::claim(at, &call), "{}".into());
     objects.insert(keys::record(at, &call), record.encode().into());
     key
 }

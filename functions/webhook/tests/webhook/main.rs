@@ -13,5 +13,6 @@ mod egresses;
 mod fakes;
 mod hosts;
 mod logs;
+mod orders;
 mod refusals;
 mod sender;

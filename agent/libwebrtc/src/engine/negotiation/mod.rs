@@ -1,7 +1,7 @@
 //! Offers and answers (RFC 9429), and what the driver is told of them. [`state`] has their effect on the sections, [`describe`] our
 //! side in words.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use super::{
     driver::{self, Command},
@@ -21,9 +21,24 @@ use describe::{host_candidate, offered_extensions};
 mod describe;
 mod state;
 
+/// How long an offer waits that does nothing but take tracks back. Whoever leaves takes its tracks back first, and the SDK would wait
+/// 10 s, with the whole session in its hands, for an answer that a closed connection never gets.
+const TAKE_BACK_PAUSE: Duration = Duration::from_millis(250);
+
 impl Peer {
+    /// Waits, if the next offer only takes tracks back, until the connection is closed, something is added, or [`TAKE_BACK_PAUSE`] is
+    /// over. What was taken back is not sent meanwhile. Cancel-safe.
+    pub(crate) async fn settle(&self) {
+        // First, so that no news between the look and the wait is missed.
+        let news = self.signals.news.notified();
+        if self.open().is_ok_and(|state| state.only_takes_back) {
+            let _ = tokio::time::timeout(TAKE_BACK_PAUSE, news).await;
+        }
+    }
+
     pub(crate) fn create_offer(&self, options: &OfferOptions) -> Result<SessionDescription, RtcError> {
         let mut state = self.open()?;
+        state.only_takes_back = false;
         state.extensions.get_or_insert_with(offered_extensions);
         if options.ice_restart {
             state.next_credentials = Some(fresh_credentials());

@@ -1,0 +1,117 @@
+//! However the webhooks of a room come (twice, out of order, a minute late), what they leave is the same.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use crate::sender::{Function, Webhook, recording};
+
+/// LiveKit's own time limit of a webhook's token is five minutes: one that waits longer is signed again.
+const LATE_MS: i64 = 60_000;
+
+/// Rooms of the recordings: a call that is cancelled, one whose phone comes first, one whose agent does, and what was streamed into.
+const ROOMS: [(&str, &str); 6] = [
+    ("sip.jsonl", "RM_p3ya9fFpUX52"),
+    ("sip.jsonl", "RM_5dNYzUpD9LnC"),
+    ("sip.jsonl", "RM_q6pmYvjcEZxQ"),
+    ("egress-ingress.jsonl", "EG_s4uE8DXpQk6U"),
+    ("egress-ingress.jsonl", "EG_SBCDD443eu7C"),
+    ("egress-ingress.jsonl", "IN_uLn2uFdiG2VD"),
+];
+
+fn webhooks(file: &str, of: &str) -> Vec<Webhook> {
+    let all = recording(file, true);
+    let room_of = |webhook: &Webhook| {
+        let json: Value = serde_json::from_slice(&webhook.body).unwrap();
+        let (egress, ingress) = (&json["egressInfo"], &json["ingressInfo"]);
+        let is_of = egress["egressId"] == of || ingress["ingressId"] == of;
+        let room = egress["roomId"].as_str().or(ingress["state"]["roomId"].as_str());
+        room.filter(|_| is_of).map(str::to_owned)
+    };
+    let room = all.iter().find_map(room_of).unwrap_or_else(|| of.to_owned());
+    let is_of = |webhook: &Webhook| String::from_utf8_lossy(&webhook.body).contains(&room);
+    all.into_iter().filter(is_of).collect()
+}
+
+fn function() -> Function {
+    Function::new(&[json!({"profile": "support", "numbers": ["+*"]})])
+}
+
+/// Objects and jobs, without the moments of the receipt, and in whole seconds: LiveKit tells leaves and closes in no more. Without the
+/// moment, too, which stands in for the room's creation in an event that does not tell it and comes before all that do.
+async fn left_by(webhooks: Vec<Webhook>) -> (BTreeMap<String, Value>, Vec<Value>) {
+    let function = function();
+    function.accept_all(webhooks).await;
+    let objects = function.world.objects.lock();
+    let objects = objects.iter().map(|(key, bytes)| (key.clone(), timeless(bytes)));
+    let messages = function.world.messages.lock();
+    (
+        objects.collect(),
+        messages
+            .iter()
+            .map(|(_, _, body)| timeless(body.as_bytes()))
+            .collect(),
+    )
+}
+
+fn timeless(bytes: &[u8]) -> Value {
+    let mut value: Value = serde_json::from_slice(bytes).unwrap_or_default();
+    whole_seconds(&mut value);
+    value
+}
+
+fn whole_seconds(value: &mut Value) {
+    match value {
+        Value::Object(members) => {
+            members.remove("received_at");
+            members.remove("room_created_at");
+            members.values_mut().for_each(whole_seconds);
+        }
+        Value::Array(elements) => {
+            elements.retain(|element| element["step"] != "webhook" && element["step"] != "job_enqueued");
+            elements.iter_mut().for_each(whole_seconds);
+            // What happened within a second has no order of its own.
+            elements.sort_by_key(|element| {
+                element["at"]
+                    .as_str()
+                    .map(|at| (at.to_owned(), element["step"].to_string()))
+            });
+        }
+        Value::String(text) if text.starts_with("2026-") => text.truncate("2026-11-20T19:08:32".len()),
+        _ => {}
+    }
+}
+
+/// The same webhook, later.
+fn late(webhook: &Webhook) -> Webhook {
+    let body = String::from_utf8(webhook.body.clone()).unwrap();
+    Webhook::signed(body, webhook.at_ms + LATE_MS)
+}
+
+#[tokio::test]
+async fn however_the_webhooks_of_a_room_come_what_they_leave_is_the_same() {
+    for (file, of) in ROOMS {
+        let in_order = webhooks(file, of);
+        let expected = left_by(in_order.clone()).await;
+        let is_same = async |webhooks: Vec<Webhook>, how: &str| {
+            let (objects, jobs) = left_by(webhooks).await;
+            let keys: Vec<_> = objects.keys().collect();
+            assert_eq!(keys, expected.0.keys().collect::<Vec<_>>(), "{of}, {how}");
+            for (key, object) in &objects {
+                assert_eq!(object, &expected.0[key], "{of}, {how}: {key}");
+            }
+            assert_eq!(jobs, expected.1, "{of}, {how}");
+        };
+        let twice = in_order
+            .iter()
+            .flat_map(|webhook| [webhook.clone(), late(webhook)]);
+        is_same(twice.collect(), "each twice").await;
+        is_same(in_order.iter().rev().cloned().collect(), "backwards").await;
+        for place in 0..in_order.len() {
+            let mut webhooks = in_order.clone();
+            let delayed = webhooks.remove(place);
+            webhooks.push(late(&delayed));
+            is_same(webhooks, &format!("number {place} a minute late")).await;
+        }
+    }
+}
