@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use providers::{
-    Chain, Llm, ProviderError, Stt, TellTrouble, Tts,
+    Chain, Llm, ProviderError, Stt, Tts,
     tools::{ToolCall, Toolbox},
 };
 use tokio::sync::mpsc;
@@ -257,20 +257,9 @@ impl Conversation {
         };
         let now = Instant::now();
         let stage_events = mpsc::channel(WAITING);
-        let told = |stage| tells(stage, &stage_events.0);
-        let timeouts = profile.timeouts;
-        let stt = setup
-            .stt
-            .on(profile.terms(timeouts.stt))
-            .telling(told(Stage::Stt));
-        let llm = setup
-            .llm
-            .on(profile.terms(timeouts.llm))
-            .telling(told(Stage::Llm));
-        let tts = setup
-            .tts
-            .on(profile.terms(timeouts.tts))
-            .telling(told(Stage::Tts));
+        let stt = engage(setup.stt, Stage::Stt, &profile, &stage_events.0);
+        let llm = engage(setup.llm, Stage::Llm, &profile, &stage_events.0);
+        let tts = engage(setup.tts, Stage::Tts, &profile, &stage_events.0);
         let mut options = profile.turns;
         options.has_interim = stt.streaming().is_some();
         let rules = || profile.turn_hint.then(|| Box::new(RuleHint) as Box<dyn TurnHint>);
@@ -461,15 +450,27 @@ impl Conversation {
     }
 }
 
-/// Tells the conversation of troubles in `stage`. One that does not fit is lost, and the log has it.
-fn tells(stage: Stage, events: &mpsc::Sender<StageEvent>) -> TellTrouble {
+/// The providers of `stage`, on the profile's terms, whose troubles `events` tell. One that does not fit is lost, and the log has it.
+fn engage<P: ?Sized>(
+    providers: Chain<P>,
+    stage: Stage,
+    profile: &Profile,
+    events: &mpsc::Sender<StageEvent>,
+) -> Chain<P> {
     let events = events.clone();
-    Arc::new(move |trouble| {
-        let troubled = Troubled::new(stage, &trouble);
-        if let Err(error) = events.try_send(StageEvent::Troubled(troubled)) {
-            tracing::warn!(stage = stage.name(), %error, "a provider's failure is not in the report");
-        }
-    })
+    let limit = match stage {
+        Stage::Stt => profile.timeouts.stt,
+        Stage::Llm => profile.timeouts.llm,
+        Stage::Tts => profile.timeouts.tts,
+    };
+    providers
+        .on(profile.terms(limit))
+        .telling(Arc::new(move |trouble| {
+            let troubled = Troubled::new(stage, &trouble);
+            if let Err(error) = events.try_send(StageEvent::Troubled(troubled)) {
+                tracing::warn!(stage = stage.name(), %error, "a provider's failure is not in the report");
+            }
+        }))
 }
 
 async fn next_control(controls: Option<&mut mpsc::Receiver<Control>>) -> Option<Control> {

@@ -198,13 +198,8 @@ impl Call {
             llm.requests.clone(),
             tts.sentences.clone(),
         );
-        let mut profile = cast.profile;
-        if !profile.contains("preemptive_generation") {
-            // What is asked on a guess would take answers out of the scripts; it has tests of its own.
-            profile.push_str("\npreemptive_generation: false\n");
-        }
         let conversation = Conversation::new(Setup {
-            profile: Arc::new(Profile::parse(profile.as_bytes()).expect("a good profile")),
+            profile: Arc::new(profile(cast.profile)),
             earlier: cast.earlier,
             stt: Chain::new(Arc::new(stt), stts),
             llm: Chain::new(Arc::new(llm), llms),
@@ -393,6 +388,14 @@ impl Call {
             "tasks are left"
         );
     }
+}
+
+fn profile(mut yaml: String) -> Profile {
+    if !yaml.contains("preemptive_generation") {
+        // What is asked on a guess would take answers out of the scripts; it has tests of its own.
+        yaml.push_str("\npreemptive_generation: false\n");
+    }
+    Profile::parse(yaml.as_bytes()).expect("a good profile")
 }
 
 type Others = (Vec<Arc<dyn Stt>>, Vec<Arc<dyn Llm>>, Vec<Arc<dyn Tts>>);

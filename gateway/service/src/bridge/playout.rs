@@ -201,7 +201,7 @@ mod tests {
     }
 
     /// A track whose frames come in twos, but for the first `extra`, which come at once, and whose first is at `phase`.
-    fn spoken(phase: usize, extra: usize, pause: std::ops::Range<usize>) -> (Vec<i16>, Faults) {
+    fn spoken(phase: usize, extra: usize, pause: &std::ops::Range<usize>) -> (Vec<i16>, Faults) {
         let mut playout = Playout::new(320);
         let mut heard = Vec::new();
         let mut at = 0;
@@ -223,7 +223,7 @@ mod tests {
     #[test]
     fn the_phase_of_the_engines_frames_is_no_delay_and_stays() {
         for phase in [2, 3] {
-            let (heard, faults) = spoken(phase, 0, 600..700);
+            let (heard, faults) = spoken(phase, 0, &(600..700));
             assert_eq!(faults, Faults::default(), "phase {phase}");
             let all: Vec<i16> = (0..1_200)
                 .flat_map(|at| speech(at, (600..700).contains(&at)))
@@ -235,7 +235,7 @@ mod tests {
     #[test]
     fn a_word_is_heard_as_it_was_said_and_a_delay_is_given_back_in_the_pause_after_it() {
         // 60 ms too much from the beginning, known after 2 s; the pause is from 6 s to 6.9 s.
-        let (heard, faults) = spoken(2, 6, 600..690);
+        let (heard, faults) = spoken(2, 6, &(600..690));
         assert_eq!(faults.samples_skipped, 3 * 320);
         let quiet = |samples: &[i16]| samples.iter().filter(|sample| is_quiet(sample)).count();
         // Before the pause and after it nothing is left out.
