@@ -233,22 +233,22 @@ fn each<P: ?Sized>(
 ) -> Option<Chain<P>> {
     let auto = [Choice::default()];
     let choices = if choices.is_empty() { &auto } else { choices };
-    let mut made = Vec::new();
+    let mut providers = Vec::new();
     for (at, choice) in choices.iter().enumerate() {
         let key = match choices {
             [_] => format!("providers.{stage}"),
             _ => format!("providers.{stage}[{at}]"),
         };
         match make(&key, *choice, at == 0) {
-            Ok(provider) => made.extend(provider),
+            Ok(provider) => providers.extend(provider),
             Err(faults) => keep(faults),
         }
     }
-    if made.len() < choices.len() {
+    if providers.len() < choices.len() {
         return None;
     }
-    let mut made = made.into_iter();
-    Some(Chain::new(made.next()?, made.collect()))
+    let mut providers = providers.into_iter();
+    Some(Chain::new(providers.next()?, providers.collect()))
 }
 
 fn no_dialogue(name: &str) -> Faults {

@@ -84,6 +84,7 @@ impl Default for Timeouts {
 
 /// What an agent says, hears and is. `Debug` shows no prompt and no sentence.
 #[derive(Clone, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub struct Profile {
     /// The language model's instructions.
     pub prompt: String,

@@ -70,14 +70,11 @@ pub(super) fn keypad(fields: Option<Fields>, faults: &mut Vec<ProfileFault>) -> 
     let mut keys = BTreeMap::new();
     for (key, words) in texts {
         let mut chars = key.chars();
-        match (chars.next(), chars.next()) {
-            (Some(digit @ ('0'..='9' | '*' | '#' | 'A'..='D')), None) => {
-                keys.insert(digit, words);
-            }
-            _ => {
-                let remedy = "use one of 0-9 * # A-D, in quotes";
-                fields.fault(&format!("keys.{key}"), "is no key of a telephone", remedy, faults);
-            }
+        if let (Some(digit @ ('0'..='9' | '*' | '#' | 'A'..='D')), None) = (chars.next(), chars.next()) {
+            keys.insert(digit, words);
+        } else {
+            let remedy = "use one of 0-9 * # A-D, in quotes";
+            fields.fault(&format!("keys.{key}"), "is no key of a telephone", remedy, faults);
         }
     }
     fields.finish(faults);

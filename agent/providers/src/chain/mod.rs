@@ -133,7 +133,7 @@ impl<P: ?Sized> Chain<P> {
     /// The member that stands for the chain: its name and its rate are the chain's.
     #[expect(clippy::indexing_slicing, reason = "there is a first one, always")]
     fn head(&self) -> &P {
-        &*self.members[0].provider
+        &self.members[0].provider
     }
 
     /// Those that are up come first.

@@ -121,6 +121,7 @@ impl Playout {
     }
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "iterators pass references")]
 fn is_quiet(sample: &i16) -> bool {
     sample.unsigned_abs() <= QUIET
 }
