@@ -18,9 +18,9 @@ pub(crate) fn registry(config: &Config) -> Result<Registry, Faults> {
 pub(crate) fn build(registry: &Registry, profile: &Profile) -> Result<Providers, Faults> {
     let choices = &profile.providers;
     registry.build(&Wanted {
-        stt: choice(choices.stt.as_ref()),
-        llm: choice(choices.llm.as_ref()),
-        tts: choice(choices.tts.as_ref()),
+        stt: wanted(&choices.stt),
+        llm: wanted(&choices.llm),
+        tts: wanted(&choices.tts),
         language: &profile.language,
         tools: tools(profile),
         dialogue: profile.dialogue.clone(),
@@ -39,9 +39,11 @@ fn tools(profile: &Profile) -> Vec<&str> {
     tools
 }
 
-fn choice(choice: Option<&ProviderChoice>) -> Choice<'_> {
-    Choice {
-        name: choice.map(|choice| choice.name.as_str()),
-        model: choice.and_then(|choice| choice.model.as_deref()),
-    }
+fn wanted(choices: &[ProviderChoice]) -> Vec<Choice<'_>> {
+    let choices = choices.iter().map(|choice| Choice {
+        name: Some(choice.name.as_str()),
+        model: choice.model.as_deref(),
+        voice: choice.voice.as_deref(),
+    });
+    choices.collect()
 }

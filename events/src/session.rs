@@ -50,7 +50,7 @@ pub struct SessionEvent {
     /// What.
     #[serde(rename = "type")]
     pub kind: SessionEventKind,
-    /// The new state, the stage that failed, or the reason of the end.
+    /// The new state; the stage and the provider that failed, with the one that was asked instead behind it; or the reason of the end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
 }
@@ -66,8 +66,14 @@ open_enum! {
         AgentPaused = "agent_paused",
         /// It went on: that was no interruption.
         AgentFalseInterruption = "agent_false_interruption",
-        /// A provider has failed.
+        /// A provider has failed, and the caller heard of it.
         Error = "error",
+        /// A provider has failed, and was asked again.
+        ProviderRetry = "provider_retry",
+        /// A provider has failed, and another was asked instead.
+        ProviderFallback = "provider_fallback",
+        /// A provider has failed in the middle of a sentence, which was begun again.
+        ProviderRepeat = "provider_repeat",
         /// The conversation is over.
         Close = "close",
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use providers::{
-    Message,
+    Message, ProviderError,
     tools::{ToolCall, ToolResult, Toolbox},
 };
 use tokio::sync::mpsc;
@@ -11,7 +11,7 @@ use turns::UtteranceId;
 
 use crate::RecordingPolicy;
 use crate::report::{ConversationEvent, ConversationReport, EndReason, Said, Speaker, SpokenTurn, ToolUse};
-use crate::stages::Stage;
+use crate::stages::{Remedy, Stage, Troubled};
 use crate::text::is_affirmative;
 use crate::tools::{interrupted, under_way};
 use crate::usage::Usage;
@@ -30,6 +30,7 @@ pub(crate) struct Ledger {
     turns: Vec<SpokenTurn>,
     exchanges: Vec<Exchange>,
     failures: Vec<Stage>,
+    recoveries: Vec<(Stage, Remedy)>,
     recording: RecordingPolicy,
     recording_from: Option<Duration>,
 }
@@ -138,6 +139,7 @@ impl Ledger {
             turns,
             exchanges,
             failures,
+            recoveries: Vec::new(),
             recording,
             recording_from: None,
         }
@@ -179,11 +181,36 @@ impl Ledger {
         true
     }
 
-    pub(crate) fn failed(&mut self, stage: Stage, reason: String, at: Duration) {
+    pub(crate) fn failed(&mut self, stage: Stage, error: &ProviderError, at: Duration) {
         if self.failures.len() < MAX_FAILURES {
             self.failures.push(stage);
         }
-        self.tell(ConversationEvent::Failed { stage, reason, at });
+        self.tell(ConversationEvent::Failed {
+            stage,
+            provider: error.provider(),
+            reason: error.to_string(),
+            at,
+        });
+    }
+
+    /// Notes a failure that was made up for.
+    pub(crate) fn recovered(&mut self, troubled: Troubled, at: Duration) {
+        let Troubled {
+            stage,
+            provider,
+            reason,
+            remedy,
+        } = troubled;
+        if self.recoveries.len() < MAX_FAILURES {
+            self.recoveries.push((stage, remedy));
+        }
+        self.tell(ConversationEvent::Recovered {
+            stage,
+            provider,
+            reason,
+            remedy,
+            at,
+        });
     }
 
     /// Notes tools that the model called; those of `after` wait for the agent to be heard.
@@ -343,6 +370,7 @@ impl Ledger {
             recording_from: self.recording_from,
             usage,
             failures: self.failures,
+            recoveries: self.recoveries,
             lost_events: self.lost_events,
         }
     }

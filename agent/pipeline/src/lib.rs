@@ -32,6 +32,7 @@ mod ledger;
 mod listen;
 mod phrases;
 mod playout;
+mod primed;
 mod profile;
 mod reply;
 mod report;
@@ -47,13 +48,13 @@ pub use detector::{EarshotDetector, SpeechDetector};
 pub use phrases::Phrases;
 pub use playout::{AudioOut, AudioOutError};
 pub use profile::{
-    Profile, ProfileError, ProfileFault, ProviderChoice, ProviderChoices, RecordingPolicy, Timeouts,
-    Transfers,
+    KeypadMenu, OnFailure, Profile, ProfileError, ProfileFault, ProviderChoice, ProviderChoices,
+    RecordingPolicy, Timeouts, Transfers,
 };
 pub use report::{
     ConversationEvent, ConversationReport, EndReason, Latency, Said, Speaker, SpokenTurn, ToolUse,
 };
-pub use stages::Stage;
+pub use stages::{Remedy, Stage};
 pub use tap::{Delays, Slot, Tap};
 pub use turns::{AgentState, UserState};
 pub use usage::Usage;

@@ -7,7 +7,7 @@ use audio::Resampler;
 use futures_util::{StreamExt, stream};
 use providers::{ProviderError, Stt, SttEvent, Transcript};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use turns::TurnId;
 
@@ -151,20 +151,14 @@ async fn follow(
     }
 }
 
-/// Recognises `speech`, which is at 16 kHz, within `limit`.
+/// Recognises `speech`, which is at 16 kHz, within the recogniser's own limit.
 pub(crate) async fn transcribe(
     stt: Arc<dyn Stt>,
     speech: Vec<i16>,
     language: String,
-    limit: Duration,
 ) -> Result<Transcript, ProviderError> {
     let speech = at_rate(speech, stt.sample_rate_hz(), stt.name())?;
-    timeout(limit, stt.transcribe(&speech, &language))
-        .await
-        .unwrap_or(Err(ProviderError::Timeout {
-            provider: stt.name(),
-            after: limit,
-        }))
+    stt.transcribe(&speech, &language).await
 }
 
 fn at_rate(speech: Vec<i16>, rate: u32, provider: &'static str) -> Result<Vec<i16>, ProviderError> {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use providers::{ProviderError, Tts};
+use providers::{Chain, ProviderError, Tts};
 
 use crate::profile::Profile;
 use crate::speech::Speech;
@@ -40,16 +40,18 @@ impl Phrases {
     ///
     /// # Errors
     ///
-    /// The first that `tts` gives, within the profile's `timeouts.tts` for each phrase. Calls then synthesise by themselves.
+    /// The first that `tts` gives, on the terms of the profile. Calls then synthesise by themselves.
     pub async fn prepare(
         &self,
         profile: &Profile,
-        tts: Arc<dyn Tts>,
+        tts: Chain<dyn Tts>,
         sample_rate_hz: u32,
     ) -> Result<(), ProviderError> {
+        let tts = tts.on(profile.terms(profile.timeouts.tts));
         let speech = Speech::new(profile, tts, self.clone(), sample_rate_hz);
-        let fixed = [&profile.fallback, &profile.goodbye, &profile.bridge];
-        for phrase in profile.greeting.iter().chain(fixed).chain(profile.away_phrases()) {
+        let greeting = profile.greeting.iter().chain([&profile.bridge]);
+        let fixed = greeting.chain(profile.rescue_phrases());
+        for phrase in fixed.chain(profile.away_phrases()) {
             speech.prepare(phrase).await?;
         }
         Ok(())

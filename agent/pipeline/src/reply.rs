@@ -1,7 +1,6 @@
 //! One utterance in the making: the model's text is cut into sentences, and each is spoken while the next is written.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::StreamExt;
 use providers::{
@@ -9,12 +8,12 @@ use providers::{
     tools::{ToolCall, Toolbox},
 };
 use tokio::sync::mpsc;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 use turns::UtteranceId;
 
 use crate::playout::Piece;
 use crate::speech::{Broken, Mouth, Speech};
-use crate::stages::{Stage, StageEvent};
+use crate::stages::{Stage, StageEvent, Troubled};
 use crate::text::Chunker;
 use crate::tools::{Calls, MAX_STEPS};
 use crate::usage::Meter;
@@ -24,17 +23,22 @@ const WAITING_SENTENCES: usize = 8;
 /// A reply that is longer than this is cut off: nobody listens for an hour.
 const MAX_REPLY_CHARS: usize = 20_000;
 
+/// How often a sentence that breaks off is begun again.
+const MAX_REPEATS: usize = 3;
+
 /// Where the words come from.
 pub(crate) enum Script {
     Phrase(String),
     Chat(ChatRequest),
 }
 
-/// What is said when a stage fails, and whether the call ends with it.
+/// What is said when a stage fails, and what is done then.
 #[derive(Clone)]
 pub(crate) struct OnFailure {
     pub(crate) phrase: String,
     pub(crate) ends_call: bool,
+    /// Hands the caller to somebody else.
+    pub(crate) transfer: Option<ToolCall>,
 }
 
 /// One sentence for the synthesis.
@@ -49,7 +53,6 @@ pub(crate) struct Reply {
     pub(crate) utterance: UtteranceId,
     pub(crate) script: Script,
     pub(crate) llm: Arc<dyn Llm>,
-    pub(crate) llm_timeout: Duration,
     pub(crate) toolbox: Toolbox,
     pub(crate) usage: Meter,
     /// Said while a tool takes long.
@@ -66,7 +69,6 @@ impl Reply {
             utterance,
             script,
             llm,
-            llm_timeout,
             toolbox,
             usage,
             hold,
@@ -95,7 +97,6 @@ impl Reply {
                 Script::Chat(request) => {
                     let thinker = Thinker {
                         llm,
-                        limit: llm_timeout,
                         toolbox,
                         usage,
                         hold,
@@ -125,6 +126,12 @@ impl Teller {
         let _ = self.events.send(event).await;
     }
 
+    /// A failure that somebody else makes up for.
+    async fn troubled(&self, stage: Stage, error: &ProviderError) {
+        self.tell(StageEvent::Troubled(Troubled::broke_off(stage, error)))
+            .await;
+    }
+
     async fn failed(&self, stage: Stage, error: ProviderError) {
         let utterance = self.utterance;
         self.tell(StageEvent::Failed {
@@ -136,13 +143,22 @@ impl Teller {
         if self.on_failure.ends_call {
             self.tell(StageEvent::EndCall { utterance }).await;
         }
+        if let Some(transfer) = &self.on_failure.transfer {
+            let calls = vec![transfer.clone()];
+            let after = calls.clone();
+            self.tell(StageEvent::Called {
+                utterance,
+                calls,
+                after,
+            })
+            .await;
+        }
     }
 }
 
 /// The model's part of one utterance.
 struct Thinker<'a> {
     llm: Arc<dyn Llm>,
-    limit: Duration,
     toolbox: Toolbox,
     usage: Meter,
     hold: String,
@@ -223,19 +239,13 @@ impl Thinker<'_> {
 
     /// One request. Its sentences are passed on as they come.
     async fn ask(&self, request: ChatRequest, step: usize) -> Result<Result<Answer, Unheard>, ProviderError> {
-        let (provider, limit) = (self.llm.name(), self.limit);
         let asked = Instant::now();
         self.usage.asked();
         let mut stream = self.llm.chat(request);
         let mut chunker = Chunker::default();
         let (mut chars, mut said, mut calls) = (0, String::new(), Vec::new());
         while chars < MAX_REPLY_CHARS {
-            let next = timeout(limit, stream.next()).await;
-            let next = next.map_err(|_| ProviderError::Timeout {
-                provider,
-                after: limit,
-            })?;
-            match next.transpose()? {
+            match stream.next().await.transpose()? {
                 None => break,
                 Some(LlmEvent::Text(text)) => {
                     if step == 0 && chars == 0 && !text.is_empty() {
@@ -270,10 +280,21 @@ impl Thinker<'_> {
     }
 }
 
-/// Speaks the lines one after the other; returns whether anything can be heard.
+/// Speaks the lines one after the other; returns whether anything can be heard. A line that breaks off is said again as long as there is
+/// somebody else to say it.
 async fn speak(speech: Speech, mut lines: mpsc::Receiver<Line>, mut mouth: Mouth, teller: &Teller) -> bool {
     while let Some(line) = lines.recv().await {
-        match speech.say(&line, &mut mouth).await {
+        let mut said = speech.say(&line, &mut mouth).await;
+        for _ in 0..MAX_REPEATS {
+            match &said {
+                Err(Broken::Provider(error)) if speech.can_go_on() => {
+                    teller.troubled(Stage::Tts, error).await;
+                }
+                _ => break,
+            }
+            said = speech.say(&line, &mut mouth).await;
+        }
+        match said {
             Ok(()) => {}
             Err(Broken::NobodyListens) => break,
             Err(Broken::Provider(error)) => {

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use turns::{AgentState, UserState};
 
-use crate::{stages::Stage, usage::Usage};
+use crate::{
+    stages::{Remedy, Stage},
+    usage::Usage,
+};
 
 /// How long things took, under the peers' names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -152,12 +155,27 @@ pub enum ConversationEvent {
         /// When.
         at: Duration,
     },
-    /// A provider has failed.
+    /// A provider has failed, and the caller does not get what they should.
     Failed {
         /// In this stage.
         stage: Stage,
+        /// Its name.
+        provider: &'static str,
         /// What it said.
         reason: String,
+        /// When.
+        at: Duration,
+    },
+    /// A provider has failed, and it goes on: the caller notices a delay at most.
+    Recovered {
+        /// In this stage.
+        stage: Stage,
+        /// The one that has failed.
+        provider: &'static str,
+        /// What it said.
+        reason: String,
+        /// What happens now.
+        remedy: Remedy,
         /// When.
         at: Duration,
     },
@@ -185,8 +203,10 @@ pub struct ConversationReport {
     pub recording_from: Option<Duration>,
     /// What it took of its providers.
     pub usage: Usage,
-    /// Failures of the stages.
+    /// Failures of the stages that the caller noticed.
     pub failures: Vec<Stage>,
+    /// Failures that were made up for.
+    pub recoveries: Vec<(Stage, Remedy)>,
     /// Events that found their channel full. All turns are in here nevertheless.
     pub lost_events: u64,
 }

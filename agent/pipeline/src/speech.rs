@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use audio::Resampler;
 use futures_util::StreamExt;
-use providers::{ProviderError, SpeechRequest, Tts};
+use providers::{Chain, ProviderError, SpeechRequest, Tts};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 use turns::UtteranceId;
 
 use crate::phrases::{PhraseKey, Phrases};
@@ -20,10 +20,9 @@ use crate::usage::Meter;
 
 /// The agent's voice.
 pub(crate) struct Speech {
-    pub(crate) tts: Arc<dyn Tts>,
+    tts: Chain<dyn Tts>,
     pub(crate) voice: String,
     pub(crate) language: String,
-    pub(crate) limit: Duration,
     pub(crate) phrases: Phrases,
     /// Of the far end, in hertz.
     pub(crate) sample_rate_hz: u32,
@@ -48,12 +47,11 @@ type Spoken = Result<(), Broken>;
 
 impl Speech {
     /// The voice of `profile`.
-    pub(crate) fn new(profile: &Profile, tts: Arc<dyn Tts>, phrases: Phrases, sample_rate_hz: u32) -> Self {
+    pub(crate) fn new(profile: &Profile, tts: Chain<dyn Tts>, phrases: Phrases, sample_rate_hz: u32) -> Self {
         Self {
             tts,
             voice: profile.voice.clone(),
             language: profile.language.clone(),
-            limit: profile.timeouts.tts,
             phrases,
             sample_rate_hz,
             usage: Meter::default(),
@@ -81,7 +79,7 @@ impl Speech {
         let asked = Instant::now();
         let mut sound = self.synthesise(&text)?;
         let mut whole = Vec::new();
-        while let Some(samples) = sound.next(self.limit).await? {
+        while let Some(samples) = sound.next().await? {
             if line.is_fixed {
                 whole.extend_from_slice(samples);
             }
@@ -93,6 +91,11 @@ impl Speech {
             self.phrases.keep(self.key(&line.text), &whole);
         }
         mouth.send(Piece::SentenceEnd).await
+    }
+
+    /// Whether it is worth saying it again, when it broke off.
+    pub(crate) fn can_go_on(&self) -> bool {
+        self.tts.is_up()
     }
 
     /// Speaks the fixed phrase `text` if it was synthesised before.
@@ -114,7 +117,7 @@ impl Speech {
         }
         let mut sound = self.synthesise(text)?;
         let mut whole = Vec::new();
-        while let Some(samples) = sound.next(self.limit).await? {
+        while let Some(samples) = sound.next().await? {
             whole.extend_from_slice(samples);
         }
         self.phrases.keep(self.key(text), &whole);
@@ -170,13 +173,9 @@ struct Sound {
 
 impl Sound {
     /// The next samples at the far end's rate; none at the end. A sentence without any sound is an error.
-    async fn next(&mut self, limit: Duration) -> Result<Option<&[i16]>, ProviderError> {
+    async fn next(&mut self) -> Result<Option<&[i16]>, ProviderError> {
         let provider = self.provider;
-        let next = timeout(limit, self.stream.next()).await;
-        match next.map_err(|_| ProviderError::Timeout {
-            provider,
-            after: limit,
-        })? {
+        match self.stream.next().await {
             Some(samples) => {
                 let samples = samples?;
                 self.is_empty &= samples.is_empty();

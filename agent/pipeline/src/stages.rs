@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use providers::{
-    ProviderError, Transcript,
+    ProviderError, Transcript, Trouble,
     tools::{ToolCall, ToolResult},
 };
 use turns::{TurnId, UtteranceId};
@@ -26,6 +26,47 @@ impl Stage {
             Self::Stt => "stt",
             Self::Llm => "llm",
             Self::Tts => "tts",
+        }
+    }
+}
+
+/// A failure that is not the end of the matter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Troubled {
+    pub(crate) stage: Stage,
+    pub(crate) provider: &'static str,
+    pub(crate) reason: String,
+    /// What happens now.
+    pub(crate) remedy: Remedy,
+}
+
+/// What happens after a failure that is not the end of the matter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Remedy {
+    /// The same provider is asked again.
+    Retry,
+    /// This one is asked instead.
+    Fallback(&'static str),
+    /// Whoever is the next one has to begin again: a part was passed on.
+    Repeat,
+}
+
+impl Troubled {
+    pub(crate) fn new(stage: Stage, trouble: &Trouble) -> Self {
+        Self {
+            stage,
+            provider: trouble.error.provider(),
+            reason: trouble.error.to_string(),
+            remedy: trouble.instead.map_or(Remedy::Retry, Remedy::Fallback),
+        }
+    }
+
+    pub(crate) fn broke_off(stage: Stage, error: &ProviderError) -> Self {
+        Self {
+            stage,
+            provider: error.provider(),
+            reason: error.to_string(),
+            remedy: Remedy::Repeat,
         }
     }
 }
@@ -73,6 +114,8 @@ pub(crate) enum StageEvent {
         stage: Stage,
         error: ProviderError,
     },
+    /// A provider has failed, and it goes on.
+    Troubled(Troubled),
     /// All that there is of the utterance has been passed to the playout.
     Done { utterance: UtteranceId, has_audio: bool },
 }

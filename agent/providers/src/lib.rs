@@ -6,7 +6,7 @@
 //!   [`Stt`], [`Llm`] and [`Tts`]. The providers hold nothing of a call and serve any number of calls at once.
 //! - Dropping a future or a stream cancels its request, and kills its process.
 //! - Every adapter has limits on time, input and output of its own. [`ProviderError`] says whether asking again can
-//!   help; no adapter asks again by itself.
+//!   help; no adapter asks again by itself. A [`Chain`] does, of the same provider or of the next one.
 //! - What a model may do besides speaking are [`tools`].
 //! - A process that uses HTTP installs its TLS provider first.
 //!
@@ -17,6 +17,7 @@
 
 #![warn(missing_docs)]
 
+mod chain;
 pub mod dialogue;
 mod fault;
 pub mod file;
@@ -29,6 +30,7 @@ mod registry;
 mod template;
 pub mod tools;
 
+pub use chain::{Chain, TellTrouble, Terms, Trouble};
 pub use dialogue::{Dialogue, Scripted};
 pub use fault::{Fault, Faults};
 pub use ports::{

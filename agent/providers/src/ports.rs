@@ -44,6 +44,16 @@ pub enum ProviderError {
 }
 
 impl ProviderError {
+    /// The adapter's name.
+    pub fn provider(&self) -> &'static str {
+        match self {
+            Self::Unavailable { provider, .. }
+            | Self::Refused { provider, .. }
+            | Self::Protocol { provider, .. }
+            | Self::Timeout { provider, .. } => provider,
+        }
+    }
+
     /// Whether the same request may succeed when it is made again.
     pub fn is_retryable(&self) -> bool {
         matches!(self, Self::Unavailable { .. } | Self::Timeout { .. })

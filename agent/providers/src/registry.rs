@@ -3,7 +3,9 @@
 use std::{path::PathBuf, sync::Arc};
 
 use crate::{
-    Dialogue, Fault, Faults, Llm, Scripted, Stt, Tts, language,
+    Chain, Dialogue, Fault, Faults, Llm, Scripted, Stt, Tts,
+    chain::Voiced,
+    language,
     offline::{EspeakNg, Flite, PocketSphinx, Slots},
     openai::{Client, OpenAiConfig, OpenAiLlm, OpenAiStt, OpenAiTts},
     tools::END_CALL,
@@ -13,25 +15,28 @@ const STT: &[&str] = &["auto", "pocketsphinx", "openai"];
 const LLM: &[&str] = &["auto", "dialogue", "openai"];
 const TTS: &[&str] = &["auto", "flite", "espeak-ng", "openai"];
 
-/// One provider of a profile: its name and, where it has several, its model.
+/// One provider of a profile: its name and, where it has several, its model and its voice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Choice<'a> {
     /// `auto`, or nothing: `openai` where a key is configured, else an offline one.
     pub name: Option<&'a str>,
     /// The provider's own name of a model; nothing: the configuration's. The offline ones have none.
     pub model: Option<&'a str>,
+    /// Of a synthesiser: its own name of a voice, whatever the profile's is. Nothing: the profile's for the first of the stage, which
+    /// that is a voice of, and its default for the others.
+    pub voice: Option<&'a str>,
 }
 
-/// What an agent wants.
+/// What an agent wants: for each stage its providers, the best first. None: as one that is `auto`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Wanted<'a> {
     /// Speech to text: `pocketsphinx` (English, the phrases of the dialogue) or `openai`.
-    pub stt: Choice<'a>,
+    pub stt: Vec<Choice<'a>>,
     /// Language model: `dialogue` or `openai`.
-    pub llm: Choice<'a>,
+    pub llm: Vec<Choice<'a>>,
     /// Text to speech: `flite` (English), `espeak-ng` or `openai`. The offline default is flite for English, and
     /// espeak-ng for all other languages.
-    pub tts: Choice<'a>,
+    pub tts: Vec<Choice<'a>>,
     /// BCP 47 tag.
     pub language: &'a str,
     /// The tools that the agent has, for the actions of the dialogue; `end_call` is always there.
@@ -44,11 +49,11 @@ pub struct Wanted<'a> {
 #[derive(Clone)]
 pub struct Providers {
     /// Speech to text.
-    pub stt: Arc<dyn Stt>,
+    pub stt: Chain<dyn Stt>,
     /// Language model.
-    pub llm: Arc<dyn Llm>,
+    pub llm: Chain<dyn Llm>,
     /// Text to speech.
-    pub tts: Arc<dyn Tts>,
+    pub tts: Chain<dyn Tts>,
 }
 
 /// Makes providers. One per process: all that it makes share one bound on offline programs and one pool of connections.
@@ -96,15 +101,23 @@ impl Registry {
             }));
         }
         let mut keep = |found: Faults| faults.extend(found.0);
-        let stt = self
-            .stt(wanted, dialogue.as_ref().map(Option::as_ref))
-            .map_err(&mut keep);
-        let llm = self
-            .llm(wanted, dialogue.as_ref().map(Option::as_ref))
-            .map_err(&mut keep);
-        let tts = self.tts(wanted).map_err(&mut keep);
+        let known = dialogue.as_ref().map(Option::as_ref);
+        let stt = each("stt", &wanted.stt, &mut keep, |key, choice, _| {
+            self.stt(key, choice, wanted, known)
+        });
+        let llm = each("llm", &wanted.llm, &mut keep, |key, choice, _| {
+            self.llm(key, choice, known)
+        });
+        let tts = each("tts", &wanted.tts, &mut keep, |key, choice, is_first| {
+            let tts = self.tts(key, choice, wanted)?;
+            let voice = choice.voice.or((!is_first).then_some(""));
+            Ok(Some(match voice {
+                None => tts,
+                Some(voice) => Arc::new(Voiced::new(tts, voice)) as Arc<dyn Tts>,
+            }))
+        });
         match (stt, llm, tts) {
-            (Ok(Some(stt)), Ok(Some(llm)), Ok(tts)) if faults.is_empty() => Ok(Providers { stt, llm, tts }),
+            (Some(stt), Some(llm), Some(tts)) if faults.is_empty() => Ok(Providers { stt, llm, tts }),
             _ => Err(Faults(faults)),
         }
     }
@@ -112,14 +125,15 @@ impl Registry {
     /// `None` when the dialogue has faults, which are told already.
     fn stt(
         &self,
+        key: &str,
+        choice: Choice<'_>,
         wanted: &Wanted<'_>,
         dialogue: Result<Option<&Arc<Dialogue>>, &()>,
     ) -> Result<Option<Arc<dyn Stt>>, Faults> {
-        let key = "providers.stt";
-        match self.resolve(key, wanted.stt, STT, || "pocketsphinx")? {
+        match self.resolve(key, choice, STT, || "pocketsphinx")? {
             "openai" => {
                 let (config, client) = self.openai(key)?;
-                let model = wanted.stt.model.unwrap_or(&config.stt_model);
+                let model = choice.model.unwrap_or(&config.stt_model);
                 Ok(Some(Arc::new(OpenAiStt::new(client.clone(), model))))
             }
             _ if !language::is(wanted.language, "en") => {
@@ -144,13 +158,13 @@ impl Registry {
     /// `None` when the dialogue has faults, which are told already.
     fn llm(
         &self,
-        wanted: &Wanted<'_>,
+        key: &str,
+        choice: Choice<'_>,
         dialogue: Result<Option<&Arc<Dialogue>>, &()>,
     ) -> Result<Option<Arc<dyn Llm>>, Faults> {
-        let key = "providers.llm";
-        if let "openai" = self.resolve(key, wanted.llm, LLM, || "dialogue")? {
+        if let "openai" = self.resolve(key, choice, LLM, || "dialogue")? {
             let (config, client) = self.openai(key)?;
-            let model = wanted.llm.model.unwrap_or(&config.llm_model);
+            let model = choice.model.unwrap_or(&config.llm_model);
             return Ok(Some(Arc::new(OpenAiLlm::new(client.clone(), model))));
         }
         let Ok(dialogue) = dialogue else { return Ok(None) };
@@ -158,14 +172,13 @@ impl Registry {
         Ok(Some(Arc::new(Scripted::new(dialogue.clone()))))
     }
 
-    fn tts(&self, wanted: &Wanted<'_>) -> Result<Arc<dyn Tts>, Faults> {
-        let key = "providers.tts";
+    fn tts(&self, key: &str, choice: Choice<'_>, wanted: &Wanted<'_>) -> Result<Arc<dyn Tts>, Faults> {
         let is_english = language::is(wanted.language, "en");
         let offline = || if is_english { "flite" } else { "espeak-ng" };
-        match self.resolve(key, wanted.tts, TTS, offline)? {
+        match self.resolve(key, choice, TTS, offline)? {
             "openai" => {
                 let (config, client) = self.openai(key)?;
-                let model = wanted.tts.model.unwrap_or(&config.tts_model);
+                let model = choice.model.unwrap_or(&config.tts_model);
                 Ok(Arc::new(OpenAiTts::new(client.clone(), model, &config.voice)))
             }
             "flite" if is_english => Ok(Arc::new(Flite::new(self.slots.clone()))),
@@ -209,6 +222,33 @@ impl Registry {
             )
         })
     }
+}
+
+/// The chain of a stage: what `make` makes of each choice, of none as if it were `auto`. `None` when any of them cannot be had.
+fn each<P: ?Sized>(
+    stage: &str,
+    choices: &[Choice<'_>],
+    keep: &mut impl FnMut(Faults),
+    make: impl Fn(&str, Choice<'_>, bool) -> Result<Option<Arc<P>>, Faults>,
+) -> Option<Chain<P>> {
+    let auto = [Choice::default()];
+    let choices = if choices.is_empty() { &auto } else { choices };
+    let mut providers = Vec::new();
+    for (at, choice) in choices.iter().enumerate() {
+        let key = match choices {
+            [_] => format!("providers.{stage}"),
+            _ => format!("providers.{stage}[{at}]"),
+        };
+        match make(&key, *choice, at == 0) {
+            Ok(provider) => providers.extend(provider),
+            Err(faults) => keep(faults),
+        }
+    }
+    if providers.len() < choices.len() {
+        return None;
+    }
+    let mut providers = providers.into_iter();
+    Some(Chain::new(providers.next()?, providers.collect()))
 }
 
 fn no_dialogue(name: &str) -> Faults {

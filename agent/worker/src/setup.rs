@@ -11,7 +11,7 @@ use platform::{
     store::Store,
     targets::Policy,
 };
-use providers::{Llm, Stt, Tts, tools::Toolbox};
+use providers::{Chain, Llm, Stt, Tts, tools::Toolbox};
 
 use crate::lease::LeaseTerms;
 
@@ -22,11 +22,11 @@ pub struct Agent {
     /// The hash of its file, to be compared with the job's.
     pub hash: ProfileHash,
     /// What it hears with.
-    pub stt: Arc<dyn Stt>,
+    pub stt: Chain<dyn Stt>,
     /// What it thinks with.
-    pub llm: Arc<dyn Llm>,
+    pub llm: Chain<dyn Llm>,
     /// What it speaks with.
-    pub tts: Arc<dyn Tts>,
+    pub tts: Chain<dyn Tts>,
     /// What it can do in every call; transfers and touch tones come with the call.
     pub tools: Toolbox,
     /// Its fixed sentences, synthesised once for all calls.

@@ -32,7 +32,8 @@ pub struct Receiver {
     digits: Detector,
     /// Decoded, not yet in a frame: less than one packet time.
     pcm: Vec<i16>,
-    skimmed: Vec<i16>,
+    /// Samples in a row below [`QUIET_DBFS`].
+    quiet_samples: usize,
     stats: RtpStats,
 }
 
@@ -54,6 +55,9 @@ pub enum Received {
 const PACKETS_TO_BELIEVE: u32 = 3;
 /// Below this level nobody hears that 20 ms are left out.
 const QUIET_DBFS: f32 = -50.0;
+/// Quiet for so long, and a packet that is left out, is a pause between words. The closure of a stop within a word is over sooner; to
+/// shorten it is to change the word.
+const PAUSE: Duration = Duration::from_millis(60);
 /// However loud: a surplus of so many packets is brought down.
 const URGENT_SURPLUS: usize = 10;
 
@@ -74,7 +78,7 @@ impl Receiver {
             concealer: Concealer::new(codec.sample_rate_hz()),
             digits: Detector::default(),
             pcm: Vec::with_capacity(codec.frame_samples() * 4),
-            skimmed: Vec::with_capacity(codec.frame_samples() * 4),
+            quiet_samples: 0,
             stats: RtpStats::default(),
         }
     }
@@ -167,13 +171,25 @@ impl Receiver {
     /// Leaves out a waiting packet where it is not heard, if too many wait. The decoder still sees it, since
     /// it keeps a history.
     fn shorten_delay(&mut self, start: usize) {
+        let is_quiet = |pcm: &[i16]| level::rms_dbfs(pcm) <= QUIET_DBFS;
+        if is_quiet(&self.pcm[start..]) {
+            self.quiet_samples += self.pcm.len() - start;
+        } else {
+            self.quiet_samples = 0;
+        }
         let urgent = self.jitter.queued() > URGENT_SURPLUS;
-        if !urgent && level::rms_dbfs(&self.pcm[start..]) > QUIET_DBFS {
+        if !urgent && self.quiet_samples < samples_of(PAUSE, self.options.codec) {
             return;
         }
         if let Some(payload) = self.jitter.skim() {
-            self.skimmed.clear();
-            self.decoder.decode(payload, &mut self.skimmed);
+            let end = self.pcm.len();
+            self.decoder.decode(payload, &mut self.pcm);
+            if urgent || is_quiet(&self.pcm[end..]) {
+                self.pcm.truncate(end);
+            } else {
+                // The first sound after the pause is heard.
+                self.concealer.good(&mut self.pcm[end..]);
+            }
         }
     }
 

@@ -32,6 +32,7 @@ mod conversation;
 mod crash;
 mod emulator;
 mod endings;
+mod failures;
 mod harness;
 mod hostile;
 mod http;

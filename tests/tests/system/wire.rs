@@ -28,6 +28,8 @@ pub(crate) enum Weather {
     LateAgent(Duration),
     /// Each is answered so, and the connection closed.
     Answer(&'static str),
+    /// Requests whose path begins with one of these find their connection cut. Of whatever server.
+    Cut(&'static [&'static str]),
 }
 
 /// A relay in front of livekit-server. Ends when dropped.
@@ -99,12 +101,21 @@ async fn ask(
                 let _ = back.shutdown().await;
                 return;
             }
+            Weather::Cut(paths) if paths.iter().any(|path| posts_to(said, path)) => {
+                let _ = back.lock().await.shutdown().await;
+                return;
+            }
             _ => {}
         }
         if to.write_all(said).await.is_err() {
             return;
         }
     }
+}
+
+fn posts_to(said: &[u8], path: &str) -> bool {
+    said.strip_prefix(b"POST ")
+        .is_some_and(|rest| rest.starts_with(path.as_bytes()))
 }
 
 /// Whether the head of a request opens a room connection by the token of an agent.

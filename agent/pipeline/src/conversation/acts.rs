@@ -82,6 +82,7 @@ impl Conversation {
         }
         // A reply to the turn before is under way, or was given: that turn is over.
         self.commit_user_turn();
+        self.guess_anew();
         self.user = Some(UserTurn {
             id: turn,
             take: 0,
@@ -114,12 +115,7 @@ impl Conversation {
         };
         let speech = self.hearing.speech(turn).to_vec();
         self.usage.heard(speech.len());
-        let request = transcribe(
-            self.stt.clone(),
-            speech,
-            self.profile.language.clone(),
-            self.profile.timeouts.stt,
-        );
+        let request = transcribe(self.stt.clone(), speech, self.profile.language.clone());
         let (token, events) = (user.transcribing.clone(), self.stage_events.0.clone());
         self.tasks.spawn(async move {
             if let Some(result) = token.run_until_cancelled(request).await {
@@ -135,6 +131,7 @@ impl Conversation {
         }
         self.hearing.forget(turn);
         self.ears.close(turn);
+        self.forget_guess();
         if let Some(user) = self.user.take_if(|user| user.id == turn) {
             user.transcribing.cancel();
         }

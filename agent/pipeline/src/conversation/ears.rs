@@ -87,6 +87,7 @@ impl Conversation {
             EarNews::Interim(text) => {
                 let words = Words::of(&text);
                 self.input(Input::Interim { turn, words });
+                self.guess_by_interim(&text);
             }
             EarNews::EndOfUtterance => self.input(Input::EndOfUtterance { turn }),
             EarNews::Final(transcript) => {
@@ -102,7 +103,7 @@ impl Conversation {
                 // No sound is lost: the whole turn is kept, and is transcribed instead.
                 let take = ended();
                 let at = self.now();
-                self.ledger.failed(Stage::Stt, error.to_string(), at);
+                self.ledger.failed(Stage::Stt, &error, at);
                 let is_wanted = |take: &u32| self.user.as_ref().is_some_and(|user| user.take == *take);
                 if let Some(take) = take.filter(is_wanted) {
                     self.transcribe_whole(turn, take);

@@ -6,7 +6,7 @@ use providers::tools::{ToolCall, ToolResult};
 use tokio::time::Instant;
 use turns::{Input, UtteranceId};
 
-use super::Conversation;
+use super::{Conversation, replies::HANDOVER};
 use crate::stages::StageEvent;
 
 impl Conversation {
@@ -17,6 +17,7 @@ impl Conversation {
             // It was cut off in this moment, before the model was asked anything else.
             _ => return,
         };
+        self.was_handed_over |= after.iter().any(|call| call.id == HANDOVER);
         waiting.extend_from_slice(after);
         let limit = self.longest(calls.iter().filter(|call| !after.contains(call)));
         let at = self.started.elapsed();

@@ -7,7 +7,7 @@ use turns::{Input, TurnId, Voice, Words};
 
 use super::Conversation;
 use crate::playout::{News, Played};
-use crate::report::{Speaker, SpokenTurn};
+use crate::report::{Latency, Speaker, SpokenTurn};
 use crate::stages::{Stage, StageEvent};
 use crate::{ConversationEvent, EndReason, FRAME_SAMPLES};
 
@@ -83,6 +83,10 @@ impl Conversation {
                     playing.has_failed = true;
                 }
             }
+            StageEvent::Troubled(troubled) => {
+                let at = self.now();
+                self.ledger.recovered(troubled, at);
+            }
             StageEvent::Done { utterance, has_audio } => {
                 if has_audio {
                     return;
@@ -125,8 +129,10 @@ impl Conversation {
         };
         let words = result.as_ref().map_or(unknown, |text| Words::of(text));
         let hint = result.as_ref().ok().and_then(|text| self.hint(text));
-        if let Err(error) = &result {
-            self.count_failure(Stage::Stt, error);
+        match &result {
+            Err(error) => self.count_failure(Stage::Stt, error),
+            // Whoever is heard again speaks.
+            Ok(_) => self.takes_keys = false,
         }
         if let Some(user) = &mut self.user {
             user.transcript = Some(result);
@@ -135,7 +141,34 @@ impl Conversation {
             self.input(Input::Hint { turn, delay });
         }
         self.input(Input::Transcript { turn, take, words });
+        self.guess_by_transcript(turn);
         self.reply_when_possible();
+        self.act();
+    }
+
+    /// A key that stands for words is a turn of the caller's.
+    pub(super) fn key(&mut self, key: char) {
+        let menu = self.profile.keypad.as_ref().filter(|_| self.takes_keys);
+        let Some(words) = menu.and_then(|menu| menu.keys.get(&key)).cloned() else {
+            return;
+        };
+        self.input(Input::Clear);
+        self.input(Input::Interrupt);
+        let at = self.now();
+        let turn = SpokenTurn {
+            speaker: Speaker::User,
+            text: words,
+            started_at: at,
+            ended_at: at,
+            interrupted: false,
+            latency: Latency::default(),
+        };
+        if self.ledger.turn(turn, at) {
+            self.open_tap();
+        }
+        // The agent answers when it is silent.
+        self.has_news = true;
+        self.spoke_up = 0;
         self.act();
     }
 
@@ -149,7 +182,7 @@ impl Conversation {
     fn count_failure(&mut self, stage: Stage, error: &ProviderError) {
         self.errors += 1;
         let at = self.now();
-        self.ledger.failed(stage, error.to_string(), at);
+        self.ledger.failed(stage, error, at);
     }
 
     pub(super) fn playout_news(&mut self, news: News) {

@@ -3,6 +3,7 @@
 mod acts;
 mod ears;
 mod errands;
+mod guesses;
 mod hears;
 mod replies;
 
@@ -10,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use providers::{
-    Llm, ProviderError, Stt, Tts,
+    Chain, Llm, ProviderError, Stt, Tts,
     tools::{ToolCall, Toolbox},
 };
 use tokio::sync::mpsc;
@@ -20,13 +21,14 @@ use tokio_util::sync::CancellationToken;
 use turns::{FRAME, Input, OptionsError, RuleHint, TurnHint, TurnId, TurnMachine, UtteranceId, VoiceGate};
 
 use ears::Ears;
+use guesses::Guess;
 use hears::exact;
 
 use crate::hearing::Hearing;
 use crate::ledger::Ledger;
 use crate::playout::{Command, News, Piece, Playout, Wiring};
 use crate::report::Latency;
-use crate::stages::StageEvent;
+use crate::stages::{Stage, StageEvent, Troubled};
 use crate::tap::Slots;
 use crate::usage::Meter;
 use crate::{
@@ -48,12 +50,12 @@ pub struct Setup {
     /// What was said so far, oldest first, when the conversation is taken over from a worker that died: it then begins with the
     /// profile's bridge. `None`: it begins with the greeting, if the profile has one.
     pub earlier: Option<Vec<Said>>,
-    /// Speech to text.
-    pub stt: Arc<dyn Stt>,
+    /// Speech to text. It, and the two that follow, are asked on the profile's terms.
+    pub stt: Chain<dyn Stt>,
     /// The language model.
-    pub llm: Arc<dyn Llm>,
+    pub llm: Chain<dyn Llm>,
     /// Text to speech.
-    pub tts: Arc<dyn Tts>,
+    pub tts: Chain<dyn Tts>,
     /// What the model may do besides speaking and ending the call.
     pub tools: Toolbox,
     /// Phrases that were synthesised before; to be shared by all conversations of a process.
@@ -89,6 +91,9 @@ pub enum Control {
     CancelTurn,
     /// The agent is to stop speaking.
     Interrupt,
+    /// The caller has pressed a key of the telephone. It counts while no recogniser can be had, if the profile says what for
+    /// ([`Profile::keypad`]).
+    Key(char),
 }
 
 /// A conversation cannot begin.
@@ -103,11 +108,12 @@ pub enum SetupError {
 }
 
 /// One conversation between a caller and an agent.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Conversation {
     profile: Arc<Profile>,
     stt: Arc<dyn Stt>,
     llm: Arc<dyn Llm>,
-    tts: Arc<dyn Tts>,
+    tts: Chain<dyn Tts>,
     tools: Toolbox,
     phrases: Phrases,
     /// Said first.
@@ -141,8 +147,13 @@ pub struct Conversation {
     /// Tools that run beside the conversation.
     errands: usize,
     ears: Ears,
+    guess: Guess,
     preparing: Option<Preparing>,
     playing: Option<Playing>,
+    /// Whether the caller, whom nobody could hear, was told what to type.
+    takes_keys: bool,
+    /// Whether the caller was to be transferred since the agent can no longer serve them.
+    was_handed_over: bool,
     /// Failed replies in a row.
     errors: u32,
     end: Option<EndReason>,
@@ -245,8 +256,12 @@ impl Conversation {
             tells_heard,
         };
         let now = Instant::now();
+        let stage_events = mpsc::channel(WAITING);
+        let stt = engage(setup.stt, Stage::Stt, &profile, &stage_events.0);
+        let llm = engage(setup.llm, Stage::Llm, &profile, &stage_events.0);
+        let tts = engage(setup.tts, Stage::Tts, &profile, &stage_events.0);
         let mut options = profile.turns;
-        options.has_interim = setup.stt.streaming().is_some();
+        options.has_interim = stt.streaming().is_some();
         let rules = || profile.turn_hint.then(|| Box::new(RuleHint) as Box<dyn TurnHint>);
         Ok(Self {
             machine: TurnMachine::new(options)?,
@@ -260,9 +275,9 @@ impl Conversation {
             slots: setup.tap.map(Slots::new),
             to_tap,
             profile,
-            stt: setup.stt,
-            llm: setup.llm,
-            tts: setup.tts,
+            stt: Arc::new(stt),
+            llm: Arc::new(llm),
+            tts,
             tools: setup.tools,
             phrases: setup.phrases,
             opening,
@@ -278,14 +293,17 @@ impl Conversation {
             spoke_up: 0,
             errands: 0,
             ears: Ears::default(),
+            guess: Guess::default(),
             preparing: None,
             playing: None,
+            takes_keys: false,
+            was_handed_over: false,
             errors: 0,
             end: None,
             sample_rate_hz,
             commands,
             news,
-            stage_events: mpsc::channel(WAITING),
+            stage_events,
             tasks: JoinSet::new(),
             playout: Some(Playout::new(setup.audio_out, wiring)),
             playout_cancel,
@@ -364,11 +382,12 @@ impl Conversation {
     }
 
     fn control(&mut self, control: Control) {
-        self.input(match control {
-            Control::EndTurn => Input::Commit,
-            Control::CancelTurn => Input::Clear,
-            Control::Interrupt => Input::Interrupt,
-        });
+        match control {
+            Control::EndTurn => self.input(Input::Commit),
+            Control::CancelTurn => self.input(Input::Clear),
+            Control::Interrupt => self.input(Input::Interrupt),
+            Control::Key(key) => self.key(key),
+        }
     }
 
     fn timer(&mut self) {
@@ -408,6 +427,7 @@ impl Conversation {
         voice.shutdown().await;
         self.tasks.shutdown().await;
         self.commit_user_turn();
+        self.forget_guess();
         let now = self.now();
         if let Some(slots) = &mut self.slots {
             slots.finish(now);
@@ -428,6 +448,29 @@ impl Conversation {
         self.machine.handle(input, self.now());
         self.act();
     }
+}
+
+/// The providers of `stage`, on the profile's terms, whose troubles `events` tell. One that does not fit is lost, and the log has it.
+fn engage<P: ?Sized>(
+    providers: Chain<P>,
+    stage: Stage,
+    profile: &Profile,
+    events: &mpsc::Sender<StageEvent>,
+) -> Chain<P> {
+    let events = events.clone();
+    let limit = match stage {
+        Stage::Stt => profile.timeouts.stt,
+        Stage::Llm => profile.timeouts.llm,
+        Stage::Tts => profile.timeouts.tts,
+    };
+    providers
+        .on(profile.terms(limit))
+        .telling(Arc::new(move |trouble| {
+            let troubled = Troubled::new(stage, &trouble);
+            if let Err(error) = events.try_send(StageEvent::Troubled(troubled)) {
+                tracing::warn!(stage = stage.name(), %error, "a provider's failure is not in the report");
+            }
+        }))
 }
 
 async fn next_control(controls: Option<&mut mpsc::Receiver<Control>>) -> Option<Control> {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use providers::ChatRequest;
+use providers::{ChatRequest, tools::ToolCall};
 use tokio::sync::mpsc;
 use turns::{Prompt, TurnId, UtteranceId};
 
@@ -12,6 +12,8 @@ use crate::report::Latency;
 use crate::speech::Speech;
 use crate::tools::{MAX_STEPS, end_call};
 
+/// The call by which the agent hands its caller to somebody else because it can no longer serve them.
+pub(super) const HANDOVER: &str = "handover";
 /// Sound that may wait between synthesis and playout, in pieces of 100 ms.
 const WAITING_PIECES: usize = 30;
 
@@ -60,7 +62,7 @@ impl Conversation {
         self.start_reply(script, self.on_failure());
     }
 
-    fn request(&self, words: Option<&str>) -> ChatRequest {
+    pub(super) fn request(&self, words: Option<&str>) -> ChatRequest {
         let mut tools = self.tools.specs();
         tools.push(end_call());
         ChatRequest {
@@ -107,8 +109,13 @@ impl Conversation {
             }
             Some(Err(_)) => {
                 // The failure is counted already, so this is about itself, not about the next one.
-                let apology = self.apology(self.errors);
+                let mut apology = self.apology(self.errors);
                 let utterance = preparing.utterance;
+                let is_last = apology.ends_call || apology.transfer.is_some();
+                if let Some(keypad) = self.profile.keypad.as_ref().filter(|_| !is_last) {
+                    self.takes_keys = true;
+                    apology.phrase.clone_from(&keypad.say);
+                }
                 self.start_reply(Script::Phrase(apology.phrase.clone()), apology.clone());
                 if let Some(preparing) = &mut self.preparing {
                     preparing.has_failed = true;
@@ -116,6 +123,9 @@ impl Conversation {
                 if apology.ends_call {
                     self.machine
                         .handle(turns::Input::Closing { utterance }, self.started.elapsed());
+                }
+                if let Some(transfer) = apology.transfer {
+                    self.called(utterance, vec![transfer.clone()], &[transfer]);
                 }
             }
         }
@@ -127,21 +137,38 @@ impl Conversation {
     }
 
     fn apology(&self, errors: u32) -> OnFailure {
-        let ends_call = errors >= self.profile.max_unrecoverable_errors;
-        let phrase = if ends_call {
-            &self.profile.goodbye
-        } else {
-            &self.profile.fallback
-        };
-        OnFailure {
-            phrase: phrase.clone(),
-            ends_call,
+        let is_last = errors >= self.profile.max_unrecoverable_errors;
+        let rescue = self.profile.on_failure.as_ref();
+        // One that did not take place is not tried again.
+        match rescue.filter(|_| is_last && !self.was_handed_over) {
+            Some(rescue) => OnFailure {
+                phrase: rescue.say.clone(),
+                ends_call: false,
+                transfer: Some(ToolCall {
+                    id: HANDOVER.to_owned(),
+                    name: "transfer_call".to_owned(),
+                    arguments: serde_json::json!({ "to": rescue.transfer }).to_string(),
+                }),
+            },
+            None => OnFailure {
+                phrase: if is_last {
+                    self.profile.goodbye.clone()
+                } else {
+                    self.profile.fallback.clone()
+                },
+                ends_call: is_last,
+                transfer: None,
+            },
         }
     }
 
     fn start_reply(&mut self, script: Script, on_failure: OnFailure) {
         let (pieces, waiting) = mpsc::channel(WAITING_PIECES);
         let speech = self.speech();
+        let llm = match &script {
+            Script::Chat(request) => self.model_for(request),
+            Script::Phrase(_) => self.llm.clone(),
+        };
         let Some(preparing) = &mut self.preparing else {
             return;
         };
@@ -150,8 +177,7 @@ impl Conversation {
         let reply = Reply {
             utterance: preparing.utterance,
             script,
-            llm: self.llm.clone(),
-            llm_timeout: self.profile.timeouts.llm,
+            llm,
             toolbox: self.tools.clone(),
             usage: self.usage.clone(),
             hold: self.profile.hold.clone(),
@@ -178,10 +204,10 @@ impl Conversation {
     /// Synthesises what will be needed when the synthesis is down.
     pub(super) fn prepare_phrases(&mut self) {
         let (speech, token) = (self.speech(), self.cancel.child_token());
-        let always = [&self.profile.fallback, &self.profile.goodbye];
         let hold = (!self.tools.is_empty()).then_some(&self.profile.hold);
-        let phrases: Vec<String> = always
-            .into_iter()
+        let phrases: Vec<String> = self
+            .profile
+            .rescue_phrases()
             .chain(hold)
             .chain(self.profile.away_phrases())
             .cloned()

@@ -12,6 +12,8 @@ use super::{ProfileFault, ProviderChoice};
 const MAX_TEXT_CHARS: usize = 100_000;
 /// The provider's name that leaves the choice to the deployment.
 const AUTO: &str = "auto";
+/// More than anybody has for one stage.
+const MAX_PROVIDERS: usize = 5;
 
 pub(super) struct Fields {
     prefix: String,
@@ -260,31 +262,87 @@ impl Fields {
         choice.map(|(_, choice)| *choice)
     }
 
-    /// A provider: its name, or `{name, model}`. `auto` is no choice.
-    pub(super) fn provider(
+    /// A provider, or a list of them, the best first. None: whatever the deployment's default is.
+    pub(super) fn providers(
         &mut self,
         key: &str,
         names: &[&str],
+        faults: &mut Vec<ProfileFault>,
+    ) -> Vec<ProviderChoice> {
+        let has_voice = key == "tts";
+        if !matches!(self.values.get(key), Some(Value::Sequence(_))) {
+            return self.provider(key, names, has_voice, faults).into_iter().collect();
+        }
+        let Some(Value::Sequence(items)) = self.take(key) else {
+            return Vec::new();
+        };
+        if items.is_empty() || items.len() > MAX_PROVIDERS {
+            let remedy = format!("list 1 to {MAX_PROVIDERS} providers, the best first");
+            self.fault(key, "is an empty list, or too long a one", &remedy, faults);
+            return Vec::new();
+        }
+        let mut choices = Vec::new();
+        for (at, item) in items.into_iter().enumerate() {
+            let place = format!("{key}[{at}]");
+            // Read as the value of a key of its own.
+            let mut entry = Self {
+                prefix: self.prefix.clone(),
+                values: [(Value::String(place.clone()), item)].into_iter().collect(),
+                known: Vec::new(),
+            };
+            let known = faults.len();
+            match entry.provider(&place, names, has_voice, faults) {
+                Some(choice) if choices.contains(&choice) => {
+                    self.fault(
+                        &place,
+                        "stands in the list twice",
+                        "remove one of the two",
+                        faults,
+                    );
+                }
+                Some(choice) => choices.push(choice),
+                None if faults.len() == known => {
+                    let remedy = format!("name one of: {}", names.join(", "));
+                    self.fault(&place, "names nobody", &remedy, faults);
+                }
+                None => {}
+            }
+        }
+        choices
+    }
+
+    /// A provider: its name, or `{name, model}`, of a synthesiser with `voice`. `auto` is no choice.
+    fn provider(
+        &mut self,
+        key: &str,
+        names: &[&str],
+        has_voice: bool,
         faults: &mut Vec<ProfileFault>,
     ) -> Option<ProviderChoice> {
         let choice = if matches!(self.values.get(key), Some(Value::Mapping(_))) {
             let mut section = self.map(key, faults)?;
             let name = section.needed("name", "name the provider", faults);
             let model = section.text("model", faults);
+            let voice = has_voice.then(|| section.text("voice", faults)).flatten();
             section.finish(faults);
-            ProviderChoice { name: name?, model }
+            ProviderChoice {
+                name: name?,
+                model,
+                voice,
+            }
         } else {
             ProviderChoice {
                 name: self.text(key, faults)?,
                 model: None,
+                voice: None,
             }
         };
         if choice.name == AUTO {
-            if choice.model.is_some() {
+            if choice.model.is_some() || choice.voice.is_some() {
                 self.fault(
                     key,
-                    "names a model without its provider",
-                    &format!("leave the model out, or use one of: {}", names.join(", ")),
+                    "names a model or a voice without its provider",
+                    &format!("leave it out, or use one of: {}", names.join(", ")),
                     faults,
                 );
             }

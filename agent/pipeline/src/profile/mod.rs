@@ -1,6 +1,7 @@
 //! An agent's profile: one YAML file, read once, with all of its faults at once.
 
 mod fields;
+mod rescue;
 mod sentences;
 mod tools;
 mod turns;
@@ -9,12 +10,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use providers::{
+    Terms,
     file::{self, FileError},
     tools::HttpToolConfig,
 };
 use sha2::{Digest, Sha256};
 
 use fields::Fields;
+pub use rescue::{KeypadMenu, OnFailure};
 use sentences::{Sentences, sentences};
 pub use tools::Transfers;
 use turns::TurnSection;
@@ -42,17 +45,19 @@ pub struct ProviderChoice {
     pub name: String,
     /// The provider's own name of a model.
     pub model: Option<String>,
+    /// A synthesiser's own name of a voice, where it is not the profile's.
+    pub voice: Option<String>,
 }
 
-/// The choice per stage; none, or `auto` in the file: whatever the deployment's default is.
+/// The choices per stage, the best first; none, or `auto` in the file: whatever the deployment's default is.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ProviderChoices {
     /// Speech to text.
-    pub stt: Option<ProviderChoice>,
+    pub stt: Vec<ProviderChoice>,
     /// Language model.
-    pub llm: Option<ProviderChoice>,
+    pub llm: Vec<ProviderChoice>,
     /// Text to speech.
-    pub tts: Option<ProviderChoice>,
+    pub tts: Vec<ProviderChoice>,
 }
 
 /// How long a provider may let the caller wait.
@@ -79,6 +84,7 @@ impl Default for Timeouts {
 
 /// What an agent says, hears and is. `Debug` shows no prompt and no sentence.
 #[derive(Clone, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub struct Profile {
     /// The language model's instructions.
     pub prompt: String,
@@ -100,6 +106,10 @@ pub struct Profile {
     pub fallback: String,
     /// Said when providers have failed too often, before hanging up.
     pub goodbye: String,
+    /// Whom the caller is then transferred to instead; none: the agent says goodbye and hangs up.
+    pub on_failure: Option<OnFailure>,
+    /// What callers may type when no recogniser can be had; none: nothing.
+    pub keypad: Option<KeypadMenu>,
     /// Said instead of the greeting when a conversation goes on in another worker, the first one having died.
     pub bridge: String,
     /// Said when a tool takes long and nothing was said before.
@@ -118,6 +128,12 @@ pub struct Profile {
     pub time_up: String,
     /// How long a provider may take.
     pub timeouts: Timeouts,
+    /// Whether the model is asked before the turn is over, as soon as its words seem to be known. Default true.
+    pub preemptive_generation: bool,
+    /// How often a provider that cannot be reached is asked again, where there is no other. 0 to 10; default 3.
+    pub max_retry: u32,
+    /// How long before that; the first time it is 0.1 s. 0 to 10 s; default 2 s.
+    pub retry_interval: Duration,
     /// Failed replies in a row after which the agent says goodbye. 1 to 20; default 3.
     pub max_unrecoverable_errors: u32,
     /// The turn machine's options.
@@ -211,6 +227,7 @@ impl Profile {
             hold,
             away_goodbye,
             time_up,
+            transfer,
         } = sentences(&language);
         let reprompt = fields.text("reprompt", faults);
         let section = turns::read(fields.map("turns", faults), reprompt.is_some(), faults);
@@ -219,6 +236,8 @@ impl Profile {
             prefix_padding,
             hint: turn_hint,
         } = section;
+        let transfers = tools::transfers(fields.map("transfers", faults), faults);
+        let rescue = fields.map("on_failure", faults);
         let profile = Self {
             prompt: prompt.unwrap_or_default(),
             greeting: fields.text("greeting", faults),
@@ -233,7 +252,9 @@ impl Profile {
             bridge: fields.text("bridge", faults).unwrap_or_else(|| bridge.into()),
             hold: fields.text("hold", faults).unwrap_or_else(|| hold.into()),
             tools: tools::read(&mut fields, faults),
-            transfers: tools::transfers(fields.map("transfers", faults), faults),
+            on_failure: rescue::on_failure(rescue, transfers.as_ref(), transfer, faults),
+            keypad: rescue::keypad(fields.map("keypad", faults), faults),
+            transfers,
             dtmf: fields.flag("dtmf", faults).unwrap_or(false),
             reprompt,
             away_goodbye: fields
@@ -241,6 +262,12 @@ impl Profile {
                 .unwrap_or_else(|| away_goodbye.into()),
             time_up: fields.text("time_up", faults).unwrap_or_else(|| time_up.into()),
             timeouts: timeouts(fields.map("timeouts", faults), faults),
+            preemptive_generation: fields.flag("preemptive_generation", faults).unwrap_or(true),
+            max_retry: fields
+                .whole("max_retry", 0..=10, faults)
+                .and_then(|retries| u32::try_from(retries).ok())
+                .unwrap_or(Terms::default().max_retry),
+            retry_interval: retry_interval(&mut fields, faults),
             max_unrecoverable_errors: fields
                 .whole("max_unrecoverable_errors", 1..=20, faults)
                 .and_then(|errors| u32::try_from(errors).ok())
@@ -253,6 +280,25 @@ impl Profile {
         profile.agrees_with_itself(&fields, faults);
         fields.finish(faults);
         profile
+    }
+
+    /// How a provider is asked that may take `limit`.
+    pub(crate) fn terms(&self, limit: Duration) -> Terms {
+        Terms {
+            limit,
+            max_retry: self.max_retry,
+            retry_interval: self.retry_interval,
+        }
+    }
+
+    /// What is said when providers have failed: it must be there when the synthesis is not.
+    pub(crate) fn rescue_phrases(&self) -> impl Iterator<Item = &String> {
+        let transfer = self.on_failure.iter().map(|it| &it.say);
+        let keypad = self.keypad.iter().map(|it| &it.say);
+        [&self.fallback, &self.goodbye]
+            .into_iter()
+            .chain(transfer)
+            .chain(keypad)
     }
 
     /// What is said to a caller who is away; nothing where nothing is to be said.
@@ -274,11 +320,7 @@ impl Profile {
                 faults,
             );
         }
-        let scripted = self
-            .providers
-            .llm
-            .as_ref()
-            .is_some_and(|llm| llm.name == "dialogue");
+        let scripted = self.providers.llm.iter().any(|llm| llm.name == "dialogue");
         if scripted && self.dialogue.is_none() {
             fields.fault(
                 "dialogue",
@@ -315,9 +357,9 @@ fn providers(fields: Option<Fields>, faults: &mut Vec<ProfileFault>) -> Provider
         return ProviderChoices::default();
     };
     let choices = ProviderChoices {
-        stt: fields.provider("stt", &STT, faults),
-        llm: fields.provider("llm", &LLM, faults),
-        tts: fields.provider("tts", &TTS, faults),
+        stt: fields.providers("stt", &STT, faults),
+        llm: fields.providers("llm", &LLM, faults),
+        tts: fields.providers("tts", &TTS, faults),
     };
     fields.finish(faults);
     choices
@@ -346,6 +388,13 @@ fn timeouts(fields: Option<Fields>, faults: &mut Vec<ProfileFault>) -> Timeouts 
     }
     fields.finish(faults);
     timeouts
+}
+
+fn retry_interval(fields: &mut Fields, faults: &mut Vec<ProfileFault>) -> Duration {
+    let mut interval = Terms::default().retry_interval;
+    let range = Duration::ZERO..=Duration::from_secs(10);
+    fields.duration("retry_interval", range, &mut interval, faults);
+    interval
 }
 
 fn sha256(bytes: &[u8]) -> String {

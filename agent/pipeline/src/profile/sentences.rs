@@ -7,6 +7,7 @@ pub(super) struct Sentences {
     pub(super) hold: &'static str,
     pub(super) away_goodbye: &'static str,
     pub(super) time_up: &'static str,
+    pub(super) transfer: &'static str,
 }
 
 /// Russian for `ru`, else English.
@@ -20,6 +21,7 @@ pub(super) fn sentences(language: &str) -> Sentences {
             hold: "Одну минуту, пожалуйста.",
             away_goodbye: "Я вас не слышу. Перезвоните, пожалуйста. До свидания.",
             time_up: "Извините, время разговора истекло. До свидания.",
+            transfer: "Извините, у нас неполадки. Соединяю вас с сотрудником.",
         }
     } else {
         Sentences {
@@ -29,6 +31,7 @@ pub(super) fn sentences(language: &str) -> Sentences {
             hold: "One moment, please.",
             away_goodbye: "I cannot hear you. Please call again. Goodbye.",
             time_up: "Sorry, we have reached the end of the time for this call. Goodbye.",
+            transfer: "Sorry, we have technical problems. I am putting you through to somebody.",
         }
     }
 }

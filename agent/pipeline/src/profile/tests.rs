@@ -21,6 +21,16 @@ fn a_small_profile_has_the_peers_defaults() {
     assert_eq!(profile.turns, ::turns::Options::default());
     assert_eq!(profile.prefix_padding, Duration::from_millis(500));
     assert!(profile.greeting_interruptible);
+    assert!(profile.preemptive_generation);
+}
+
+fn choice(name: &str, model: Option<&str>, voice: Option<&str>) -> ProviderChoice {
+    let owned = |text: Option<&str>| text.map(str::to_owned);
+    ProviderChoice {
+        name: name.to_owned(),
+        model: owned(model),
+        voice: owned(voice),
+    }
 }
 
 #[test]
@@ -34,7 +44,7 @@ voice: anna
 providers:
   stt: {name: openai, model: whisper-1}
   llm: dialogue
-  tts: espeak-ng
+  tts: [{name: openai, voice: alloy}, espeak-ng]
 dialogue: pizza.yaml
 recording: off
 fallback: Повторите?
@@ -44,6 +54,8 @@ reprompt: Алло?
 away_goodbye: До связи.
 time_up: Пора.
 timeouts: {stt: 5s, llm: 800ms, tts: 2s}
+max_retry: 1
+retry_interval: 300ms
 max_unrecoverable_errors: 5
 turns:
   mode: stt
@@ -62,10 +74,17 @@ turns:
     assert_eq!(profile.recording, RecordingPolicy::Off);
     assert_eq!(profile.fallback, "Повторите?");
     assert_eq!(profile.bridge, "Я снова тут.");
-    let stt = profile.providers.stt.unwrap();
+    assert_eq!(profile.providers.stt, [choice("openai", Some("whisper-1"), None)]);
     assert_eq!(
-        (stt.name.as_str(), stt.model.as_deref()),
-        ("openai", Some("whisper-1"))
+        profile.providers.tts,
+        [
+            choice("openai", None, Some("alloy")),
+            choice("espeak-ng", None, None)
+        ]
+    );
+    assert_eq!(
+        (profile.max_retry, profile.retry_interval),
+        (1, Duration::from_millis(300))
     );
     assert_eq!(profile.timeouts.llm, Duration::from_millis(800));
     assert_eq!(profile.turns.endpointing.max_delay, Duration::from_secs(2));
@@ -168,6 +187,64 @@ fn auto_leaves_the_choice_of_a_provider_to_the_deployment() {
     assert_eq!(
         faults("prompt: x\nrecording: off\nproviders: {llm: {name: auto, model: gpt-4o}}"),
         ["providers.llm"]
+    );
+}
+
+#[test]
+fn a_list_of_providers_is_read_in_its_order_and_each_fault_names_its_place() {
+    let of = |providers: &str| faults(&format!("prompt: x\nrecording: off\nproviders: {providers}"));
+    for (providers, keys) in [
+        ("{stt: [openai, pocketsphinx]}", vec![]),
+        ("{stt: []}", vec!["providers.stt"]),
+        (
+            "{stt: [openai, openai, openai, openai, openai, openai]}",
+            vec!["providers.stt"],
+        ),
+        ("{stt: [openai, whisper]}", vec!["providers.stt[1]"]),
+        ("{stt: [auto, pocketsphinx]}", vec!["providers.stt[0]"]),
+        ("{llm: [openai, {name: openai}]}", vec!["providers.llm[1]"]),
+        ("{llm: [openai, {name: openai, model: gpt-4o}]}", vec![]),
+        (
+            "{llm: [{name: openai, voice: alloy}]}",
+            vec!["providers.llm[0].voice"],
+        ),
+        (
+            "{tts: [openai, {name: flite, voice: 7}, null]}",
+            vec!["providers.tts[1].voice", "providers.tts[2]"],
+        ),
+        ("{llm: [openai, dialogue]}", vec!["dialogue"]),
+    ] {
+        assert_eq!(of(providers), keys, "{providers}");
+    }
+    for (more, key) in [
+        ("max_retry: 11", "max_retry"),
+        ("retry_interval: 11s", "retry_interval"),
+    ] {
+        assert_eq!(faults(&format!("prompt: x\nrecording: off\n{more}")), [key]);
+    }
+}
+
+#[test]
+fn what_is_done_when_providers_are_gone_has_its_faults() {
+    let of = |more: &str| faults(&format!("prompt: x\nrecording: off\n{more}"));
+    let transfers = "transfers: {destinations: {desk: '+15550100'}}\n";
+    for (more, keys) in [
+        ("on_failure: {transfer: desk}", vec!["on_failure.transfer"]),
+        ("on_failure: {say: Sorry.}", vec!["on_failure.transfer"]),
+        ("keypad: {say: Press one., keys: {'1': one, '#': two}}", vec![]),
+        ("keypad: {keys: {'1': one}}", vec!["keypad.say"]),
+        ("keypad: {say: Press one.}", vec!["keypad.keys"]),
+        (
+            "keypad: {say: Press one., keys: {'12': one}}",
+            vec!["keypad.keys.12"],
+        ),
+    ] {
+        assert_eq!(of(more), keys, "{more}");
+    }
+    assert_eq!(of(&format!("{transfers}on_failure: {{transfer: desk}}")), [""; 0]);
+    assert_eq!(
+        of(&format!("{transfers}on_failure: {{transfer: shop}}")),
+        ["on_failure.transfer"]
     );
 }
 

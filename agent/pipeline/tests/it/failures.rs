@@ -202,7 +202,10 @@ async fn failures_are_told_with_their_stage_and_without_words() {
         .collect();
     assert_eq!(
         failed,
-        [(Stage::Llm, "fake: scripted (may succeed later)".to_owned())]
+        [(
+            Stage::Llm,
+            "fake: scripted (refused; check the profile's providers and their keys)".to_owned()
+        )]
     );
     let told = format!("{:?}", call.seen());
     assert!(!told.contains("pizza"), "words of the call stand in Debug");

@@ -49,15 +49,25 @@ pub(crate) enum Answer {
     SaysAndHangsUp(&'static str),
     /// Says that, and calls these tools with these arguments.
     SaysAndCalls(&'static str, &'static [(&'static str, &'static str)]),
+    /// Refuses: asking again cannot help.
     Fails,
+    /// Cannot be reached: asking again may help.
+    Drops,
     /// Says that and fails; the synthesis: half of the sentence.
     SaysAndFails(&'static str),
     Hangs,
 }
 
-fn failure() -> ProviderError {
+fn failure(provider: &'static str) -> ProviderError {
+    ProviderError::Refused {
+        provider,
+        reason: "scripted".into(),
+    }
+}
+
+fn unreachable(provider: &'static str) -> ProviderError {
     ProviderError::Unavailable {
-        provider: "fake",
+        provider,
         reason: "scripted".into(),
     }
 }
@@ -107,6 +117,7 @@ pub(crate) struct Hears {
 /// Answers after 100 ms.
 #[derive(Clone)]
 pub(crate) struct FakeStt {
+    pub(crate) name: &'static str,
     pub(crate) script: Script,
     pub(crate) alive: Alive,
     /// Samples of each utterance.
@@ -120,7 +131,7 @@ pub(crate) struct FakeStt {
 #[async_trait::async_trait]
 impl Stt for FakeStt {
     fn name(&self) -> &'static str {
-        "fake"
+        self.name
     }
 
     fn sample_rate_hz(&self) -> u32 {
@@ -138,10 +149,11 @@ impl Stt for FakeStt {
                 confidence: None,
             }),
             Answer::Hangs => std::future::pending().await,
+            Answer::Drops => Err(unreachable(self.name)),
             Answer::Fails
             | Answer::SaysAndFails(_)
             | Answer::SaysAndHangsUp(_)
-            | Answer::SaysAndCalls(..) => Err(failure()),
+            | Answer::SaysAndCalls(..) => Err(failure(self.name)),
         }
     }
 
@@ -165,7 +177,7 @@ impl StreamingStt for FakeStt {
     ) -> BoxStream<'static, Result<SttEvent, ProviderError>> {
         let hears = self.hears.as_ref().unwrap();
         let Hears { interim, last } = hears.lock().unwrap().pop_front().expect("another utterance");
-        let (guard, listened) = (self.alive.guard(), self.listened.clone());
+        let (guard, listened, name) = (self.alive.guard(), self.listened.clone(), self.name);
         let interim = futures_util::stream::iter(interim).then(|(at, text)| async move {
             sleep(Duration::from_millis(at)).await;
             Ok(SttEvent::Interim(said(text)))
@@ -174,7 +186,7 @@ impl StreamingStt for FakeStt {
             let _guard = guard;
             if matches!(last, Answer::Fails) {
                 speech.next().await;
-                return Err(failure());
+                return Err(failure(name));
             }
             let mut samples = 0;
             while let Some(piece) = speech.next().await {
@@ -200,6 +212,7 @@ pub(crate) const TOKENS: LlmEvent = LlmEvent::Usage {
 /// The first piece after 200 ms, then one in 20 ms.
 #[derive(Clone)]
 pub(crate) struct FakeLlm {
+    pub(crate) name: &'static str,
     pub(crate) script: Script,
     pub(crate) alive: Alive,
     pub(crate) requests: Arc<Mutex<Vec<ChatRequest>>>,
@@ -207,7 +220,7 @@ pub(crate) struct FakeLlm {
 
 impl Llm for FakeLlm {
     fn name(&self) -> &'static str {
-        "fake"
+        self.name
     }
 
     fn chat(&self, request: ChatRequest) -> BoxStream<'static, Result<LlmEvent, ProviderError>> {
@@ -223,8 +236,12 @@ impl Llm for FakeLlm {
             Answer::Says(words) => text(words),
             Answer::SaysAndHangsUp(words) => calls(text(words), &[(END_CALL, "")]),
             Answer::SaysAndCalls(words, tools) => calls(text(words), tools),
-            Answer::Fails => vec![Err(failure())],
-            Answer::SaysAndFails(words) => text(words).into_iter().chain([Err(failure())]).collect(),
+            Answer::Fails => vec![Err(failure(self.name))],
+            Answer::Drops => vec![Err(unreachable(self.name))],
+            Answer::SaysAndFails(words) => {
+                let broken = Err(unreachable(self.name));
+                text(words).into_iter().chain([broken]).collect()
+            }
             Answer::Hangs => {
                 hangs = true;
                 Vec::new()
@@ -251,6 +268,7 @@ impl Llm for FakeLlm {
 /// from 1, so that each is known by its value.
 #[derive(Clone)]
 pub(crate) struct FakeTts {
+    pub(crate) name: &'static str,
     pub(crate) script: Script,
     pub(crate) alive: Alive,
     pub(crate) sentences: Arc<Mutex<Vec<String>>>,
@@ -259,8 +277,9 @@ pub(crate) struct FakeTts {
 }
 
 impl FakeTts {
-    pub(crate) fn new(answers: &[Answer], alive: Alive) -> Self {
+    pub(crate) fn new(name: &'static str, answers: &[Answer], alive: Alive) -> Self {
         Self {
+            name,
             script: Script::new(answers),
             alive,
             sentences: Arc::default(),
@@ -272,7 +291,7 @@ impl FakeTts {
 
 impl Tts for FakeTts {
     fn name(&self) -> &'static str {
-        "fake"
+        self.name
     }
 
     fn sample_rate_hz(&self) -> u32 {
@@ -301,11 +320,12 @@ impl Tts for FakeTts {
             Answer::Says(_) => sound(samples),
             Answer::SaysAndFails(_) => {
                 let mut pieces: Vec<_> = sound(samples / 2);
-                pieces.push(Err(failure()));
+                pieces.push(Err(unreachable(self.name)));
                 pieces
             }
             Answer::Hangs => Vec::new(),
-            _ => vec![Err(failure())],
+            Answer::Drops => vec![Err(unreachable(self.name))],
+            _ => vec![Err(failure(self.name))],
         };
         let hangs = matches!(answer, Answer::Hangs);
         let pieces =

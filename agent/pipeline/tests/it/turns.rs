@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pipeline::{ConversationEvent, EndReason, Profile, Speaker};
-use providers::Message;
+use providers::{Chain, Message, Tts};
 use turns::{AgentState, UserState};
 
 use crate::fakes::{Alive, Answer, FakeTts};
@@ -190,16 +190,11 @@ async fn a_greeting_synthesised_before_is_heard_at_once() {
 async fn a_greeting_prepared_before_the_first_call_is_heard_at_once() {
     let cast = Cast::greeting("recording: off");
     let profile = Profile::parse(cast.profile.as_bytes()).unwrap();
-    let tts = FakeTts::new(&cast.tts, Alive::default());
+    let tts = FakeTts::new("fake", &cast.tts, Alive::default());
+    let chain = Chain::new(Arc::new(tts.clone()) as Arc<dyn Tts>, Vec::new());
     let phrases = cast.phrases.clone();
-    phrases
-        .prepare(&profile, Arc::new(tts.clone()), 16_000)
-        .await
-        .unwrap();
-    phrases
-        .prepare(&profile, Arc::new(tts.clone()), 16_000)
-        .await
-        .unwrap();
+    phrases.prepare(&profile, chain.clone(), 16_000).await.unwrap();
+    phrases.prepare(&profile, chain.clone(), 16_000).await.unwrap();
     assert_eq!(
         tts.sentences.lock().unwrap().len(),
         4,

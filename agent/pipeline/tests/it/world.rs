@@ -10,7 +10,7 @@ use pipeline::{
     Phrases, Profile, Said, Setup, Slot, SpokenTurn, Tap,
 };
 use providers::{
-    ChatRequest, Message,
+    Chain, ChatRequest, Llm, Message, Stt, Tts,
     tools::{Tool, Toolbox},
 };
 use tokio::sync::mpsc;
@@ -31,6 +31,10 @@ pub(crate) struct Cast {
     pub(crate) hears: Option<Vec<Hears>>,
     pub(crate) llm: Vec<Answer>,
     pub(crate) tts: Vec<Answer>,
+    /// Of the provider called `other` that is asked when the first one, `fake`, fails; none: there is none.
+    pub(crate) other_stt: Vec<Answer>,
+    pub(crate) other_llm: Vec<Answer>,
+    pub(crate) other_tts: Vec<Answer>,
     pub(crate) sample_rate_hz: u32,
     pub(crate) events: usize,
     pub(crate) phrases: Phrases,
@@ -50,6 +54,9 @@ impl Default for Cast {
                 "It will be with you in one hour. |Anything else that I can do for you today?",
             )],
             tts: vec![Answer::Says("")],
+            other_stt: Vec::new(),
+            other_llm: Vec::new(),
+            other_tts: Vec::new(),
             sample_rate_hz: 16_000,
             events: 1024,
             phrases: Phrases::new(),
@@ -161,6 +168,7 @@ impl Call {
         let far_end = FarEnd(Arc::new(Mutex::new(line)));
         let slots = Slots::default();
         let stt = FakeStt {
+            name: "fake",
             script: Script::new(&cast.stt),
             alive: alive.clone(),
             utterances: Arc::default(),
@@ -168,11 +176,18 @@ impl Call {
             listened: Arc::default(),
         };
         let llm = FakeLlm {
+            name: "fake",
             script: Script::new(&cast.llm),
             alive: alive.clone(),
             requests: Arc::default(),
         };
-        let tts = FakeTts::new(&cast.tts, alive.clone());
+        let tts = FakeTts::new("fake", &cast.tts, alive.clone());
+        let (stts, llms, ttss) = others(
+            [&cast.other_stt, &cast.other_llm, &cast.other_tts],
+            &stt,
+            &llm,
+            &tts,
+        );
         let (frames, heard) = mpsc::channel(50);
         let (told, events) = mpsc::channel(cast.events);
         let (controls, controlled) = mpsc::channel(4);
@@ -184,11 +199,11 @@ impl Call {
             tts.sentences.clone(),
         );
         let conversation = Conversation::new(Setup {
-            profile: Arc::new(Profile::parse(cast.profile.as_bytes()).expect("a good profile")),
+            profile: Arc::new(profile(cast.profile)),
             earlier: cast.earlier,
-            stt: Arc::new(stt),
-            llm: Arc::new(llm),
-            tts: Arc::new(tts),
+            stt: Chain::new(Arc::new(stt), stts),
+            llm: Chain::new(Arc::new(llm), llms),
+            tts: Chain::new(Arc::new(tts), ttss),
             tools: Toolbox::new(cast.tools).expect("good tools"),
             phrases: cast.phrases,
             detector: Box::new(LoudnessDetector),
@@ -373,6 +388,42 @@ impl Call {
             "tasks are left"
         );
     }
+}
+
+fn profile(mut yaml: String) -> Profile {
+    if !yaml.contains("preemptive_generation") {
+        // What is asked on a guess would take answers out of the scripts; it has tests of its own.
+        yaml.push_str("\npreemptive_generation: false\n");
+    }
+    Profile::parse(yaml.as_bytes()).expect("a good profile")
+}
+
+type Others = (Vec<Arc<dyn Stt>>, Vec<Arc<dyn Llm>>, Vec<Arc<dyn Tts>>);
+
+/// Those that are asked when the first ones fail; they share everything with them but the name and the script.
+fn others(scripts: [&[Answer]; 3], stt: &FakeStt, llm: &FakeLlm, tts: &FakeTts) -> Others {
+    let name = "other";
+    let [hears, thinks, speaks] = scripts.map(|script| (!script.is_empty()).then(|| Script::new(script)));
+    let stt = hears.map(|script| FakeStt {
+        name,
+        script,
+        ..stt.clone()
+    });
+    let llm = thinks.map(|script| FakeLlm {
+        name,
+        script,
+        ..llm.clone()
+    });
+    let tts = speaks.map(|script| FakeTts {
+        name,
+        script,
+        ..tts.clone()
+    });
+    (
+        stt.map(|it| Arc::new(it) as Arc<dyn Stt>).into_iter().collect(),
+        llm.map(|it| Arc::new(it) as Arc<dyn Llm>).into_iter().collect(),
+        tts.map(|it| Arc::new(it) as Arc<dyn Tts>).into_iter().collect(),
+    )
 }
 
 pub(crate) fn millis(duration: Duration) -> u64 {

@@ -2,15 +2,15 @@
 
 use std::path::PathBuf;
 
-use providers::{Choice, Faults, Registry, Wanted, openai::OpenAiConfig};
+use providers::{Choice, Faults, Llm, Registry, Stt, Tts, Wanted, openai::OpenAiConfig};
 
 use crate::stub::{KEY, install_tls};
 
-fn named(name: &str) -> Choice<'_> {
-    Choice {
+fn named(name: &str) -> Vec<Choice<'_>> {
+    vec![Choice {
         name: Some(name),
-        model: None,
-    }
+        ..Choice::default()
+    }]
 }
 
 fn english() -> Wanted<'static> {
@@ -104,6 +104,24 @@ fn all_that_stands_against_it_is_told_at_once() {
     );
     assert!(lines[2].contains("set OPENAI_API_KEY"), "{faults}");
     assert!(lines[3].contains("use espeak-ng"), "{faults}");
+}
+
+#[test]
+fn a_stage_may_have_several_providers_and_each_fault_names_its_place() {
+    let wanted = Wanted {
+        stt: [named("openai"), named("pocketsphinx")].concat(),
+        llm: [named("openai"), named("dialogue")].concat(),
+        tts: [named("openai"), named("flite")].concat(),
+        ..english()
+    };
+    let made = with_key().build(&wanted).unwrap();
+    assert_eq!(
+        format!("{:?} {:?} {:?}", made.stt, made.llm, made.tts),
+        r#"["openai", "pocketsphinx"] ["openai", "dialogue"] ["openai", "flite"]"#
+    );
+    let faults = names(&Registry::new(None).unwrap(), &wanted).unwrap_err();
+    let keys: Vec<_> = faults.0.iter().map(|fault| fault.key.as_str()).collect();
+    assert_eq!(keys, ["providers.stt[0]", "providers.llm[0]", "providers.tts[0]"]);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use livekit::{
     prelude::{RemoteAudioTrack, RoomEvent},
 };
 use pipeline::{
-    Conversation, ConversationEvent, ConversationReport, EarshotDetector, EndReason, Profile,
+    Control, Conversation, ConversationEvent, ConversationReport, EarshotDetector, EndReason, Profile,
     RecordingPolicy, Said,
 };
 use providers::tools::Toolbox;
@@ -35,6 +35,8 @@ const CALLER_LIMIT: Duration = Duration::from_secs(30);
 /// How long an agent that has taken a call over waits to hear its caller: livekit-server takes some 20 s to notice that the process on
 /// the other side has died.
 const HEIR_LIMIT: Duration = Duration::from_secs(30);
+/// Keys that may wait for the conversation.
+const WAITING_KEYS: usize = 32;
 /// News of the conversation that may wait while the store is written.
 const WAITING_EVENTS: usize = 256;
 /// How long a cancelled conversation may take to end.
@@ -60,6 +62,8 @@ pub(super) struct Meeting<'a> {
     recorder: Option<Recorder>,
     transfer: Arc<Transfer>,
     keypad: Arc<Keypad>,
+    /// To the conversation, once there is one.
+    controls: Option<mpsc::Sender<Control>>,
     /// How far the phone is.
     delays: pipeline::Delays,
     /// Until when the caller must have come, or, after a takeover, must be heard.
@@ -90,6 +94,7 @@ impl<'a> Meeting<'a> {
             recorder: None,
             transfer: Arc::default(),
             keypad: Arc::default(),
+            controls: None,
             delays: distance::delays(&HashMap::new()),
             patience: Instant::now() + limit,
         }
@@ -193,6 +198,10 @@ impl<'a> Meeting<'a> {
             Change::CallerLeft { cause } => Some(End::CallerLeft { cause }),
             Change::Digit(digit) => {
                 self.keypad.press(digit);
+                if let Some(controls) = &self.controls {
+                    // Nobody types faster than the conversation reads.
+                    let _ = controls.try_send(Control::Key(digit));
+                }
                 None
             }
             Change::CallerLost => Some(End::CallerLost),
@@ -236,6 +245,8 @@ impl<'a> Meeting<'a> {
             profile.recording = RecordingPolicy::Always;
         }
         let tap = self.recorder(profile.recording);
+        let (controls, controlled) = mpsc::channel(WAITING_KEYS);
+        self.controls = Some(controls);
         let setup = pipeline::Setup {
             profile: Arc::new(profile),
             earlier,
@@ -246,7 +257,7 @@ impl<'a> Meeting<'a> {
             phrases: self.agent.phrases.clone(),
             detector: Box::new(EarshotDetector::default()),
             turn_hint: None,
-            controls: None,
+            controls: Some(controlled),
             heard,
             pre_roll,
             audio_out: Box::new(self.room.speaker.clone()),

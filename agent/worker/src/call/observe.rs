@@ -10,8 +10,8 @@ use events::{
 };
 use livekit::{participant::ParticipantKind, prelude::RemoteParticipant};
 use pipeline::{
-    AgentState, ConversationEvent, ConversationReport, EndReason, Latency, RecordingPolicy, Said, SpokenTurn,
-    ToolUse, UserState,
+    AgentState, ConversationEvent, ConversationReport, EndReason, Latency, RecordingPolicy, Remedy, Said,
+    SpokenTurn, ToolUse, UserState,
 };
 
 use crate::progress::Journal;
@@ -105,6 +105,7 @@ impl Observer {
 
     /// What belongs into the report of the session alone. It is written with the next thing that belongs into the record.
     pub(super) fn note(&self, journal: &mut Journal, news: &ConversationEvent) {
+        let failure;
         let (kind, detail, at) = match news {
             ConversationEvent::Agent { state, at } => {
                 (Kind::AgentStateChanged, Some(agent_state(*state)), at)
@@ -112,9 +113,29 @@ impl Observer {
             ConversationEvent::User { state, at } => (Kind::UserStateChanged, Some(user_state(*state)), at),
             ConversationEvent::Paused { at } => (Kind::AgentPaused, None, at),
             ConversationEvent::Resumed { at } => (Kind::AgentFalseInterruption, None, at),
-            ConversationEvent::Failed { stage, reason, at } => {
+            ConversationEvent::Failed {
+                stage,
+                provider,
+                reason,
+                at,
+            } => {
                 tracing::warn!(?stage, reason, "a provider failed");
-                (Kind::Error, Some(stage.name()), at)
+                failure = format!("{} {provider}", stage.name());
+                (Kind::Error, Some(failure.as_str()), at)
+            }
+            ConversationEvent::Recovered {
+                stage,
+                provider,
+                reason,
+                remedy,
+                at,
+            } => {
+                tracing::warn!(?stage, reason, ?remedy, "a provider failed, and it goes on");
+                failure = match remedy {
+                    Remedy::Fallback(instead) => format!("{} {provider} {instead}", stage.name()),
+                    Remedy::Retry | Remedy::Repeat => format!("{} {provider}", stage.name()),
+                };
+                (recovery(*remedy), Some(failure.as_str()), at)
             }
             ConversationEvent::Ended { reason, at } => (Kind::Close, Some(end_reason(*reason)), at),
             ConversationEvent::AgentStarted { .. }
@@ -202,6 +223,14 @@ fn usage(used: pipeline::Usage) -> Usage {
         llm_completion_tokens: used.llm_completion_tokens,
         tts_characters_count: used.tts_characters,
         stt_audio_duration_ms: u64::try_from(used.stt_audio.as_millis()).unwrap_or(u64::MAX),
+    }
+}
+
+fn recovery(remedy: Remedy) -> Kind {
+    match remedy {
+        Remedy::Retry => Kind::ProviderRetry,
+        Remedy::Fallback(_) => Kind::ProviderFallback,
+        Remedy::Repeat => Kind::ProviderRepeat,
     }
 }
 

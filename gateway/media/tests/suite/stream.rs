@@ -319,6 +319,45 @@ fn a_sender_whose_clock_is_fast_does_not_build_up_delay() {
 }
 
 #[test]
+fn words_are_heard_whole_and_a_delay_is_given_back_in_the_pause_between_them() {
+    let (mut transmitter, mut receiver) = (transmitter(Codec::Pcmu), receiver(Codec::Pcmu));
+    // Closures of 60 ms in the words, from 4 s to 4.3 s a pause.
+    let mut sent = talk(160 * 300);
+    for (n, sample) in sent.iter_mut().enumerate() {
+        if n % 2_400 < 480 || (32_000..34_400).contains(&n) {
+            *sample = 0;
+        }
+    }
+    // The first 20 packets come 100 ms late: from then on the buffer holds 100 ms too much.
+    let mut arrivals: Vec<(u64, Vec<u8>)> = Vec::new();
+    for (n, frame) in sent.chunks(160).enumerate() {
+        let at = n as u64 * 20;
+        let at = if n < 20 { at + 100 } else { at.max(480) };
+        arrivals.extend(
+            packets(&mut transmitter, frame)
+                .into_iter()
+                .map(|datagram| (at, datagram)),
+        );
+    }
+    let mut arrivals = arrivals.into_iter().peekable();
+    let mut heard = Vec::new();
+    for n in 0..300u64 {
+        while let Some((at, datagram)) = arrivals.next_if(|(at, _)| *at <= n * 20) {
+            receiver.datagram(&datagram, ms(at));
+        }
+        heard.extend_from_slice(&receiver.frame(ms(n * 20 + 5)));
+    }
+    let lag_of = |from: usize, to: usize| {
+        let found = correlate::best_lag(&sent[from..to], &heard[from..to + 2_400], 2_400);
+        assert!(found.coefficient > 0.95, "from {from}: {found:?}");
+        found.lag_samples
+    };
+    // To the very first sample after the pause.
+    let (before, after) = (lag_of(16_000, 32_000), lag_of(34_400, 40_000));
+    assert!((480..=960).contains(&(before - after)), "{before}, then {after}");
+}
+
+#[test]
 fn on_a_rough_line_no_more_is_concealed_than_was_lost() {
     let (mut transmitter, mut receiver) = (transmitter(Codec::G722), receiver(Codec::G722));
     let mut random = 1u32;

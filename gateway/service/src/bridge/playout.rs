@@ -7,13 +7,17 @@ use std::time::Duration;
 const START_FRAMES: usize = 2;
 /// Frames that may wait. Beyond them the oldest go, down to [`START_FRAMES`]: a delay once gained would stay for good.
 const MAX_FRAMES: usize = 8;
-/// Frames that are left when one was taken, if all is well. What was left beyond it throughout [`SPARE_TICKS`] is not needed, and is
-/// given back where nobody hears it.
+/// Frames that are left when one was taken, if all is well. A frame or more that was left beyond it throughout [`SPARE_TICKS`] is not
+/// needed, and is given back in a pause. Less than a frame is no delay that was gained: the engine's frames, of 10 ms, come in any
+/// phase against our ticks.
 const SPARE_FRAMES: usize = START_FRAMES - 1;
 /// 2 s.
 const SPARE_TICKS: u32 = 100;
 /// The peak of what can be left out unheard: 45 dB below the loudest.
 const QUIET: u16 = 180;
+/// Quiet for so long, and all that waits behind it quiet too, is a pause between words: 60 ms, and 60 ms or more. The closure of a stop
+/// within a word is over sooner; to shorten it is to change the word.
+const PAUSE_TICKS: u32 = 3;
 /// What the queue delays sound by, on average: [`START_FRAMES`].
 pub(super) const DELAY: Duration = Duration::from_millis(40);
 
@@ -26,6 +30,8 @@ pub(super) struct Playout {
     /// Ticks since the spare sound was last looked at, and the least that there was, in samples.
     ticks: u32,
     least_spare: usize,
+    /// Ticks for which nothing was heard of the track.
+    quiet_ticks: u32,
     faults: Faults,
 }
 
@@ -46,6 +52,7 @@ impl Playout {
             playing: false,
             ticks: 0,
             least_spare: usize::MAX,
+            quiet_ticks: 0,
             faults: Faults::default(),
         }
     }
@@ -77,6 +84,11 @@ impl Playout {
         if self.playing {
             let frame: Vec<i16> = self.samples.drain(..self.frame_samples).collect();
             audio::mix_into(sum, &frame);
+            self.quiet_ticks = if frame.iter().all(is_quiet) {
+                self.quiet_ticks.saturating_add(1)
+            } else {
+                0
+            };
             self.give_back();
         } else {
             self.watch_anew();
@@ -94,8 +106,9 @@ impl Playout {
             .least_spare
             .saturating_sub(self.frame_samples * SPARE_FRAMES)
             .min(self.samples.len());
-        let is_quiet = |sample: &i16| sample.unsigned_abs() <= QUIET;
-        if self.samples.iter().take(surplus).all(is_quiet) {
+        if surplus < self.frame_samples {
+            self.watch_anew();
+        } else if self.quiet_ticks >= PAUSE_TICKS && self.samples.iter().all(is_quiet) {
             self.samples.drain(..surplus);
             self.faults.samples_skipped += u64::try_from(surplus).unwrap_or_default();
             self.watch_anew();
@@ -106,6 +119,11 @@ impl Playout {
         self.ticks = 0;
         self.least_spare = usize::MAX;
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "iterators pass references")]
+fn is_quiet(sample: &i16) -> bool {
+    sample.unsigned_abs() <= QUIET
 }
 
 #[cfg(test)]
@@ -162,7 +180,7 @@ mod tests {
         let mut playout = Playout::new(2);
         playout.push(&[0; 10]);
         let mut waits = Vec::new();
-        for tick in 0..=SPARE_TICKS + 20 {
+        for tick in 0..=SPARE_TICKS + 30 {
             let sample = if tick < SPARE_TICKS + 10 { 9_000 } else { 0 };
             next(&mut playout);
             waits.push(playout.samples.len());
@@ -174,6 +192,59 @@ mod tests {
             (8, 8, Some(&2))
         );
         assert_eq!(playout.take_faults().samples_skipped, 6);
+    }
+
+    /// 10 ms of speech at 16 kHz: words of 300 ms, each with a closure of 40 ms in it, and with `pause` a pause after the last.
+    fn speech(at: usize, pause: bool) -> Vec<i16> {
+        let in_word = at % 30;
+        let is_closure = (10..14).contains(&in_word);
+        vec![if pause || is_closure { 70 } else { 9_000 }; 160]
+    }
+
+    /// A track whose frames come in twos, but for the first `extra`, which come at once, and whose first is at `phase`.
+    fn spoken(phase: usize, extra: usize, pause: &std::ops::Range<usize>) -> (Vec<i16>, Faults) {
+        let mut playout = Playout::new(320);
+        let mut heard = Vec::new();
+        let mut at = 0;
+        for tick in 0..600 {
+            let count = match tick {
+                0 => phase,
+                1 => 2 + extra,
+                _ => 2,
+            };
+            for _ in 0..count {
+                playout.push(&speech(at, pause.contains(&at)));
+                at += 1;
+            }
+            heard.extend(next(&mut playout));
+        }
+        (heard, playout.take_faults())
+    }
+
+    #[test]
+    fn the_phase_of_the_engines_frames_is_no_delay_and_stays() {
+        for phase in [2, 3] {
+            let (heard, faults) = spoken(phase, 0, &(600..700));
+            assert_eq!(faults, Faults::default(), "phase {phase}");
+            let all: Vec<i16> = (0..1_200)
+                .flat_map(|at| speech(at, (600..700).contains(&at)))
+                .collect();
+            assert!(heard.len() > 590 * 320 && all.starts_with(&heard));
+        }
+    }
+
+    #[test]
+    fn a_word_is_heard_as_it_was_said_and_a_delay_is_given_back_in_the_pause_after_it() {
+        // 60 ms too much from the beginning, known after 2 s; the pause is from 6 s to 6.9 s.
+        let (heard, faults) = spoken(2, 6, &(600..690));
+        assert_eq!(faults.samples_skipped, 3 * 320);
+        let quiet = |samples: &[i16]| samples.iter().filter(|sample| is_quiet(sample)).count();
+        // Before the pause and after it nothing is left out.
+        let all: Vec<i16> = (0..600).flat_map(|at| speech(at, false)).collect();
+        assert_eq!(heard[..all.len()], all[..]);
+        let pause = &heard[600 * 160..690 * 160 - 3 * 320];
+        assert_eq!(quiet(pause), pause.len());
+        assert_eq!(heard[690 * 160 - 3 * 320], 9_000);
     }
 
     #[test]

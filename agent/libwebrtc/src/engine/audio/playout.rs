@@ -14,6 +14,9 @@ use super::{OPUS_CLOCK_HZ, codec::OpusDecoder};
 pub(super) const REORDER_WAIT: Duration = Duration::from_millis(30);
 /// The peak of a packet that can be left out unheard: 45 dB below the loudest.
 const QUIET: u16 = 180;
+/// Quiet for so many packets in a row, and another that is left out, is a pause between words: 80 ms of the usual 20 ms. The closure of
+/// a stop within a word is over sooner; to shorten it is to change the word.
+const PAUSE_PACKETS: u32 = 3;
 
 /// Jitter buffer, decoder and concealment. Time is the caller's.
 pub(crate) struct Playout {
@@ -22,6 +25,7 @@ pub(crate) struct Playout {
     frame_samples: usize,
     decoded: VecDeque<i16>,
     scratch: Vec<i16>,
+    quiet_packets: u32,
     started: bool,
 }
 
@@ -37,6 +41,7 @@ impl Playout {
             frame_samples: (sample_rate / 100 * channels) as usize,
             decoded: VecDeque::new(),
             scratch: Vec::new(),
+            quiet_packets: 0,
             started: false,
         })
     }
@@ -79,7 +84,7 @@ impl Playout {
                 if !self.decoder.decode(payload, &mut self.scratch) {
                     self.decoder.conceal(None, packet_ms, &mut self.scratch);
                 }
-                self.skim_after_quiet();
+                self.skim_in_a_pause();
             }
             Popped::Missing => {
                 self.decoder
@@ -91,14 +96,24 @@ impl Playout {
         !self.scratch.is_empty()
     }
 
-    /// Where nobody hears it, a buffer that has grown too long is shortened by a packet.
-    fn skim_after_quiet(&mut self) {
-        if self.scratch.iter().any(|sample| sample.unsigned_abs() > QUIET) {
+    /// In a pause, a buffer that has grown too long is shortened by a packet, if nobody hears that.
+    fn skim_in_a_pause(&mut self) {
+        let is_quiet = |samples: &[i16]| samples.iter().all(|sample| sample.unsigned_abs() <= QUIET);
+        if !is_quiet(&self.scratch) {
+            self.quiet_packets = 0;
+            return;
+        }
+        self.quiet_packets = self.quiet_packets.saturating_add(1);
+        if self.quiet_packets < PAUSE_PACKETS {
             return;
         }
         if let Some(payload) = self.jitter.skim() {
-            let mut unheard = Vec::new();
-            self.decoder.decode(payload, &mut unheard);
+            let end = self.scratch.len();
+            self.decoder.decode(payload, &mut self.scratch);
+            // The first sound after the pause is heard.
+            if is_quiet(&self.scratch[end..]) {
+                self.scratch.truncate(end);
+            }
         }
     }
 }
@@ -211,6 +226,79 @@ mod tests {
                 .all(|frame| frame.iter().all(|&sample| sample == 0))
         );
         assert!(frames[160..240].iter().all(|frame| loud(frame)));
+    }
+
+    /// Words of 240 ms with a closure of 60 ms in each, and from packet 200 to 225 a pause.
+    fn spoken_packets(count: usize) -> Vec<Vec<u8>> {
+        let mut encoder = OpusEncoder::new(16_000, 1).unwrap();
+        (0..count)
+            .map(|number| {
+                let is_quiet = number % 15 < 3 || (200..225).contains(&number);
+                let frame: Vec<i16> = (0..320)
+                    .map(|n| {
+                        let at = (number * 320 + n) as f64 / 16_000.0;
+                        let loudness = if is_quiet { 0.0 } else { 10_000.0 };
+                        ((at * 440.0 * std::f64::consts::TAU).sin() * loudness) as i16
+                    })
+                    .collect();
+                encoder.encode(&frame).unwrap()
+            })
+            .collect()
+    }
+
+    #[test]
+    fn words_are_heard_whole_and_a_delay_is_given_back_in_the_pause_between_them() {
+        let packets = spoken_packets(350);
+        // The first 20 packets come 100 ms late, and so the buffer holds 100 ms too much from then on.
+        let late = Duration::from_millis(100);
+        let arrivals: Vec<_> = punctual(350)
+            .into_iter()
+            .map(|(at, number)| {
+                (
+                    if number < 20 {
+                        at + late
+                    } else {
+                        at.max(PACKET * 19 + late)
+                    },
+                    number,
+                )
+            })
+            .collect();
+        let (straight, delayed) = (
+            play(&packets, &punctual(350), 700),
+            play(&packets, &arrivals, 700),
+        );
+        let loud_in = |frames: &[Vec<i16>]| frames.iter().filter(|frame| loud(frame)).count();
+        let pause = |frames: &[Vec<i16>]| {
+            let loudness: Vec<bool> = frames.iter().map(|frame| loud(frame)).collect();
+            let begins = loudness
+                .windows(20)
+                .position(|frames| frames.iter().all(|loud| !loud));
+            let begins = begins.expect("a pause");
+            let length = loudness[begins..].iter().position(|loud| *loud).unwrap();
+            (begins, length)
+        };
+        // The buffer's first silence is one, too.
+        let (straight, delayed) = (&straight[50..], &delayed[50..]);
+        let ((due, whole), (begins, shortened)) = (pause(straight), pause(delayed));
+        assert!(
+            (8..=11).contains(&(begins - due)),
+            "delayed by {} frames",
+            begins - due
+        );
+        assert!(
+            (6..=10).contains(&(whole - shortened)),
+            "{whole} frames, then {shortened}"
+        );
+        assert!(loud_in(&delayed[..begins]).abs_diff(loud_in(&straight[..due])) <= 10);
+        let word = |frames: &[Vec<i16>], (begins, length): (usize, usize)| {
+            loud_in(&frames[begins + length..][..200])
+        };
+        assert_eq!(
+            word(delayed, (begins, shortened)),
+            word(straight, (due, whole)),
+            "the first word after the pause lacks its beginning"
+        );
     }
 
     #[test]
