@@ -11,6 +11,8 @@ pub(crate) enum End {
         /// The gateway gave up because no agent answered in time.
         no_agent: bool,
     },
+    /// The caller was put out of the room, or the room was deleted, by somebody else.
+    CallerPutOut,
     /// The agent has transferred the caller, who has left.
     Transferred,
     /// The call's room closed while the agent joined: whoever called gave up.
@@ -39,7 +41,10 @@ impl End {
         match self {
             Self::CallerLeft { no_agent: true } => Outcome::NoAgent,
             Self::CallerLeft { no_agent: false } if answered => Outcome::CallerHungUp,
-            Self::CallerLeft { no_agent: false } | Self::NobodyCame => Outcome::Cancelled,
+            Self::CallerPutOut if answered => Outcome::OperatorHungUp,
+            Self::CallerLeft { no_agent: false } | Self::CallerPutOut | Self::NobodyCame => {
+                Outcome::Cancelled
+            }
             Self::Goodbye => Outcome::Completed,
             Self::Transferred => Outcome::Transferred,
             Self::GaveUp => Outcome::AgentHungUp,
@@ -48,7 +53,7 @@ impl End {
             },
             // The room closes under the agent when the caller has left before it was answered.
             Self::PutOut(_) | Self::Vanished if !answered => Outcome::Cancelled,
-            // The room was deleted, or this agent removed, by an operator: the call did not end by itself.
+            Self::PutOut(reason) if is_by_operator(*reason) => Outcome::OperatorHungUp,
             Self::PutOut(reason) => Outcome::Failed {
                 reason: format!("the agent was put out: {reason:?}"),
             },
@@ -60,6 +65,14 @@ impl End {
     pub(crate) fn ends_the_room(&self) -> bool {
         !matches!(self, Self::Fenced | Self::Stopped | Self::Vanished)
     }
+}
+
+/// Whether LiveKit says that somebody has deleted the room or removed the participant. Nothing of ours does that to a call which is served.
+fn is_by_operator(reason: DisconnectReason) -> bool {
+    matches!(
+        reason,
+        DisconnectReason::RoomDeleted | DisconnectReason::ParticipantRemoved
+    )
 }
 
 #[cfg(test)]
@@ -82,6 +95,21 @@ mod tests {
         let put_out = End::PutOut(DisconnectReason::RoomClosed);
         assert_eq!(put_out.outcome(false), Outcome::Cancelled);
         assert!(matches!(put_out.outcome(true), Outcome::Failed { .. }));
+    }
+
+    #[test]
+    fn a_call_that_an_operator_ends_has_not_failed() {
+        for reason in [
+            DisconnectReason::RoomDeleted,
+            DisconnectReason::ParticipantRemoved,
+        ] {
+            assert_eq!(End::PutOut(reason).outcome(true), Outcome::OperatorHungUp);
+            assert_eq!(End::PutOut(reason).outcome(false), Outcome::Cancelled);
+        }
+        assert_eq!(End::CallerPutOut.outcome(true), Outcome::OperatorHungUp);
+        assert_eq!(End::CallerPutOut.outcome(false), Outcome::Cancelled);
+        let lost = End::PutOut(DisconnectReason::StateMismatch);
+        assert!(matches!(lost.outcome(true), Outcome::Failed { .. }));
     }
 
     #[test]

@@ -26,6 +26,8 @@ pub(crate) enum Change {
         /// The gateway gave up because no agent answered in time.
         no_agent: bool,
     },
+    /// Somebody has put the caller out, or has deleted the room.
+    CallerPutOut,
     /// The caller's connection is lost, or the server is, with all that it knew: nobody has hung up.
     CallerLost,
     /// This agent is out of the room for good.
@@ -86,12 +88,11 @@ impl Presence {
             RoomEvent::ParticipantDisconnected(participant) if self.is_caller(&participant) => {
                 self.attributes(&participant, &mut changes);
                 self.caller = None;
-                changes.push(if is_lost(participant.disconnect_reason()) && !self.no_agent {
-                    Change::CallerLost
-                } else {
-                    Change::CallerLeft {
-                        no_agent: self.no_agent,
-                    }
+                let reason = participant.disconnect_reason();
+                changes.push(match self.no_agent {
+                    false if is_lost(reason) => Change::CallerLost,
+                    false if is_put_out(reason) => Change::CallerPutOut,
+                    no_agent => Change::CallerLeft { no_agent },
                 });
             }
             RoomEvent::SipDTMFReceived {
@@ -152,6 +153,11 @@ impl Presence {
     }
 }
 
+/// Whether somebody has put a participant out, or has deleted the room.
+fn is_put_out(reason: LeaveReason) -> bool {
+    matches!(reason, LeaveReason::ParticipantRemoved | LeaveReason::RoomDeleted)
+}
+
 /// Whether a participant is gone without having left. A server that has died gives no reason: the SDK then misses everybody at once.
 fn is_lost(reason: LeaveReason) -> bool {
     matches!(
@@ -169,6 +175,12 @@ fn is_lost(reason: LeaveReason) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_is_put_out_has_not_hung_up() {
+        assert!(is_put_out(LeaveReason::RoomDeleted) && is_put_out(LeaveReason::ParticipantRemoved));
+        assert!(!is_put_out(LeaveReason::ClientInitiated) && !is_put_out(LeaveReason::RoomClosed));
+    }
 
     #[test]
     fn who_leaves_on_purpose_is_not_lost() {
