@@ -1,7 +1,7 @@
 # The commands of daily work. `make` alone lists them.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test fuzz-api fmt audit audit-infra terraform-schema takeovers bench bench-lambda bench-webhook lambda lambda-dry test-lambda
+.PHONY: help setup demo test fuzz-api fmt audit audit-infra terraform-schema takeovers gateway-latency bench bench-lambda bench-webhook lambda lambda-dry test-lambda
 
 CARGO ?= cargo
 
@@ -38,6 +38,9 @@ terraform-schema: ## fetch again what the AWS provider accepts, into infra/terra
 
 takeovers: ## kill the worker in the middle of ten calls; the tests do it with two
 	@TRUNKLINE_TAKEOVERS=10 $(CARGO) test --locked --workspace --test system -- --nocapture takeover::a_call_whose_worker
+
+gateway-latency: ## how long a caller waits for the gateway itself: 30 calls, INVITE to 180, the agent's track to 200
+	@$(CARGO) test --locked --workspace --test gateway -- --ignored --nocapture latency::
 
 lambda: ## the four functions for Lambda, for arm64 and x86-64, with their sizes; ARCH=arm64 for one
 	@scripts/lambda build $(ARCH)

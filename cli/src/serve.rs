@@ -84,16 +84,30 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     if let Some(ports) = ports.as_ref().filter(|_| arguments.runs(Part::Functions)) {
         http = Some(functions(&config, ports, &agents, &life, &to_come)?);
     }
+    // Before a phone can call: no caller waits for what is prepared once.
+    let mut worker = None;
+    if let Some(ports) = ports.as_ref().filter(|_| arguments.runs(Part::Worker)) {
+        let prepared = new_worker(&config, ports, agents.clone());
+        prepared.prepare().await;
+        worker = Some(prepared);
+    }
     let mut gateway = None;
     if arguments.runs(Part::Gateway) {
-        let started = Arc::new(start_gateway(&config).await?);
+        let store = match &ports {
+            Some(ports) => (config.sip.records != Some(false)).then(|| Arc::clone(&ports.store)),
+            None if config.sip.records == Some(true) => {
+                Some(open_store(&config, Arc::new(SystemClock)).await?)
+            }
+            None => None,
+        };
+        let started = Arc::new(start_gateway(&config, store).await?);
         gateway = Some(Arc::clone(to_come.get_or_init(|| started)));
     }
     if let Some(ports) = ports.as_ref().filter(|_| arguments.runs(Part::Functions)) {
         start_sweep(&config, ports, &agents, &life)?;
     }
-    if let Some(ports) = ports.as_ref().filter(|_| arguments.runs(Part::Worker)) {
-        start_worker(&config, ports, agents, &life);
+    if let Some(worker) = worker {
+        life.tasks.spawn(worker.run(life.clone()));
     }
     life.tasks.spawn(vitals::log(life.soft.clone(), gateway.clone()));
     if let Some(gateway) = gateway.clone() {
@@ -190,9 +204,7 @@ impl Ports {
         let queue = queue::open(&config.queue, &access, clock.clone())
             .await
             .with_context(|| format!("opening the queue {} (key `queue`)", config.queue))?;
-        let store = store::open(&config.store, &access, clock.clone())
-            .await
-            .with_context(|| format!("opening the store {} (key `store`)", config.store))?;
+        let store = open_store(config, clock.clone()).await?;
         Ok(Self {
             store,
             queue,
@@ -281,7 +293,7 @@ fn start_sweep(
     Ok(())
 }
 
-fn start_worker(config: &Config, ports: &Ports, agents: worker::Agents, life: &Lifecycle) {
+fn new_worker(config: &Config, ports: &Ports, agents: worker::Agents) -> Worker {
     // The same process id may well be another worker's on another machine.
     let name = format!("worker-{}-{:08x}", std::process::id(), rand::random::<u32>());
     let setup = Setup::new(
@@ -298,10 +310,18 @@ fn start_worker(config: &Config, ports: &Ports, agents: worker::Agents, life: &L
         },
         &config.worker,
     );
-    life.tasks.spawn(Worker::new(setup).run(life.clone()));
+    Worker::new(setup)
 }
 
-async fn start_gateway(config: &Config) -> anyhow::Result<Gateway> {
+async fn open_store(config: &Config, clock: SharedClock) -> anyhow::Result<Arc<dyn Store>> {
+    store::open(&config.store, &Access::DefaultChain, clock)
+        .await
+        .with_context(|| format!("opening the store {} (key `store`)", config.store))
+}
+
+async fn start_gateway(config: &Config, store: Option<Arc<dyn Store>>) -> anyhow::Result<Gateway> {
     let config = policy::gateway(config)?;
-    Gateway::start(config).await.context("starting the gateway")
+    Gateway::start(config, store)
+        .await
+        .context("starting the gateway")
 }

@@ -13,8 +13,11 @@ pub struct Claim {
     pub generation: u64,
     /// The holder.
     pub worker: String,
-    /// When it may be taken by another holder, unless it is renewed before.
+    /// When it may be taken by another holder, unless it is renewed before: by the clock of its holder.
     pub expires_at: Timestamp,
+    /// The same as the milliseconds from when it was written: for whoever knows its age by the store's clock. Zero: at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease_ms: Option<u64>,
     /// The call is over and its record is written.
     pub closed: bool,
     /// The holder could not serve the call and let go of it.
@@ -40,20 +43,32 @@ pub enum Standing {
 }
 
 impl Claim {
-    /// The claim of `worker` to a call whose claim so far is `last`, of no lower a generation than `least_generation`.
-    pub fn succeed(last: Option<&Self>, least_generation: u64, worker: &str, expires_at: Timestamp) -> Self {
+    /// The claim of `worker` from `now` on to a call whose claim so far is `last`, of no lower a generation than `least_generation`.
+    pub fn succeed(
+        last: Option<&Self>,
+        least_generation: u64,
+        worker: &str,
+        now: Timestamp,
+        lease: Duration,
+    ) -> Self {
         Self {
             generation: last.map_or(least_generation, |last| {
                 last.generation.max(least_generation).saturating_add(1)
             }),
             worker: worker.to_owned(),
-            expires_at,
+            expires_at: now.plus(lease),
+            lease_ms: Some(u64::try_from(lease.as_millis()).unwrap_or(u64::MAX)),
             closed: false,
             given_up: false,
         }
     }
 
-    /// What it means at the moment `now`.
+    /// How long it is in force from when it was written; `None` from a version that did not say.
+    pub fn lease(&self) -> Option<Duration> {
+        self.lease_ms.map(Duration::from_millis)
+    }
+
+    /// What it means at the moment `now`, by clocks that may be another's.
     pub fn standing(&self, now: Timestamp) -> Standing {
         let left_ms = self.expires_at.ms_since(now);
         match u64::try_from(left_ms) {
@@ -82,6 +97,7 @@ impl Claim {
             generation: 0,
             worker: String::new(),
             expires_at: Timestamp::EPOCH,
+            lease_ms: Some(0),
             closed: false,
             given_up: false,
         })
@@ -98,7 +114,7 @@ mod tests {
 
     #[test]
     fn a_claim_is_held_until_the_moment_it_expires_and_for_ever_once_it_is_closed() {
-        let mut claim = Claim::succeed(None, 1, "w", at(0));
+        let mut claim = Claim::succeed(None, 1, "w", at(-9_000), Duration::from_secs(9));
         let left = |ms| Standing::Held {
             for_another: Duration::from_millis(ms),
         };
@@ -115,10 +131,14 @@ mod tests {
 
     #[test]
     fn a_successor_has_a_higher_generation_than_the_claim_and_the_job_before_it() {
-        let first = Claim::succeed(None, 3, "a", at(0));
-        assert_eq!(first.generation, 3);
-        assert_eq!(Claim::succeed(Some(&first), 1, "b", at(0)).generation, 4);
-        assert_eq!(Claim::succeed(Some(&first), 7, "b", at(0)).generation, 8);
+        let succeed = |last, least| Claim::succeed(last, least, "w", at(0), Duration::from_secs(9));
+        let first = succeed(None, 3);
+        assert_eq!(
+            (first.generation, first.lease()),
+            (3, Some(Duration::from_secs(9)))
+        );
+        assert_eq!(succeed(Some(&first), 1).generation, 4);
+        assert_eq!(succeed(Some(&first), 7).generation, 8);
     }
 
     #[test]

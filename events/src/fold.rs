@@ -74,8 +74,33 @@ open_enum! {
         CallerHungUp = "caller_hung_up",
         /// The agent hung up, or has left for good.
         AgentHungUp = "agent_hung_up",
+        /// The phone's sound did not come, or came no more.
+        MediaTimeout = "media_timeout",
+        /// The answer was never acknowledged.
+        NotAcknowledged = "not_acknowledged",
+        /// The session was not refreshed in time (RFC 4028): the phone is no longer there.
+        SessionExpired = "session_expired",
+        /// The longest duration was reached.
+        MaxDuration = "max_duration",
         /// The gateway failed.
         Failed = "failed",
+    }
+}
+
+impl EndCause {
+    /// The outcome of a call that had an agent and was ended by the gateway for this; `None` where the phone or the agent ended it.
+    pub fn outcome(&self) -> Option<Outcome> {
+        let failed = |reason: &str| Outcome::Failed {
+            reason: reason.to_owned(),
+        };
+        match self {
+            Self::NoAgent => Some(Outcome::NoAgent),
+            Self::MediaTimeout | Self::NotAcknowledged | Self::SessionExpired => Some(failed(self.as_str())),
+            // As when the agent itself gives up after its longest duration.
+            Self::MaxDuration => Some(Outcome::AgentHungUp),
+            Self::Failed => Some(failed("gateway")),
+            Self::Cancelled | Self::CallerHungUp | Self::AgentHungUp | Self::Unknown(_) => None,
+        }
     }
 }
 
@@ -314,13 +339,15 @@ impl CallState {
         };
         match leg.participant.attributes.get(attribute::END).map(EndCause::from) {
             Some(EndCause::Cancelled | EndCause::CallerHungUp) => return Outcome::Cancelled,
-            Some(EndCause::NoAgent | EndCause::AgentHungUp) => return Outcome::NoAgent,
-            Some(EndCause::Failed) => {
-                return Outcome::Failed {
-                    reason: "gateway".to_owned(),
-                };
+            Some(EndCause::NoAgent | EndCause::AgentHungUp | EndCause::MaxDuration) => {
+                return Outcome::NoAgent;
             }
-            Some(EndCause::Unknown(_)) | None => {}
+            Some(cause) => {
+                if let Some(outcome) = cause.outcome() {
+                    return outcome;
+                }
+            }
+            None => {}
         }
         let by_itself = leg.participant.disconnect_reason == Some(DisconnectReason::ClientInitiated);
         // Leaves are cut to the second, so that one of at most a second less than the limit counts as at the limit.

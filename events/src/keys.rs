@@ -71,6 +71,22 @@ pub fn outbound(created_at: Timestamp, call: &CallId, leg: &str) -> String {
     format!("{}outbound/{leg}.json", self::call(created_at, call))
 }
 
+/// `…/sip/<sip call>.json`: a [`crate::LegRecord`], the call detail record of one SIP leg, put once by the gateway when it is over.
+pub fn leg(created_at: Timestamp, call: &CallId, sip_call: &str) -> String {
+    format!("{}sip/{sip_call}.json", self::call(created_at, call))
+}
+
+/// `…/sip/<sip call>.txt`: the leg's SIP messages for people to read, where the gateway was told to keep them.
+pub fn ladder(created_at: Timestamp, call: &CallId, sip_call: &str) -> String {
+    format!("{}sip/{sip_call}.txt", self::call(created_at, call))
+}
+
+/// `refused/<day>/<sip call>.json` and `.txt`: the same of a leg that never had a room, where the gateway was told to keep messages.
+pub fn refused(started_at: Timestamp, sip_call: &str) -> (String, String) {
+    let key = format!("refused/{}/{sip_call}", started_at.day());
+    (format!("{key}.json"), format!("{key}.txt"))
+}
+
 /// `…/egress/`, the prefix of the records of the call's egresses.
 pub fn egresses(created_at: Timestamp, call: &CallId) -> String {
     format!("{}egress/", self::call(created_at, call))
@@ -142,6 +158,11 @@ mod tests {
             record(created_at, &id),
             "calls/2026-11-20/RM_5dNYzUpD9LnC/record.json"
         );
+        assert_eq!(
+            leg(created_at, &id, "SCL_x"),
+            "calls/2026-11-20/RM_5dNYzUpD9LnC/sip/SCL_x.json"
+        );
+        assert_eq!(refused(created_at, "SCL_x").1, "refused/2026-11-20/SCL_x.txt");
         assert_eq!(index(&id), "index/RM_5dNYzUpD9LnC");
         assert_eq!(open(&id), "open/RM_5dNYzUpD9LnC");
         assert_eq!(open_call(&open(&id)).as_ref(), Some(&id));

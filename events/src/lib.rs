@@ -22,6 +22,7 @@ mod fold;
 mod id;
 mod job;
 pub mod keys;
+mod leg;
 pub mod livekit;
 mod open_enum;
 mod party;
@@ -42,6 +43,7 @@ pub use id::{
     RoomName, TrackSid, mask_digits,
 };
 pub use job::{CallJob, IndexEntry, ProfileHash, ProfileHashError, ProfileRef};
+pub use leg::{Direction, EndedBy, LegMedia, LegRecord, SipStatus};
 pub use party::{Party, PhoneNumber, PhoneNumberError, Region, RegionError, SipUser};
 pub use progress::{Progress, Transcript};
 pub use record::{

@@ -150,7 +150,7 @@ mod tests {
     fn claim(given_up: bool) -> Claim {
         Claim {
             given_up,
-            ..Claim::succeed(None, 1, "w", at(9_000))
+            ..Claim::succeed(None, 1, "w", at(0), std::time::Duration::from_secs(9))
         }
     }
 

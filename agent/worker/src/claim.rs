@@ -4,15 +4,15 @@
 //! when there is none, or when the last one has expired: then the generation goes up by one, and of several workers
 //! that try, the store lets one win. A holder whose renewal is refused has lost the call and must fall silent.
 //!
-//! When a claim expires is written by its holder's clock and read by another's, which may be minutes off. A claim that is in force for
-//! longer than a lease, or has been expired for longer, says so: whoever reads it then waits, by its own clock, whether the holder renews it.
+//! The clocks of two workers may be minutes apart. So whoever reads a claim goes by its age, which the store tells by its own clock, and
+//! its holder by the time since it sent the last renewal that was answered: the longer of the two.
 
 use std::time::Duration;
 
-use events::{CallJob, Claim, Standing, Timestamp, keys};
+use events::{CallJob, Claim, Timestamp, keys};
 use platform::{
     clock::SharedClock,
-    store::{ETag, Store, StoreError},
+    store::{Age, ETag, Store, StoreError},
 };
 
 /// What came of an attempt to claim a call.
@@ -54,12 +54,7 @@ pub(crate) struct Claims<'a> {
     pub(crate) worker: &'a str,
     /// How long a claim lasts without a renewal.
     pub(crate) lease: Duration,
-    /// How often its holder renews it.
-    pub(crate) heartbeat: Duration,
 }
-
-/// Beyond a heartbeat: what a renewal may take to arrive.
-const GRACE: Duration = Duration::from_secs(1);
 
 impl Claims<'_> {
     fn now(&self) -> Timestamp {
@@ -75,44 +70,25 @@ impl Claims<'_> {
     /// Tries to make the call of `job` this worker's.
     pub(crate) async fn take(&self, job: &CallJob) -> Result<Attempt, StoreError> {
         let key = keys::claim(job.created_at, &job.call);
-        let mut watched: Option<ETag> = None;
-        // Further rounds are needed after a wait, and when somebody writes between the read and the write; then it is theirs.
-        for _ in 0..3 {
-            let found = self.store.get(&key).await?;
-            let last = found.as_ref().map(|object| Claim::decode(&object.bytes));
-            let etag = found.as_ref().map(|object| &object.etag);
-            let by_us = last.as_ref().is_some_and(|last| last.worker == self.worker);
-            match last.as_ref().map(|last| last.standing(self.now())) {
-                Some(Standing::Closed) => return Ok(Attempt::Closed),
-                Some(Standing::Held { for_another }) if for_another <= self.lease => {
+        // A second round is needed when somebody writes between the read and the write; then it is theirs.
+        for _ in 0..2 {
+            let found = self.store.get_aged(&key).await?;
+            let last = found.as_ref().map(|(object, _)| Claim::decode(&object.bytes));
+            if let (Some(last), Some((_, age))) = (&last, &found) {
+                if last.closed {
+                    return Ok(Attempt::Closed);
+                }
+                let for_another = self.in_force(last, *age);
+                if !for_another.is_zero() {
+                    let by_us = last.worker == self.worker;
                     return Ok(Attempt::Held { for_another, by_us });
                 }
-                Some(Standing::Expired { since }) if since <= self.lease => {}
-                None => {}
-                Some(standing) => match &watched {
-                    None => {
-                        watched = etag.cloned();
-                        tokio::time::sleep(self.heartbeat + GRACE).await;
-                        continue;
-                    }
-                    Some(before) if Some(before) == etag => {
-                        tracing::warn!(
-                            ?standing,
-                            "nobody renews the claim: its holder is long gone, or has another clock"
-                        );
-                    }
-                    Some(_) => {
-                        let for_another = self.lease;
-                        return Ok(Attempt::Held { for_another, by_us });
-                    }
-                },
             }
-            let expires_at = self.now().plus(self.lease);
-            let claim = Claim::succeed(last.as_ref(), job.generation, self.worker, expires_at);
+            let claim = Claim::succeed(last.as_ref(), job.generation, self.worker, self.now(), self.lease);
             let body = claim.encode().into();
             let written = match &found {
                 None => self.store.put_if_absent(&key, body).await?,
-                Some(object) => self.store.put_if_match(&key, &object.etag, body).await?,
+                Some((object, _)) => self.store.put_if_match(&key, &object.etag, body).await?,
             };
             if let Some(etag) = written {
                 return Ok(Attempt::Won(Held {
@@ -127,6 +103,18 @@ impl Claims<'_> {
             for_another: self.lease,
             by_us: false,
         })
+    }
+
+    /// For how much longer the claim may be in force, unless it is renewed; zero when it is over.
+    ///
+    /// Its age decides. Only where that is told in whole seconds, the clocks of holder and reader say which of the two it is.
+    fn in_force(&self, claim: &Claim, age: Age) -> Duration {
+        let lease = claim.lease().unwrap_or(self.lease);
+        let left = lease.saturating_sub(age.at_least);
+        if age.at_most >= lease && claim.expires_at <= self.now() {
+            return Duration::ZERO;
+        }
+        left
     }
 
     /// Moves the expiry of `held` on by one lease.
@@ -151,6 +139,7 @@ impl Claims<'_> {
     pub(crate) async fn give_up(&self, held: &mut Held) -> Result<(), ClaimError> {
         let claim = Claim {
             expires_at: self.now(),
+            lease_ms: Some(0),
             given_up: true,
             ..held.claim.clone()
         };
@@ -210,13 +199,12 @@ mod tests {
     use crate::testing::job;
 
     const LEASE: Duration = Duration::from_secs(9);
-    const HEARTBEAT: Duration = Duration::from_secs(3);
 
     struct Bench {
         store: FolderStore,
         manual: ManualClock,
         clock: SharedClock,
-        _folder: tempfile::TempDir,
+        folder: tempfile::TempDir,
     }
 
     impl Bench {
@@ -228,15 +216,28 @@ mod tests {
                 store,
                 clock: Arc::new(manual.clone()),
                 manual,
-                _folder: folder,
+                folder,
             }
         }
 
-        /// What the claim means by its holder's clock.
-        async fn standing(&self) -> Standing {
-            let key = keys::claim(job().created_at, &job().call);
-            let object = self.store.get(&key).await.unwrap().unwrap();
-            Claim::decode(&object.bytes).standing(self.clock.now().into())
+        /// Lets time go by, for the clock and for the store.
+        fn advance(&self, by: Duration) {
+            self.manual.advance(by);
+            let path = self
+                .folder
+                .path()
+                .join(keys::claim(job().created_at, &job().call));
+            let file = std::fs::File::options().write(true).open(path).unwrap();
+            let written = file.metadata().unwrap().modified().unwrap();
+            file.set_modified(written - by).unwrap();
+        }
+
+        /// What another worker is told.
+        async fn in_force(&self) -> Duration {
+            match self.claims("another").take(&job()).await.unwrap() {
+                Attempt::Held { for_another, .. } => for_another,
+                _ => panic!("it is over"),
+            }
         }
 
         /// A clock that runs beside the bench's, `seconds` off.
@@ -251,17 +252,7 @@ mod tests {
                 clock: &self.clock,
                 worker,
                 lease: LEASE,
-                heartbeat: HEARTBEAT,
             }
-        }
-    }
-
-    /// Renews `held` as its holder does, for ever.
-    async fn renewing(claims: Claims<'_>, held: &mut Held, manual: &ManualClock) {
-        loop {
-            tokio::time::sleep(HEARTBEAT).await;
-            manual.advance(HEARTBEAT);
-            claims.renew(held).await.unwrap();
         }
     }
 
@@ -273,9 +264,12 @@ mod tests {
         }
     }
 
-    #[tokio::test(start_paused = true)]
+    /// By how many seconds another worker's clock is off.
+    const CLOCKS_S: [i64; 13] = [0, -1, 1, -5, 5, 9, 12, 17, -17, 90, -90, 3_600, -3_600];
+
+    #[tokio::test]
     async fn a_live_claim_keeps_others_away_whatever_their_clocks_say() {
-        for clock_of_b_s in [0, -5, 3, 90, -90] {
+        for clock_of_b_s in CLOCKS_S {
             let bench = Bench::new().await;
             let mut held = won(&bench.claims("a")).await;
             assert_eq!(held.generation(), 1);
@@ -284,50 +278,83 @@ mod tests {
                 clock: &clock,
                 ..bench.claims("b")
             };
-            let job = job();
-            let attempt = tokio::select! {
-                () = renewing(bench.claims("a"), &mut held, &bench.manual) => unreachable!(),
-                attempt = b.take(&job) => attempt.unwrap(),
-            };
-            let Attempt::Held { for_another, .. } = attempt else {
-                panic!("b must not get it at {clock_of_b_s} s");
-            };
-            assert!(for_another <= LEASE, "{for_another:?} at {clock_of_b_s} s");
+            // Just renewed, a heartbeat old, and all but over.
+            for age_s in [0, 3, 8] {
+                bench.claims("a").renew(&mut held).await.unwrap();
+                bench.advance(Duration::from_secs(age_s));
+                let Attempt::Held { for_another, by_us } = b.take(&job()).await.unwrap() else {
+                    panic!("b must not get it at {clock_of_b_s} s");
+                };
+                let left = Duration::from_secs(9 - age_s);
+                assert!(
+                    !by_us && for_another <= left,
+                    "{for_another:?} at {clock_of_b_s} s"
+                );
+                assert!(for_another + Duration::from_secs(1) > left, "{for_another:?}");
+            }
         }
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_claim_that_nobody_renews_is_taken_within_a_lease_whatever_the_clock_says() {
-        for clock_of_b_s in [90, 0, -5, -90, -3_600] {
+    #[tokio::test]
+    async fn a_claim_that_nobody_renews_is_taken_after_a_lease_whatever_the_clock_says() {
+        for clock_of_b_s in CLOCKS_S {
             let bench = Bench::new().await;
             let _dead = won(&bench.claims("a")).await;
+            bench.advance(LEASE);
             let clock = bench.clock_off_by(clock_of_b_s);
             let b = Claims {
                 clock: &clock,
                 ..bench.claims("b")
             };
-            let began = tokio::time::Instant::now();
-            let heir = match b.take(&job()).await.unwrap() {
-                Attempt::Won(heir) => heir,
-                // As its job comes again then.
-                Attempt::Held { for_another, .. } => {
-                    assert!(for_another <= LEASE, "{for_another:?} at {clock_of_b_s} s");
-                    let clock = bench.clock_off_by(clock_of_b_s + 9);
-                    let b = Claims { clock: &clock, ..b };
-                    won(&b).await
-                }
-                Attempt::Closed | Attempt::NeverHeld => panic!("closed at {clock_of_b_s} s"),
-            };
-            assert_eq!(heir.generation(), 2);
-            assert!(began.elapsed() <= HEARTBEAT + GRACE, "{:?}", began.elapsed());
+            assert_eq!(won(&b).await.generation(), 2, "at {clock_of_b_s} s");
         }
+    }
+
+    #[tokio::test]
+    async fn the_claim_says_itself_how_long_it_lasts() {
+        let bench = Bench::new().await;
+        let patient = Claims {
+            lease: LEASE * 3,
+            ..bench.claims("a")
+        };
+        let _held = won(&patient).await;
+        bench.advance(LEASE);
+        assert!(bench.in_force().await > LEASE);
+    }
+
+    #[tokio::test]
+    async fn where_the_age_is_told_in_whole_seconds_the_clocks_say_which() {
+        let bench = Bench::new().await;
+        let (claims, second) = (bench.claims("b"), Duration::from_secs(1));
+        let claim = Claim::succeed(None, 1, "a", claims.now(), LEASE);
+        let in_force = |claims: &Claims<'_>, s: u64| {
+            let age = Duration::from_secs(s);
+            let age = Age {
+                at_least: age.saturating_sub(second),
+                at_most: age + second,
+            };
+            claims.in_force(&claim, age)
+        };
+        assert_eq!(in_force(&claims, 9), second, "by the clocks it was just written");
+        assert_eq!(in_force(&claims, 10), Duration::ZERO);
+        let clock = bench.clock_off_by(90);
+        let ahead = Claims {
+            clock: &clock,
+            ..claims
+        };
+        assert_eq!(
+            in_force(&ahead, 7),
+            second * 3,
+            "the clocks decide within the rounding only"
+        );
+        assert_eq!(in_force(&ahead, 8), Duration::ZERO);
     }
 
     #[tokio::test]
     async fn an_expired_claim_is_taken_with_a_higher_generation_and_its_old_holder_learns_it() {
         let bench = Bench::new().await;
         let mut zombie = won(&bench.claims("a")).await;
-        bench.manual.advance(LEASE);
+        bench.advance(LEASE);
         let heir = won(&bench.claims("b")).await;
         assert_eq!(heir.generation(), 2);
         assert!(matches!(
@@ -346,10 +373,10 @@ mod tests {
         let claims = bench.claims("a");
         let mut held = won(&claims).await;
         for _ in 0..5 {
-            bench.manual.advance(Duration::from_secs(6));
+            bench.advance(Duration::from_secs(6));
             claims.renew(&mut held).await.unwrap();
         }
-        assert_eq!(bench.standing().await, Standing::Held { for_another: LEASE });
+        assert!(bench.in_force().await > Duration::from_secs(8));
     }
 
     #[tokio::test]
@@ -358,13 +385,13 @@ mod tests {
         let claims = bench.claims("a");
         let mut held = won(&claims).await;
         let before = held.etag.clone();
-        bench.manual.advance(Duration::from_secs(3));
+        bench.advance(Duration::from_secs(3));
         claims.renew(&mut held).await.unwrap();
         // As if the worker had not heard of it.
         held.etag = before;
-        bench.manual.advance(Duration::from_secs(3));
+        bench.advance(Duration::from_secs(3));
         claims.renew(&mut held).await.unwrap();
-        assert_eq!(bench.standing().await, Standing::Held { for_another: LEASE });
+        assert!(bench.in_force().await > Duration::from_secs(8));
     }
 
     #[tokio::test]
@@ -375,34 +402,21 @@ mod tests {
         let mut heir = won(&bench.claims("b")).await;
         assert!(heir.last().is_some_and(|last| last.given_up) && !heir.claim.given_up);
         bench.claims("b").close(&mut heir).await.unwrap();
-        bench.manual.advance(Duration::from_hours(1));
+        bench.advance(Duration::from_hours(1));
         assert!(matches!(
             bench.claims("c").take(&job()).await.unwrap(),
             Attempt::Closed
         ));
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn of_many_workers_one_wins() {
         let bench = Bench::new().await;
         let names: Vec<String> = (0..16).map(|n| format!("w{n}")).collect();
-        let attempts = names.iter().map(|name| {
-            let claims = bench.claims(name);
-            let manual = &bench.manual;
-            async move {
-                let Attempt::Won(mut held) = claims.take(&job()).await.unwrap() else {
-                    return false;
-                };
-                // The others watch meanwhile.
-                let renews = renewing(claims, &mut held, manual);
-                tokio::time::timeout(LEASE, renews).await.is_err()
-            }
-        });
-        let winners = futures_util::future::join_all(attempts)
-            .await
-            .into_iter()
-            .filter(|won| *won)
-            .count();
-        assert_eq!(winners, 1);
+        let claims: Vec<_> = names.iter().map(|name| bench.claims(name)).collect();
+        let job = job();
+        let attempts = futures_util::future::join_all(claims.iter().map(|claims| claims.take(&job))).await;
+        let won = |attempt: &Result<Attempt, StoreError>| matches!(attempt, Ok(Attempt::Won(_)));
+        assert_eq!(attempts.iter().filter(|attempt| won(attempt)).count(), 1);
     }
 }

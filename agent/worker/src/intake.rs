@@ -15,7 +15,7 @@ use crate::{Setup, cause, serve};
 
 /// How long one receive waits for a job.
 const RECEIVE_WAIT: Duration = Duration::from_secs(10);
-/// How long the synthesis of fixed phrases may hold up the first receive.
+/// How long the synthesis of fixed phrases may hold up the start.
 const PREPARE_LIMIT: Duration = Duration::from_secs(10);
 /// How long the loop waits after the queue failed.
 const QUEUE_BACKOFF: Duration = Duration::from_secs(1);
@@ -36,17 +36,14 @@ impl Worker {
         }
     }
 
-    /// Takes jobs until the soft token; calls that are under way go on, as tasks of `life`.
+    /// Synthesises what the agents say in every call, so that the first caller of the day is greeted as soon as the others. At most
+    /// 10 s; what is not ready by then, or fails, is synthesised by the first call that says it. Cancel-safe.
+    pub async fn prepare(&self) {
+        prepare(&self.setup).await;
+    }
+
+    /// Takes jobs until the soft token; calls that are under way go on, as tasks of `life`. [`Worker::prepare`] comes first.
     pub async fn run(self, life: Lifecycle) {
-        // Cancel-safe: a phrase that was not prepared is synthesised by the first call that says it.
-        if life
-            .soft
-            .run_until_cancelled(prepare(&self.setup))
-            .await
-            .is_none()
-        {
-            return;
-        }
         tracing::info!(worker = %self.setup.name, slots = self.setup.slots, "waiting for calls");
         loop {
             let Some((received, slot)) = self.next(&life).await else {
@@ -108,7 +105,6 @@ impl Worker {
     }
 }
 
-/// Synthesises what the agents say in every call, so that the first caller of the day is greeted as soon as the others.
 async fn prepare(setup: &Setup) {
     let agents = setup.agents.iter().map(|(name, agent)| async move {
         let preparing = agent

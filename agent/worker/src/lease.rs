@@ -42,7 +42,6 @@ impl LeaseTerms {
             clock: &self.clock,
             worker: &self.worker,
             lease: self.lease,
-            heartbeat: self.heartbeat,
         }
     }
 }

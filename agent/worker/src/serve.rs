@@ -25,7 +25,9 @@ const RETRY_AFTER: Duration = Duration::from_secs(2);
 /// For how long a worker whose claim ran out tries to have the call back itself: no longer than a phone is kept without an agent
 /// (`sip.agent_gone_grace`). The job alone would come too late: where the store was away, the queue often was too.
 const RECLAIM_WITHIN: Duration = Duration::from_secs(15);
-/// Before each attempt of that.
+/// For how long a job is tried whose claim the store did not take, before it is left to another worker, whose store may work.
+const CLAIM_WITHIN: Duration = Duration::from_secs(2);
+/// Before each further attempt.
 const RECLAIM_PAUSE: Duration = Duration::from_millis(500);
 
 /// What came of a job.
@@ -34,8 +36,11 @@ enum Served {
     Done,
     /// The claim ran out.
     Lost,
-    /// A claim of this worker's is in force, and not in the hands of this task.
-    HeldByUs,
+    /// A claim is in force, and not in the hands of this task.
+    Held {
+        /// It is this worker's own.
+        by_us: bool,
+    },
 }
 
 /// Serves `job`. Whatever comes of it, the queue is told: the job is deleted when the call's record is written, and
@@ -48,27 +53,30 @@ pub(crate) async fn job(
     tasks: &TaskTracker,
 ) {
     let mut lost_at: Option<Instant> = None;
+    let claims_until = Instant::now() + CLAIM_WITHIN;
     loop {
+        let patience = lost_at.map_or(claims_until, |at| at + RECLAIM_WITHIN);
         match once(setup, &job, received, hard, tasks).await {
             // What was written while the store did not answer may have prolonged the claim that ran out here.
-            Ok(Served::HeldByUs) if lost_at.is_some_and(|at| at.elapsed() < RECLAIM_WITHIN) => {}
-            Ok(Served::Done | Served::HeldByUs) => return,
+            Ok(Served::Held { by_us: true }) if lost_at.is_some() && Instant::now() < patience => {}
+            Ok(Served::Held { .. }) => {
+                renew(setup, &job, received).await;
+                return;
+            }
+            Ok(Served::Done) => return,
             Ok(Served::Lost) => {
                 tracing::warn!("the call was lost; nothing more is written, unless it can be claimed anew");
                 lost_at = Some(Instant::now());
             }
-            Err(error) if lost_at.is_some_and(|at| at.elapsed() < RECLAIM_WITHIN) => {
-                tracing::debug!(error = cause(&error), "the call could not be claimed anew yet");
+            Err(error) if Instant::now() < patience => {
+                tracing::debug!(error = cause(&error), "the call could not be claimed yet");
             }
             Err(error) => {
                 tracing::error!(
                     error = cause(&error),
                     "the call could not be claimed; the job comes again"
                 );
-                // Soon, where it was this worker's before.
-                if lost_at.is_some() {
-                    give_back(setup, received).await;
-                }
+                give_back(setup, received).await;
                 return;
             }
         }
@@ -109,10 +117,7 @@ async fn once(
             if let Err(error) = setup.terms.queue.extend(&received.receipt, visibility).await {
                 tracing::debug!(%error, "the job comes again by itself");
             }
-            renew(setup, job, received).await;
-            if by_us {
-                return Ok(Served::HeldByUs);
-            }
+            return Ok(Served::Held { by_us });
         }
     }
     Ok(Served::Done)

@@ -82,7 +82,7 @@ async fn close_as_heir(state: &State, look: &Look) -> Result<Option<Done>, Sweep
     let claim = Claim {
         // What the holder before left behind must not be lost if this sweep dies.
         given_up: last.given_up,
-        ..Claim::succeed(Some(&last), 0, NAME, state.now().plus(LEASE))
+        ..Claim::succeed(Some(&last), 0, NAME, state.now(), LEASE)
     };
     let Some(etag) = store
         .put_if_match(&key, &object.etag, claim.encode().into())

@@ -40,6 +40,29 @@ impl std::fmt::Debug for Digit {
     }
 }
 
+/// The digit of a SIP INFO: `application/dtmf-relay`, whose line `Signal=` names it, or `application/dtmf`, which is nothing else. No RFC has
+/// them; some devices name `*` and `#` by their event codes.
+pub fn of_info(content_type: &str, body: &[u8]) -> Option<Digit> {
+    let kind = content_type.split(';').next()?.trim();
+    let body = std::str::from_utf8(body.get(..body.len().min(MAX_INFO_BYTES))?).ok()?;
+    let signal = if kind.eq_ignore_ascii_case("application/dtmf") {
+        body.trim()
+    } else if kind.eq_ignore_ascii_case("application/dtmf-relay") {
+        let named = body.lines().filter_map(|line| line.split_once('='));
+        let mut named = named.filter(|(name, _)| name.trim().eq_ignore_ascii_case("signal"));
+        named.next()?.1.trim()
+    } else {
+        return None;
+    };
+    let mut characters = signal.chars();
+    match (characters.next()?, characters.next()) {
+        (character, None) => Digit::from_char(character),
+        _ => signal.parse().ok().and_then(Digit::from_code),
+    }
+}
+
+const MAX_INFO_BYTES: usize = 256;
+
 /// The payload of a telephone-event packet (RFC 4733 §2.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Event {

@@ -25,6 +25,7 @@
 pub mod dtmf;
 mod frame;
 mod ports;
+pub mod quality;
 mod receive;
 pub mod rtp;
 pub mod sdp;

@@ -4,9 +4,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use audio::Codec;
+use events::Regions;
 use media::PortRange;
 use platform::Secret;
-use platform::config::{CallsConfig, Config, Registration, SipCodec, SipTls};
+use platform::config::{CallsConfig, Config, Registration, SipCodec, SipLadder, SipTls};
+use sip::SessionTimes;
 use sip::admission::Limits;
 use thiserror::Error;
 
@@ -41,6 +43,14 @@ pub struct GatewayConfig {
     pub max_calls: usize,
     /// Limits on messages, on calls that ring, and on connections.
     pub limits: Limits,
+    /// Whether SIP INFO counts as a pressed key, in calls without telephone-events.
+    pub info_dtmf: bool,
+    /// How long a SIP session may go unrefreshed.
+    pub session: SessionTimes,
+    /// How records read numbers without a country code.
+    pub regions: Regions,
+    /// Whether the SIP messages of calls are kept beside their records.
+    pub ladder: SipLadder,
 }
 
 /// How long the gateway waits for what.
@@ -123,6 +133,10 @@ impl GatewayConfig {
                 connections_per_source: config.sip.max_connections_per_source,
                 ..Limits::default()
             },
+            info_dtmf: config.sip.info_dtmf,
+            session: SessionTimes::DEFAULT,
+            regions: config.sip.regions(),
+            ladder: config.sip.ladder,
         })
     }
 

@@ -7,7 +7,9 @@ use std::time::Duration;
 use media::PortPool;
 use platform::clock::{Clock as _, SystemClock};
 use platform::config::LiveKitConfig;
+use platform::config::SipLadder;
 use platform::livekit::{LiveKit, LiveKitError};
+use platform::store::Store;
 use platform::targets::Policy;
 use sip::digest::Authenticator;
 use sip::{
@@ -23,6 +25,7 @@ use tokio_util::task::TaskTracker;
 use crate::call::outgoing::caps::Caps;
 use crate::call::{self, Context};
 use crate::edge::EdgeLog;
+use crate::records::Records;
 use crate::registrations::{self, ByContact, RegistrationHealth, Registrations};
 use crate::{ConfigError, GatewayConfig, certificate};
 
@@ -78,11 +81,11 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Connects to the bus, binds the SIP port and serves.
+    /// Connects to the bus, binds the SIP port and serves. Calls are recorded in `store`, if there is one.
     ///
     /// # Errors
     /// [`StartError`]; its variants say whether a later attempt may succeed.
-    pub async fn start(config: GatewayConfig) -> Result<Self, StartError> {
+    pub async fn start(config: GatewayConfig, store: Option<Arc<dyn Store>>) -> Result<Self, StartError> {
         config.check()?;
         let livekit = LiveKit::new(&LiveKitConfig {
             url: config.livekit_url.clone(),
@@ -113,6 +116,7 @@ impl Gateway {
             dialer: stack.dialer(),
             registered: ByContact::new(&config.registrations),
             server: server.clone(),
+            records: Records::new(store, config.ladder),
             config,
             livekit,
             bus: bus.clone(),
@@ -226,6 +230,8 @@ fn sip_config(config: &GatewayConfig) -> Result<SipConfig, TlsError> {
         limits: config.limits,
         t1: SipConfig::T1,
         user_agent: concat!("Trunkline/", env!("CARGO_PKG_VERSION")).to_owned(),
+        session: config.session,
+        ladders: config.ladder != SipLadder::Off,
     })
 }
 

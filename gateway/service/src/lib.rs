@@ -12,8 +12,8 @@
 //! - [`Gateway::start`] fails or serves; [`Gateway::failed`] resolves when the SIP stack has died under it.
 //! - A call's end releases all that it held: room left, RTP port closed, tasks ended, dialog removed; and makes sure that the server has
 //!   heard of it (`departure`).
-//! - The gateway holds no state beyond its calls: no routing, no credentials, no records. It never sees the agent's process: agents are
-//!   participants of a room.
+//! - The gateway holds no state beyond its calls: no routing, no credentials. Of each call that is over it leaves a detail record in the store,
+//!   if it is given one (`records`), and reads nothing there. It never sees the agent's process: agents are participants of a room.
 //! - Logs carry a step and ids, no number, name or room name.
 
 mod attributes;
@@ -24,6 +24,7 @@ mod config;
 mod departure;
 mod edge;
 mod gateway;
+mod records;
 mod registrations;
 mod room;
 mod token;

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::time::Duration;
 
+use events::Timestamp;
 use events::livekit::{DTMF_TOPIC, attribute};
 use livekit::options::TrackPublishOptions;
 use livekit::participant::ParticipantKind;
@@ -121,6 +122,16 @@ impl RoomLeg {
             .await
             .map(|sid| sid.to_string())
             .unwrap_or_default()
+    }
+
+    /// The room's name.
+    pub(crate) fn name(&self) -> String {
+        self.room.name()
+    }
+
+    /// When the room was created; `None` when the server did not say.
+    pub(crate) fn created_at(&self) -> Option<Timestamp> {
+        Timestamp::from_unix_ms(self.room.creation_time()).filter(|at| *at > Timestamp::EPOCH)
     }
 
     /// The next change. Subscribes to every audio track on the way. Cancel-safe.

@@ -19,9 +19,11 @@
 pub mod admission;
 pub mod digest;
 mod invite;
+mod ladder;
 mod outgoing;
 mod registration;
 mod rsip;
+mod session;
 mod stack;
 mod stream;
 mod tls;
@@ -29,9 +31,11 @@ mod transport;
 mod uri;
 
 pub use invite::{Invite, InviteError};
+pub use ladder::{Ladder, LadderMessage};
 pub use outgoing::{DialError, Dialer, Outgoing, PlacedCall, is_extra_header};
 pub use registration::{Account, RegistrationFault, RegistrationStatus};
 pub use rsip::{RsipStack, SipConfig, StartError, TlsListen};
+pub use session::SessionTimes;
 pub use stack::{
     Answer, CallClosed, CallControl, CallEvent, Command, IncomingCall, Refusal, Refusals, Rejection,
     Renegotiation, SipStack, StackStats, TransferEvent,
@@ -47,4 +51,7 @@ pub const STACK_LOG_TARGET: &str = "rsipstack";
 
 /// The methods that are served, as they stand in `Allow`. UPDATE is among them because some session border controllers tear
 /// calls down without it; NOTIFY tells what comes of our REFERs. REFER itself is not: nobody moves our calls but LiveKit.
-pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, NOTIFY";
+pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, NOTIFY, PRACK";
+
+/// The extensions that a peer may require: session timers (RFC 4028) and reliable provisional answers (RFC 3262).
+pub(crate) const SUPPORTED: [&str; 2] = ["timer", "100rel"];

@@ -1,12 +1,14 @@
 //! A call that we place.
 
 use std::fmt;
+use std::sync::Arc;
 
 use thiserror::Error;
 use tokio::sync::mpsc;
 
 use crate::digest::client::Login;
-use crate::{CallControl, CallEvent, Command, Destination, SipUri};
+use crate::ladder::Ladders;
+use crate::{CallControl, CallEvent, Command, Destination, Ladder, SipUri};
 
 /// What an INVITE is made of. `Debug` shows where it goes and nothing of what it says.
 #[derive(Clone)]
@@ -39,7 +41,7 @@ impl fmt::Debug for Outgoing {
 }
 
 /// Headers that the stack writes itself: a second one would break the call, or change whose it is.
-const RESERVED: [&str; 30] = [
+const RESERVED: [&str; 35] = [
     "accept",
     "allow",
     "authorization",
@@ -58,6 +60,7 @@ const RESERVED: [&str; 30] = [
     "from",
     "f",
     "max-forwards",
+    "min-se",
     "proxy-authorization",
     "proxy-require",
     "record-route",
@@ -65,7 +68,11 @@ const RESERVED: [&str; 30] = [
     "r",
     "require",
     "route",
+    "rack",
+    "session-expires",
+    "x",
     "supported",
+    "k",
     "to",
     "t",
     "via",
@@ -90,6 +97,7 @@ pub fn is_extra_header(name: &str, value: &str) -> bool {
 pub struct PlacedCall {
     pub control: CallControl,
     pub events: mpsc::Receiver<CallEvent>,
+    pub ladder: Ladder,
 }
 
 /// Why a call was not placed. It may be tried again later.
@@ -105,6 +113,7 @@ pub enum DialError {
 #[derive(Debug, Clone)]
 pub struct Dialer {
     placements: mpsc::Sender<Placement>,
+    ladders: Arc<Ladders>,
 }
 
 /// A call on its way to the stack.
@@ -116,8 +125,8 @@ pub(crate) struct Placement {
 }
 
 impl Dialer {
-    pub(crate) fn new(placements: mpsc::Sender<Placement>) -> Self {
-        Self { placements }
+    pub(crate) fn new(placements: mpsc::Sender<Placement>, ladders: Arc<Ladders>) -> Self {
+        Self { placements, ladders }
     }
 
     /// Sends the INVITE. Dropping the call's control before the answer takes it back.
@@ -127,6 +136,7 @@ impl Dialer {
     pub fn dial(&self, outgoing: Outgoing) -> Result<PlacedCall, DialError> {
         let (commands_tx, commands) = mpsc::channel(CallControl::QUEUE);
         let (events_tx, events) = mpsc::channel(CallEvent::QUEUE);
+        let ladder = self.ladders.begin(&outgoing.call_id);
         let placement = Placement {
             outgoing,
             commands,
@@ -139,6 +149,7 @@ impl Dialer {
         Ok(PlacedCall {
             control: CallControl::new(commands_tx),
             events,
+            ladder,
         })
     }
 }

@@ -8,7 +8,7 @@ use thiserror::Error;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::rsip::RingingCall;
-use crate::{Dialer, Invite, RegistrationStatus};
+use crate::{Dialer, Invite, Ladder, RegistrationStatus};
 
 /// A SIP endpoint that receives and places calls.
 #[async_trait]
@@ -41,6 +41,7 @@ pub struct IncomingCall {
     pub invite: Invite,
     pub control: CallControl,
     pub events: mpsc::Receiver<CallEvent>,
+    pub ladder: Ladder,
 }
 
 /// What a stack holds.
@@ -80,6 +81,8 @@ pub enum Refusal {
     NotServed,
     /// 420.
     BadExtension,
+    /// 483: an INVITE that has no hop left. It goes in circles.
+    TooManyHops,
     /// 503: as many calls as there may be, or nobody takes them.
     Busy,
     /// 503: [`crate::admission::Limits::ringing`] calls ring.
@@ -101,7 +104,7 @@ pub enum Refusal {
 
 impl Refusal {
     /// All of them, in the order of their declaration.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::TooLarge,
         Self::TooFast,
         Self::Malformed,
@@ -109,6 +112,7 @@ impl Refusal {
         Self::BadRequest,
         Self::NotServed,
         Self::BadExtension,
+        Self::TooManyHops,
         Self::Busy,
         Self::Ringing,
         Self::SourceRinging,
@@ -129,6 +133,7 @@ impl Refusal {
             Self::BadRequest => "bad_request",
             Self::NotServed => "method_not_allowed",
             Self::BadExtension => "bad_extension",
+            Self::TooManyHops => "too_many_hops",
             Self::Busy => "busy",
             Self::Ringing => "ringing",
             Self::SourceRinging => "ringing_per_source",
@@ -181,11 +186,14 @@ pub enum CallEvent {
     HungUp,
     /// The 200 was never acknowledged (64·T1 = 32 s); a BYE was sent. The last event.
     NotAcknowledged,
+    /// The session was not refreshed in time (RFC 4028), or the other side does not know it any more; a BYE was sent. The last event.
+    SessionExpired,
     /// The dialog ended for another reason, our own rejection or BYE included. The last event.
     Ended,
     /// A re-INVITE or UPDATE; it waits for an answer.
     Renegotiation(Renegotiation),
-    /// The answer to the offer that a [`Renegotiation`] without one was given. Empty when the other side sent none.
+    /// The answer to the offer that a [`Renegotiation`] without one was given, or, before [`CallEvent::Acknowledged`], that the 200 to an
+    /// INVITE without one made. Empty when the other side sent none.
     OfferAnswered(Vec<u8>),
     /// An INFO, already answered with 200.
     Info { content_type: String, body: Vec<u8> },

@@ -130,6 +130,11 @@ impl MiniStack {
         self.server.pid()
     }
 
+    /// How far its clock has been moved on.
+    pub fn advanced_by(&self) -> Duration {
+        self.offset
+    }
+
     /// Moves its clock on.
     ///
     /// # Errors

@@ -59,7 +59,8 @@ pub use references::{Reference, SecretSource, Unread};
 pub use registrations::{Registration, SipTransport};
 pub use types::{
     ApiKey, Config, Http, LiveKitConfig, LogConfig, LogFormat, OpenAi, PortRange, Providers, QueueConfig,
-    Redis, S3Config, S3Encryption, Sip, SipCodec, SipTls, SipTlsServer, SqsConfig, StoreConfig, Worker,
+    Redis, S3Config, S3Encryption, Sip, SipCodec, SipLadder, SipTls, SipTlsServer, SqsConfig, StoreConfig,
+    Worker,
 };
 
 use reader::Context;

@@ -151,7 +151,7 @@ fn the_example_names_every_key_with_its_default() {
     let default = parse_in(folder.path(), "", &least()).unwrap();
     assert_eq!(format!("{named:#?}"), format!("{default:#?}"));
     let keys = "url api_key api_secret webhook_keys listen tcp tls certificate key authorities max_connections max_connections_per_source registrations name provider server transport user auth_user password domain expires number advertised_address rtp_ports default_region no_agent_timeout \
-        agent_gone_grace max_ringing max_ringing_per_source codecs agents profile numbers rooms attributes profiles queue store slots lease heartbeat \
+        agent_gone_grace max_ringing max_ringing_per_source codecs info_dtmf records ladder agents profile numbers rooms attributes profiles queue store slots lease heartbeat \
         drain_limit openai base_url level format access keys key_sha256 scopes limits concurrent calls_per_day minutes_per_day \
         identities attributes room_config agents jwt issuer audience jwks_url requests_per_minute token origins server_url \
         calls targets sip_hosts special trunks per_trunk per_number max_duration ringing_timeout recordings s3 bucket \
@@ -400,6 +400,8 @@ fn wrong_values_are_faults_wherever_they_stand() {
         ("http: {listen: localhost}", "http.listen"),
         ("sip: {default_region: Utopia}", "sip.default_region"),
         ("sip: {codecs: [opus]}", "sip.codecs[0]"),
+        ("sip: {ladder: full}", "sip.ladder"),
+        ("sip: {records: maybe}", "sip.records"),
         ("sip: {no_agent_timeout: 10}", "sip.no_agent_timeout"),
         ("sip: {max_ringing: 0}", "sip.max_ringing"),
         ("sip: [1]", "sip"),

@@ -134,6 +134,25 @@ pub struct Sip {
     pub codecs: Vec<SipCodec>,
     /// `registrations`: accounts at providers that calls come by. Default: none.
     pub registrations: Vec<Registration>,
+    /// `info_dtmf`: whether SIP INFO counts as a pressed key, in calls without telephone-events. Default `false`.
+    pub info_dtmf: bool,
+    /// `records`: whether the gateway puts its detail record of each call into the store. Default: where the store is at hand, that is
+    /// unless the gateway runs alone.
+    pub records: Option<bool>,
+    /// `ladder`: whether the SIP messages of calls are kept beside these records. Default `off`.
+    pub ladder: SipLadder,
+}
+
+/// Whether, and how, the SIP messages of calls are kept.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum SipLadder {
+    /// Not at all.
+    #[default]
+    Off,
+    /// Without what says who somebody is, or what somebody typed.
+    Masked,
+    /// As they are, without credentials.
+    Whole,
 }
 
 /// `sip.tls`.

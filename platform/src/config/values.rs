@@ -6,7 +6,7 @@ use reqwest::Url;
 
 use super::{
     Environment, aws,
-    types::{LogFormat, PortRange, QueueConfig, SipCodec, StoreConfig},
+    types::{LogFormat, PortRange, QueueConfig, SipCodec, SipLadder, StoreConfig},
 };
 
 /// Why a text is no such value, and what to write instead.
@@ -211,6 +211,19 @@ pub(super) fn codec(text: &str) -> Result<SipCodec, Wrong> {
         _ => wrong(
             format!("\"{text}\" is no codec that is known here"),
             "use G722, PCMU, PCMA",
+        ),
+    }
+}
+
+pub(super) fn ladder(text: &str) -> Result<SipLadder, Wrong> {
+    match text.trim() {
+        // YAML reads a bare `off` as a text, and JSON has `false` for it.
+        "off" | "false" => Ok(SipLadder::Off),
+        "masked" => Ok(SipLadder::Masked),
+        "whole" => Ok(SipLadder::Whole),
+        other => wrong(
+            format!("\"{other}\" is none of off, masked, whole"),
+            "write masked while you look for a fault, and off afterwards",
         ),
     }
 }

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
 use super::{
-    Append, ETag, Listing, MAX_OBJECT_BYTES, MAX_PAGE, Object, Page, Store, StoreError,
+    Age, Append, ETag, Listing, MAX_OBJECT_BYTES, MAX_PAGE, Object, Page, Store, StoreError,
     append::FileAppend,
     key::{Key, parse_prefix},
     listing,
@@ -148,6 +148,16 @@ impl Store for FolderStore {
         }
     }
 
+    async fn get_aged(&self, key: &str) -> Result<Option<(Object, Age)>, StoreError> {
+        let Some(object) = self.get(key).await? else {
+            return Ok(None);
+        };
+        // The object first: of one that is written in between, the age is younger and the tag another, so that nothing is done by it.
+        let (key, inner) = (Key::parse(key)?, Arc::clone(&self.inner));
+        let age = blocking("read an object's age", move || inner.age(&key)).await?;
+        Ok(age.map(|age| (object, age)))
+    }
+
     async fn list(&self, prefix: &str, page: Page) -> Result<Listing, StoreError> {
         parse_prefix(prefix)?;
         if page.limit == 0 || page.limit > MAX_PAGE {
@@ -254,9 +264,13 @@ impl Inner {
         Ok(file)
     }
 
-    fn write_unfinished(&self, bytes: &[u8]) -> io::Result<Unfinished> {
+    fn unfinished(&self) -> Unfinished {
         let name = self.next_name.fetch_add(1, Ordering::Relaxed).to_string();
-        let unfinished = Unfinished(self.unfinished.join(name));
+        Unfinished(self.unfinished.join(name))
+    }
+
+    fn write_unfinished(&self, bytes: &[u8]) -> io::Result<Unfinished> {
+        let unfinished = self.unfinished();
         let mut file = File::create_new(&unfinished.0)?;
         file.write_all(bytes)?;
         file.sync_data()?;
@@ -278,6 +292,22 @@ impl Inner {
             Err(e) if e.kind() == ErrorKind::AlreadyExists => Ok(false),
             Err(e) => Err(e),
         }
+    }
+
+    /// By the file system's clock, which a new file tells.
+    fn age(&self, key: &Key) -> io::Result<Option<Age>> {
+        let written = match fs::metadata(key.path_below(&self.root)) {
+            Ok(metadata) => metadata.modified()?,
+            Err(e) if is_absent(&e) => return Ok(None),
+            Err(e) => return Err(e),
+        };
+        let probe = self.unfinished();
+        let now = File::create_new(&probe.0)?.metadata()?.modified()?;
+        let age = now.duration_since(written).unwrap_or_default();
+        Ok(Some(Age {
+            at_least: age,
+            at_most: age,
+        }))
     }
 
     /// The object's bytes, and one more than allowed when it is too long.

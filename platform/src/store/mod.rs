@@ -120,6 +120,14 @@ pub trait Store: Send + Sync {
     /// As [`StoreError`] says.
     async fn get(&self, key: &str) -> Result<Option<Object>, StoreError>;
 
+    /// As [`Store::get`], with the object's age. An adapter that cannot tell it says [`Age::UNKNOWN`], as this does.
+    ///
+    /// # Errors
+    /// As [`StoreError`] says.
+    async fn get_aged(&self, key: &str) -> Result<Option<(Object, Age)>, StoreError> {
+        Ok(self.get(key).await?.map(|object| (object, Age::UNKNOWN)))
+    }
+
     /// Lists the keys that begin with `prefix` (any text that a key can begin with, or nothing), in byte order.
     ///
     /// # Errors
@@ -212,6 +220,23 @@ impl ETag {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// How long ago an object was written, by the store's own clock: the clock of no process has a part in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Age {
+    /// No less than this,
+    pub at_least: Duration,
+    /// and no more. S3 tells times in whole seconds.
+    pub at_most: Duration,
+}
+
+impl Age {
+    /// It may be any.
+    pub const UNKNOWN: Self = Self {
+        at_least: Duration::ZERO,
+        at_most: Duration::MAX,
+    };
 }
 
 /// An object that was read. `Debug` leaves the bytes out: records carry numbers and transcripts.

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use platform::store::{Entry, MAX_LINK_TTL, MAX_OBJECT_BYTES, Page, Store, StoreError};
-use tokio::task::JoinSet;
+use tokio::{task::JoinSet, time::Instant};
 
 use crate::store_rows::StoreRow;
 
@@ -19,6 +19,7 @@ macro_rules! store_suite {
                 of_32_first_writers_exactly_one_wins,
                 of_32_takeovers_exactly_one_wins,
                 a_conditional_write_loses_against_any_change,
+                the_age_of_an_object_is_told_by_the_stores_own_clock,
                 a_reader_never_sees_half_an_object,
                 a_deleted_object_is_gone,
                 lists_come_in_byte_order_page_by_page,
@@ -198,6 +199,33 @@ pub(crate) async fn a_conditional_write_loses_against_any_change(f: &StoreRow) {
         None
     );
     assert_eq!(store.get("claim").await.unwrap(), None);
+}
+
+pub(crate) async fn the_age_of_an_object_is_told_by_the_stores_own_clock(f: &StoreRow) {
+    /// How far apart two clocks of one machine may be: the file system's has a tick.
+    const TICK: Duration = Duration::from_millis(20);
+    let (store, elsewhere) = (f.store(), f.elsewhere().await);
+    assert!(store.get_aged("aged").await.unwrap().is_none());
+    for _ in 0..2 {
+        let sent = Instant::now();
+        store.put("aged", Bytes::from_static(b"1")).await.unwrap();
+        let written = Instant::now();
+        // Time itself is what is looked at.
+        for wait in [Duration::ZERO, Duration::from_millis(2_300)] {
+            tokio::time::sleep(wait).await;
+            let no_less = written.elapsed();
+            let (object, age) = elsewhere.get_aged("aged").await.unwrap().unwrap();
+            assert_eq!(&object.bytes[..], b"1");
+            assert!(age.at_most + TICK >= no_less, "{age:?}, {no_less:?}");
+            assert!(
+                age.at_least <= sent.elapsed() + TICK,
+                "{age:?}, {:?}",
+                sent.elapsed()
+            );
+            let unsure = age.at_most.checked_sub(age.at_least).unwrap();
+            assert!(unsure <= Duration::from_secs(2), "{age:?}");
+        }
+    }
 }
 
 pub(crate) async fn a_reader_never_sees_half_an_object(f: &StoreRow) {

@@ -38,7 +38,7 @@ pub(crate) async fn folder() -> Option<StoreRow> {
 
 /// A store at a MiniStack that the test has started.
 pub(crate) async fn s3_ministack() -> Option<StoreRow> {
-    let server = ministack::lend().await;
+    let server = ministack::lend_on_time().await;
     let url = format!(
         "s3://{BUCKET}/conformance?region={}&endpoint={}&path_style=true",
         dev::MiniStack::REGION,

@@ -15,6 +15,9 @@ use crate::{
 
 /// After the end of a call, this long until nothing of it is left.
 const CLEAN: Duration = Duration::from_secs(5);
+/// Whoever leaves a room within the moment that the server takes to answer the offer of its track leaves a task of the SDK's, which
+/// waits 10 s for that answer. Vital signs are told every 2 s.
+const LAST_OFFER: Duration = Duration::from_secs(10 + 3);
 
 /// What the process holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,20 +76,27 @@ impl System {
 
     /// Within [`CLEAN`] of now: no room, no call, no media port, no job, and no more handles and tasks than `before`.
     pub(crate) async fn assert_clean(&self, before: Vitals) {
+        self.assert_clean_but_for(0, before).await;
+    }
+
+    /// The same, but for so many tasks of the SDK's, which go within [`LAST_OFFER`].
+    async fn assert_clean_but_for(&self, offers: u64, before: Vitals) {
         let call_ended = Instant::now();
         loop {
             let rooms = self.rooms().list_rooms(Vec::new()).await.unwrap().len();
             let now = self.vitals().await;
             let jobs = self.jobs().await;
             let is_gone = rooms == 0 && jobs == 0 && now.calls == 0 && now.rtp_ports == 0;
+            let is_gone = is_gone && now.handles <= before.handles && now.tasks <= before.tasks + offers;
             let after = call_ended.elapsed();
-            if is_gone && now.handles <= before.handles && now.tasks <= before.tasks {
+            if is_gone && now.tasks <= before.tasks {
                 measured!("nothing is left {after:.1?} after the call");
                 return;
             }
+            let limit = if is_gone { LAST_OFFER } else { CLEAN };
             assert!(
-                after < CLEAN,
-                "{CLEAN:?} after the call {rooms} rooms and {jobs} jobs are left; before {before:?}, now {now:?}; log: {}",
+                after < limit,
+                "{limit:?} after the call {rooms} rooms and {jobs} jobs are left; before {before:?}, now {now:?}; log: {}",
                 self.log.display()
             );
         }
@@ -199,7 +209,7 @@ async fn a_cancel_while_ringing_leaves_a_cancelled_record_and_nothing_else() {
     assert_is_complete(&record);
     first.hang_up().await;
     first.wait_ended(SOON).await.unwrap();
-    system.assert_clean(vitals).await;
+    system.assert_clean_but_for(1, vitals).await;
     system.stop().await;
 }
 
@@ -282,7 +292,8 @@ async fn a_cancel_while_the_agent_joins_leaves_a_cancelled_record_and_no_room() 
         }
         assert_is_complete(&record);
         call.finish().await;
-        system.assert_clean(vitals).await;
+        // The room that the agent's join has made was no call; either room may have an offer that is not answered yet.
+        system.assert_clean_but_for(2, vitals).await;
         assert!(system.open_calls().is_empty(), "{}", folder.display());
     }
     assert_eq!(

@@ -1,6 +1,6 @@
 //! How a call ended, in the record's words.
 
-use events::Outcome;
+use events::{EndCause, Outcome};
 use livekit::DisconnectReason;
 
 /// What ended the call, as the call's actor saw it.
@@ -8,8 +8,8 @@ use livekit::DisconnectReason;
 pub(crate) enum End {
     /// The caller left the room.
     CallerLeft {
-        /// The gateway gave up because no agent answered in time.
-        no_agent: bool,
+        /// Why the gateway ended the call, if it says so.
+        cause: Option<EndCause>,
     },
     /// The caller was put out of the room, or the room was deleted, by somebody else.
     CallerPutOut,
@@ -39,12 +39,16 @@ impl End {
     /// The record's outcome; `answered`: the phone had been answered.
     pub(crate) fn outcome(&self, answered: bool) -> Outcome {
         match self {
-            Self::CallerLeft { no_agent: true } => Outcome::NoAgent,
-            Self::CallerLeft { no_agent: false } if answered => Outcome::CallerHungUp,
             Self::CallerPutOut if answered => Outcome::OperatorHungUp,
-            Self::CallerLeft { no_agent: false } | Self::CallerPutOut | Self::NobodyCame => {
-                Outcome::Cancelled
+            Self::CallerLeft { cause } => {
+                let by_itself = if answered {
+                    Outcome::CallerHungUp
+                } else {
+                    Outcome::Cancelled
+                };
+                cause.as_ref().and_then(EndCause::outcome).unwrap_or(by_itself)
             }
+            Self::NobodyCame | Self::CallerPutOut => Outcome::Cancelled,
             Self::Goodbye => Outcome::Completed,
             Self::Transferred => Outcome::Transferred,
             Self::GaveUp => Outcome::AgentHungUp,
@@ -81,13 +85,29 @@ mod tests {
 
     #[test]
     fn a_caller_who_leaves_has_cancelled_before_and_hung_up_after_the_answer() {
-        let left = End::CallerLeft { no_agent: false };
-        assert_eq!(left.outcome(false), Outcome::Cancelled);
-        assert_eq!(left.outcome(true), Outcome::CallerHungUp);
-        assert_eq!(
-            End::CallerLeft { no_agent: true }.outcome(false),
-            Outcome::NoAgent
-        );
+        for cause in [None, Some(EndCause::CallerHungUp)] {
+            let left = End::CallerLeft { cause };
+            assert_eq!(left.outcome(false), Outcome::Cancelled);
+            assert_eq!(left.outcome(true), Outcome::CallerHungUp);
+        }
+    }
+
+    #[test]
+    fn a_call_that_the_gateway_ended_is_not_told_as_hung_up_by_its_caller() {
+        let failed = |reason: &str| Outcome::Failed {
+            reason: reason.to_owned(),
+        };
+        for (cause, outcome) in [
+            (EndCause::NoAgent, Outcome::NoAgent),
+            (EndCause::MediaTimeout, failed("media_timeout")),
+            (EndCause::NotAcknowledged, failed("not_acknowledged")),
+            (EndCause::SessionExpired, failed("session_expired")),
+            (EndCause::MaxDuration, Outcome::AgentHungUp),
+            (EndCause::Failed, failed("gateway")),
+        ] {
+            let left = End::CallerLeft { cause: Some(cause) };
+            assert_eq!(left.outcome(true), outcome);
+        }
     }
 
     #[test]

@@ -25,7 +25,7 @@ use super::{
     Call, End, distance,
     listen::{Heard, listen},
     observe::Observer,
-    presence::{Change, Presence},
+    presence::{Change, Presence, is_of_gateway},
     room::AgentRoom,
 };
 use crate::{Agent, cause, progress::JournalError, recording::Recorder};
@@ -186,11 +186,11 @@ impl<'a> Meeting<'a> {
                 }
                 self.write().await
             }
-            Change::CallerLeft { no_agent } if self.hears_nobody_as_heir() && !no_agent => {
+            Change::CallerLeft { cause } if self.hears_nobody_as_heir() && !is_of_gateway(cause.as_ref()) => {
                 Some(End::CallerLost)
             }
             Change::CallerLeft { .. } if self.transfer.took_place().await => Some(End::Transferred),
-            Change::CallerLeft { no_agent } => Some(End::CallerLeft { no_agent }),
+            Change::CallerLeft { cause } => Some(End::CallerLeft { cause }),
             Change::CallerPutOut => Some(End::CallerPutOut),
             Change::Digit(digit) => {
                 self.keypad.press(digit);
@@ -343,7 +343,7 @@ impl<'a> Meeting<'a> {
         match report.reason {
             EndReason::AgentEnded => End::Goodbye,
             EndReason::Idle | EndReason::CallerAway | EndReason::TimeUp => End::GaveUp,
-            EndReason::CallerGone => End::CallerLeft { no_agent: false },
+            EndReason::CallerGone => End::CallerLeft { cause: None },
             EndReason::ProvidersFailed => End::Broken("providers failed too often".to_owned()),
             EndReason::AudioOutFailed => End::Broken("the agent's audio had nowhere to go".to_owned()),
             EndReason::Cancelled => End::Stopped,

@@ -23,8 +23,8 @@ pub(crate) enum Change {
     Answered,
     /// The caller is gone.
     CallerLeft {
-        /// The gateway gave up because no agent answered in time.
-        no_agent: bool,
+        /// Why the gateway ended the call, if it says so.
+        cause: Option<EndCause>,
     },
     /// Somebody has put the caller out, or has deleted the room.
     CallerPutOut,
@@ -39,7 +39,7 @@ pub(crate) enum Change {
 pub(crate) struct Presence {
     caller: Option<RemoteParticipant>,
     answered: bool,
-    no_agent: bool,
+    cause: Option<EndCause>,
 }
 
 impl Presence {
@@ -88,11 +88,12 @@ impl Presence {
             RoomEvent::ParticipantDisconnected(participant) if self.is_caller(&participant) => {
                 self.attributes(&participant, &mut changes);
                 self.caller = None;
+                let cause = self.cause.clone();
                 let reason = participant.disconnect_reason();
-                changes.push(match self.no_agent {
+                changes.push(match is_of_gateway(cause.as_ref()) {
                     false if is_lost(reason) => Change::CallerLost,
                     false if is_put_out(reason) => Change::CallerPutOut,
-                    no_agent => Change::CallerLeft { no_agent },
+                    _ => Change::CallerLeft { cause },
                 });
             }
             RoomEvent::SipDTMFReceived {
@@ -139,9 +140,9 @@ impl Presence {
 
     fn attributes(&mut self, participant: &RemoteParticipant, changes: &mut Vec<Change>) {
         let attributes = participant.attributes();
-        self.no_agent |= attributes
-            .get(attribute::END)
-            .is_some_and(|end| end == EndCause::NoAgent.as_str());
+        if let Some(cause) = attributes.get(attribute::END) {
+            self.cause = Some(EndCause::from(cause.as_str()));
+        }
         let is_phone = participant.kind() == ParticipantKind::Sip;
         let active = attributes
             .get(attribute::SIP_CALL_STATUS)
@@ -156,6 +157,11 @@ impl Presence {
 /// Whether somebody has put a participant out, or has deleted the room.
 fn is_put_out(reason: LeaveReason) -> bool {
     matches!(reason, LeaveReason::ParticipantRemoved | LeaveReason::RoomDeleted)
+}
+
+/// Whether the gateway ended the call by itself.
+pub(crate) fn is_of_gateway(cause: Option<&EndCause>) -> bool {
+    cause.is_some_and(|cause| cause.outcome().is_some())
 }
 
 /// Whether a participant is gone without having left. A server that has died gives no reason: the SDK then misses everybody at once.

@@ -371,7 +371,13 @@ fn collect(root: &Path, folder: &Path, into: &mut BTreeMap<String, String>) {
 pub(crate) fn claim(expires_ms: i64, given_up: bool) -> Claim {
     Claim {
         given_up,
-        ..Claim::succeed(None, 1, "worker-1", at(expires_ms))
+        ..Claim::succeed(
+            None,
+            1,
+            "worker-1",
+            at(expires_ms - 9_000),
+            Duration::from_secs(9),
+        )
     }
 }
 

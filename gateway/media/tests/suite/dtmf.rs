@@ -29,6 +29,33 @@ fn digits_have_the_codes_of_rfc_4733() {
 }
 
 #[test]
+fn digits_of_info_are_read_as_devices_write_them() {
+    for (kind, body, digit) in [
+        (
+            "application/dtmf-relay",
+            "Signal=5\r\nDuration=160\r\n",
+            Some('5'),
+        ),
+        (
+            "Application/DTMF-Relay; x=y",
+            "Duration = 160\nsignal = #",
+            Some('#'),
+        ),
+        ("application/dtmf-relay", "Signal=10", Some('*')),
+        ("application/dtmf", " d ", Some('D')),
+        ("application/dtmf-relay", "Signal=16", None),
+        ("application/dtmf-relay", "Signal=", None),
+        ("application/dtmf-relay", "Duration=160", None),
+        ("application/dtmf", "", None),
+        ("text/plain", "5", None),
+    ] {
+        let found = media::dtmf::of_info(kind, body.as_bytes());
+        assert_eq!(found.map(Digit::to_char), digit, "{kind}: {body}");
+    }
+    assert_eq!(media::dtmf::of_info("application/dtmf", &[0xFF]), None);
+}
+
+#[test]
 fn digits_do_not_show_in_logs() {
     assert_eq!(format!("{:?}", Digit::from_char('7')), "Some(Digit(_))");
 }

@@ -15,6 +15,7 @@
 )]
 
 mod dtmf;
+mod lossy;
 mod ports;
 mod sdp;
 mod session;

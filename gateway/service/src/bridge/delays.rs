@@ -8,7 +8,7 @@ use media::SessionOptions;
 use super::playout;
 
 /// From a packet of the caller's to its sound leaving for the room, on average: jitter buffer, frame in hand, engine.
-const UPLINK: Duration = SessionOptions::RECEIVE_DELAY
+pub(crate) const UPLINK: Duration = SessionOptions::RECEIVE_DELAY
     .saturating_add(audio::FRAME)
     .saturating_add(NativeAudioSource::DELAY);
 /// From a packet of the room's to its sound leaving for the phone, on average: engine, playout.

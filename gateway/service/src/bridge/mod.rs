@@ -23,7 +23,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use crate::room::{Keypad, audio_frame};
-pub(crate) use delays::attributes as delay_attributes;
+pub(crate) use delays::{UPLINK, attributes as delay_attributes};
 pub(crate) use playout::Faults;
 use playout::Playout;
 use ring::Ringback;

@@ -5,25 +5,29 @@ use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
+use events::LegRecord;
 use events::livekit::attribute;
 use livekit::DisconnectReason;
+use media::Digit;
 use sip::{CallControl, CallEvent, Rejection, Renegotiation, TransferEvent};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::Context;
 use super::machine::{EndReason, Input, Machine, Output, RoomLoss};
 use super::media_leg::MediaLeg;
 use super::outgoing::dialled::Dialled;
 use super::transfer::{Happened, Referral, Transfers, Verdict};
-use crate::attributes;
+use super::{Context, detail};
 use crate::departure::Departure;
 use crate::room::{RoomChange, RoomLeg};
+use crate::{attributes, bridge};
 
 /// How long the call's own tasks may take to end.
 const TASKS_STOP_TIMEOUT: Duration = Duration::from_secs(2);
+/// Digits by INFO that may wait.
+const INFO_QUEUE: usize = 32;
 
 /// What a conversation is made of.
 pub(super) struct Parts<'a> {
@@ -36,6 +40,7 @@ pub(super) struct Parts<'a> {
     /// Of a BYE or REFER.
     pub(super) attributes_to_headers: HashMap<String, String>,
     pub(super) way: Way,
+    pub(super) leg: LegRecord,
 }
 
 /// Who placed the call.
@@ -52,6 +57,8 @@ pub(super) struct Conversation<'a> {
     active: bool,
     /// When phone and room began to hear each other.
     connected: bool,
+    /// Digits that come by INFO.
+    pressed: Option<mpsc::Sender<Digit>>,
 }
 
 impl<'a> Conversation<'a> {
@@ -62,6 +69,7 @@ impl<'a> Conversation<'a> {
             cancel: CancellationToken::new(),
             active: false,
             connected: false,
+            pressed: None,
         };
         if let Way::Outgoing(dialled) = &mut conversation.parts.way {
             dialled.ring_into(
@@ -119,9 +127,12 @@ impl<'a> Conversation<'a> {
                     Way::Outgoing(_) => Vec::new(),
                 };
                 let _ = parts.control.accept(parts.media.description(), headers).await;
+                parts.leg.answered_at = Some(detail::now());
+                detail::answered(&mut parts.leg, 200, "OK");
                 tracing::info!(step = "answered", "an agent is heard");
             }
             Output::Ringing => {
+                parts.leg.ringing_at = Some(detail::now());
                 tracing::info!(step = "ringing", "the phone rings");
                 self.show(attributes::RINGING).await;
             }
@@ -132,6 +143,7 @@ impl<'a> Conversation<'a> {
                 self.show(attributes::ACTIVE).await;
             }
             Output::Reject { code, text } => {
+                detail::answered(&mut parts.leg, code, "");
                 let _ = parts.control.reject(Rejection::with_reason(code, text)).await;
             }
             Output::HangUp { text } => {
@@ -150,6 +162,8 @@ impl<'a> Conversation<'a> {
             return;
         };
         dialled.stop_ringing();
+        self.parts.leg.answered_at = Some(detail::now());
+        detail::answered(&mut self.parts.leg, 200, "OK");
         self.parts
             .media
             .start(&self.tasks, &self.cancel, &self.parts.room);
@@ -158,8 +172,12 @@ impl<'a> Conversation<'a> {
         self.parts.room.label(dialled.labels()).await;
         self.parts.room.listen();
         dialled.succeeded(self.parts.room.participant_sid());
-        if dialled.dial_on(self.parts.media.keypad(), &self.tasks, &self.cancel) {
+        // Before the first digit: whoever hears it in the room is to know what it is.
+        if dialled.has_digits() {
             self.show(attributes::AUTOMATION).await;
+        }
+        if let Way::Outgoing(dialled) = &mut self.parts.way {
+            dialled.dial_on(self.parts.media.keypad(), &self.tasks, &self.cancel);
         }
     }
 
@@ -181,13 +199,17 @@ impl<'a> Conversation<'a> {
         let parts = &mut self.parts;
         match event {
             Some(CallEvent::Acknowledged) => Some(Input::Acknowledged),
-            Some(CallEvent::Cancelled) => Some(Input::CallerLeft),
+            Some(CallEvent::Cancelled) => {
+                detail::answered(&mut parts.leg, 487, "Request Terminated");
+                Some(Input::CallerLeft)
+            }
             Some(CallEvent::HungUp) => {
                 // Some hang up as soon as they have accepted a REFER.
                 parts.transfers.hung_up();
                 Some(Input::CallerLeft)
             }
             Some(CallEvent::NotAcknowledged) => Some(Input::NotAcknowledged),
+            Some(CallEvent::SessionExpired) => Some(Input::SessionExpired),
             Some(CallEvent::Ended) | None => Some(Input::DialogEnded),
             Some(CallEvent::Renegotiation(Renegotiation { offer, answer })) => {
                 // The stack answers 488 by itself when this is `None`; it may also have given up waiting.
@@ -195,12 +217,27 @@ impl<'a> Conversation<'a> {
                 None
             }
             Some(CallEvent::OfferAnswered(answer)) => {
-                if let Err(error) = parts.media.accept(&answer) {
-                    tracing::warn!(%error, "the session stays as it was");
+                let was_agreed = parts.media.codec().is_some();
+                match parts.media.accept(&answer) {
+                    Ok(()) => {
+                        // After an INVITE without SDP: only now is it known how to speak.
+                        parts.media.start(&self.tasks, &self.cancel, &parts.room);
+                        None
+                    }
+                    Err(error) if was_agreed => {
+                        tracing::warn!(%error, "the session stays as it was");
+                        None
+                    }
+                    Err(error) => {
+                        tracing::warn!(%error, "the phone's answer cannot be used");
+                        Some(Input::NoMedia)
+                    }
                 }
+            }
+            Some(CallEvent::Info { content_type, body }) => {
+                self.pressed(&content_type, &body);
                 None
             }
-            Some(CallEvent::Info { .. }) => None,
             Some(CallEvent::Progress { code, sdp }) => {
                 if let Way::Outgoing(dialled) = &mut parts.way
                     && sdp.is_some_and(|sdp| parts.media.accept(&sdp).is_ok())
@@ -227,6 +264,7 @@ impl<'a> Conversation<'a> {
                 }
             }
             Some(CallEvent::Refused { code, phrase }) => {
+                detail::answered(&mut parts.leg, code, &phrase);
                 if let Way::Outgoing(dialled) = &mut parts.way {
                     dialled.refused(code, phrase);
                 }
@@ -238,6 +276,25 @@ impl<'a> Conversation<'a> {
                 None
             }
         }
+    }
+
+    /// A digit by INFO, where that is wanted and the phone has no other way: who sends both means one.
+    fn pressed(&mut self, content_type: &str, body: &[u8]) {
+        let parts = &self.parts;
+        if !parts.context.config.info_dtmf || !self.connected || parts.media.has_events() {
+            return;
+        }
+        let Some(digit) = media::dtmf::of_info(content_type, body) else {
+            return;
+        };
+        let pressed = self.pressed.get_or_insert_with(|| {
+            let (pressed, digits) = mpsc::channel(INFO_QUEUE);
+            let (keypad, cancel) = (parts.room.keypad(), self.cancel.clone());
+            self.tasks.spawn(bridge::keys(digits, keypad, cancel));
+            pressed
+        });
+        // Nobody presses so many keys faster than the room takes them.
+        let _ = pressed.try_send(digit);
     }
 
     async fn transfer(&mut self, happened: Happened) -> Option<Input> {
@@ -308,7 +365,7 @@ impl<'a> Conversation<'a> {
     }
 
     /// Frees all that the call held. The media stop first: nobody shall hear a call that is over.
-    pub(super) async fn release(self, reason: EndReason) -> Option<Departure> {
+    pub(super) async fn release(self, reason: EndReason) -> (LegRecord, Option<Departure>) {
         self.cancel.cancel();
         let Self {
             parts, tasks, active, ..
@@ -318,8 +375,11 @@ impl<'a> Conversation<'a> {
             media,
             mut transfers,
             way,
+            mut leg,
             ..
         } = parts;
+        detail::ended(&mut leg, reason);
+        detail::heard(&mut leg, &media, bridge::UPLINK);
         transfers.ended();
         let in_room = !matches!(
             reason,
@@ -344,7 +404,7 @@ impl<'a> Conversation<'a> {
         if timeout(TASKS_STOP_TIMEOUT, tasks.wait()).await.is_err() {
             tracing::warn!(left = tasks.len(), "tasks of the call did not end in time");
         }
-        in_room.then_some(departure)
+        (leg, in_room.then_some(departure))
     }
 }
 

@@ -35,6 +35,8 @@ pub(crate) enum Input {
     CallerLeft,
     /// The 200 was never acknowledged.
     NotAcknowledged,
+    /// The session was not refreshed.
+    SessionExpired,
     /// The dialog has ended for another reason.
     DialogEnded,
     /// The caller sends no RTP.
@@ -101,6 +103,8 @@ pub enum EndReason {
     MediaTimeout,
     MaxDuration,
     NotAcknowledged,
+    /// The other side did not refresh the session (RFC 4028).
+    SessionExpired,
     DialogEnded,
     ShutDown,
 }
@@ -126,6 +130,7 @@ impl EndReason {
             EndReason::MediaTimeout => "media_timeout",
             EndReason::MaxDuration => "max_duration",
             EndReason::NotAcknowledged => "not_acknowledged",
+            EndReason::SessionExpired => "session_expired",
             EndReason::DialogEnded => "dialog_ended",
             EndReason::ShutDown => "shut_down",
         }
@@ -140,6 +145,10 @@ impl EndReason {
             EndReason::CallerHungUp => Some(EndCause::CallerHungUp),
             EndReason::NoAgent => Some(EndCause::NoAgent),
             EndReason::AgentLeft | EndReason::AgentLost => Some(EndCause::AgentHungUp),
+            EndReason::MediaTimeout => Some(EndCause::MediaTimeout),
+            EndReason::NotAcknowledged => Some(EndCause::NotAcknowledged),
+            EndReason::SessionExpired => Some(EndCause::SessionExpired),
+            EndReason::MaxDuration => Some(EndCause::MaxDuration),
             EndReason::ShutDown => Some(EndCause::Failed),
             _ => None,
         }
@@ -232,6 +241,7 @@ impl Machine {
                 });
             }
             Input::NotAcknowledged => self.over(EndReason::NotAcknowledged),
+            Input::SessionExpired => self.over(EndReason::SessionExpired),
             Input::DialogEnded => self.over(EndReason::DialogEnded),
             Input::MediaTimeout => self.end(EndReason::MediaTimeout),
             Input::RoomLost(RoomLoss::Closed) => self.end(EndReason::RoomClosed),

@@ -23,19 +23,16 @@ use crate::room::RoomLeg;
 const ENCRYPTION_REQUIRED: i32 = 2;
 /// Any port: for reading an offer before a port is bound.
 const NO_PORT: u16 = 9;
+/// The rate of the phone's track where its codec is not known at the join.
+pub(super) const UNKNOWN_RATE_HZ: u32 = 16_000;
 
 /// The caller's SDP.
 pub(super) struct Offer(Vec<u8>);
 
 impl Offer {
-    /// # Errors
-    /// [`SdpError::NoAudio`] when the INVITE has no body: offers in the ACK are not supported.
-    pub(super) fn read(invite: &Invite) -> Result<Self, SdpError> {
-        if invite.body.is_empty() {
-            Err(SdpError::NoAudio)
-        } else {
-            Ok(Self(invite.body.clone()))
-        }
+    /// `None` when the INVITE has none: then our 200 makes the offer, and the ACK has its answer (RFC 3261 §13.3.1.4).
+    pub(super) fn read(invite: &Invite) -> Option<Self> {
+        (!invite.body.is_empty()).then(|| Self(invite.body.clone()))
     }
 
     /// The codec that would be agreed on.
@@ -282,6 +279,17 @@ impl MediaLeg {
 
     pub(super) async fn press(&self, digit: Digit) {
         self.change(Change::Press(digit)).await;
+    }
+
+    /// Whether digits can come by telephone-events.
+    pub(super) fn has_events(&self) -> bool {
+        self.negotiated
+            .is_some_and(|negotiated| negotiated.dtmf_payload_type.is_some())
+    }
+
+    /// The codec agreed on.
+    pub(super) fn codec(&self) -> Option<Codec> {
+        self.negotiated.map(|negotiated| negotiated.codec)
     }
 
     pub(super) fn stats(&self) -> Option<RtpStats> {

@@ -1,6 +1,7 @@
 //! One call's task: of a call that a phone has placed here, of one that we place in [`outgoing`].
 
 mod conversation;
+mod detail;
 pub(crate) mod machine;
 mod media_leg;
 pub(crate) mod outgoing;
@@ -10,12 +11,13 @@ mod transfer;
 use std::sync::Arc;
 use std::time::Duration;
 
+use events::{Direction, LegRecord, Timestamp};
 use livekit::DisconnectReason;
 use media::PortPool;
 use platform::livekit::LiveKit;
 use platform::targets::Policy;
 use sip::digest::Authenticator;
-use sip::{CallControl, CallEvent, Dialer, IncomingCall, Invite, Rejection};
+use sip::{CallControl, CallEvent, Dialer, IncomingCall, Invite, Ladder, Rejection};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
@@ -23,6 +25,7 @@ use tracing::Instrument as _;
 
 use crate::GatewayConfig;
 use crate::departure::Departure;
+use crate::records::Records;
 use crate::registrations::ByContact;
 use conversation::{Conversation, Parts, Way};
 use machine::{EndReason, Machine};
@@ -50,6 +53,25 @@ pub(crate) struct Context {
     /// The process's start, for the digest's clock.
     pub(crate) started: Instant,
     pub(crate) stop: CancellationToken,
+    pub(crate) records: Records,
+}
+
+impl Context {
+    /// Sees a call off that is over: what it was is kept, and whoever was in the room for it has left.
+    async fn see_off(
+        &self,
+        leg: &LegRecord,
+        room_created_at: Option<Timestamp>,
+        ladder: &Ladder,
+        departure: Option<Departure>,
+    ) {
+        let leaves = async {
+            if let Some(departure) = departure {
+                departure.confirm(&self.livekit).await;
+            }
+        };
+        tokio::join!(self.records.put(leg, room_created_at, ladder), leaves);
+    }
 }
 
 /// Serves one call to its end.
@@ -60,10 +82,16 @@ pub(crate) async fn run(context: Arc<Context>, call: IncomingCall) {
         mut invite,
         control,
         events,
+        ladder,
     } = call;
     let registration = context.registered.claim(&mut invite).map(ToOwned::to_owned);
     let invited = Instant::now();
+    let mut leg = LegRecord::begun(&sip_call, &invite.call_id, Direction::Inbound, detail::now());
+    leg.registration.clone_from(&registration);
     let call = Call {
+        leg,
+        room_created_at: None,
+        ladder,
         context,
         invite,
         control,
@@ -85,6 +113,9 @@ struct Call {
     /// The account that it comes by.
     registration: Option<String>,
     invited: Instant,
+    leg: LegRecord,
+    room_created_at: Option<Timestamp>,
+    ladder: Ladder,
 }
 
 impl Call {
@@ -92,13 +123,18 @@ impl Call {
         tracing::info!(step = "invite", registration = self.registration, "call offered");
         let (reason, departure) = match self.join().await {
             Entry::Joined(joined, transfers) => self.converse(*joined, transfers).await,
-            Entry::Over(departure) => (EndReason::Refused, departure),
+            Entry::Over(departure) => (self.over(), departure),
         };
         let lasted_ms = millis(self.invited.elapsed());
         tracing::info!(step = "ended", reason = reason.as_str(), lasted_ms, "call ended");
-        if let Some(departure) = departure {
-            departure.confirm(&self.context.livekit).await;
-        }
+        let Self {
+            context,
+            leg,
+            room_created_at,
+            ladder,
+            ..
+        } = &self;
+        context.see_off(leg, *room_created_at, ladder, departure).await;
     }
 
     /// Everything up to the room, unless the caller or the gateway gives up before.
@@ -113,16 +149,17 @@ impl Call {
         };
         let prepared = match prepared {
             Ok(Ok(prepared)) => prepared,
-            Ok(Err(refused)) => return refuse(&self.control, refused).await,
-            Err(gone) => return abandon(&self.control, gone).await,
+            Ok(Err(refused)) => return self.refuse(refused).await,
+            Err(gone) => return self.abandon(gone).await,
         };
+        prepared.describe(&mut self.leg, &context.config.regions);
         // Before the join: whoever sees the call in its room may want it elsewhere.
         let transfers = Transfers::serve(&context.server, &self.scl_id);
         let mut joining = std::pin::pin!(setup::join(&context, prepared, self.invited));
         let gone = tokio::select! {
             joined = &mut joining => return match joined {
                 Ok(joined) => Entry::Joined(Box::new(joined), transfers),
-                Err(refused) => refuse(&self.control, refused).await,
+                Err(refused) => self.refuse(refused).await,
             },
             gone = given_up(&context, &mut self.events) => gone,
         };
@@ -130,9 +167,10 @@ impl Call {
             GaveUp::Caller => EndReason::Cancelled,
             GaveUp::Gateway => EndReason::ShutDown,
         };
-        abandon(&self.control, gone).await;
+        self.abandon(gone).await;
         // The join must not leave a participant behind.
         if let Ok(Ok(joined)) = timeout(ABANDONED_JOIN_TIMEOUT, joining).await {
+            self.room_created_at = detail::placed(&mut self.leg, &joined.room).await;
             joined.room.label(conversation::farewell(reason, false)).await;
             return Entry::Over(Some(joined.room.leave(DisconnectReason::ClientInitiated).await));
         }
@@ -147,7 +185,9 @@ impl Call {
             ok_headers,
             attributes_to_headers,
         } = joined;
+        self.room_created_at = detail::placed(&mut self.leg, &room).await;
         let mut conversation = Conversation::new(Parts {
+            leg: self.leg.clone(),
             context: &self.context,
             control: &self.control,
             events: &mut self.events,
@@ -158,8 +198,47 @@ impl Call {
             way: Way::Incoming { ok_headers },
         });
         let reason = conversation.run(Machine::incoming(options)).await;
-        let departure = conversation.release(reason).await;
+        let departure;
+        (self.leg, departure) = conversation.release(reason).await;
         (reason, departure)
+    }
+
+    /// The end of a call that had no conversation.
+    fn over(&self) -> EndReason {
+        match self.leg.status.as_ref().map(|status| status.code) {
+            Some(487) => EndReason::Cancelled,
+            _ => EndReason::Refused,
+        }
+    }
+
+    async fn abandon(&mut self, gone: GaveUp) -> Entry {
+        tracing::info!(step = "abandoned", "given up before the room was joined");
+        match gone {
+            GaveUp::Caller => {
+                detail::answered(&mut self.leg, 487, "Request Terminated");
+                detail::ended(&mut self.leg, EndReason::Cancelled);
+            }
+            GaveUp::Gateway => {
+                detail::refused(&mut self.leg, 503, "shutting down");
+                // The caller may have given up as well.
+                let rejection = Rejection::with_reason(503, "shutting down");
+                let _ = self.control.reject(rejection).await;
+            }
+        }
+        Entry::Over(None)
+    }
+
+    async fn refuse(&mut self, refused: Refused) -> Entry {
+        tracing::info!(
+            step = "refused",
+            code = refused.rejection.code,
+            why = refused.why,
+            "call refused"
+        );
+        detail::refused(&mut self.leg, refused.rejection.code, refused.why);
+        // The caller may have given up.
+        let _ = self.control.reject(refused.rejection).await;
+        Entry::Over(None)
     }
 }
 
@@ -187,25 +266,4 @@ async fn given_up(context: &Context, events: &mut mpsc::Receiver<CallEvent>) -> 
         () = context.stop.cancelled() => GaveUp::Gateway,
         _ = events.recv() => GaveUp::Caller,
     }
-}
-
-async fn abandon(control: &CallControl, gone: GaveUp) -> Entry {
-    tracing::info!(step = "abandoned", "given up before the room was joined");
-    if let GaveUp::Gateway = gone {
-        // The caller may have given up as well.
-        let _ = control.reject(Rejection::with_reason(503, "shutting down")).await;
-    }
-    Entry::Over(None)
-}
-
-async fn refuse(control: &CallControl, refused: Refused) -> Entry {
-    tracing::info!(
-        step = "refused",
-        code = refused.rejection.code,
-        why = refused.why,
-        "call refused"
-    );
-    // The caller may have given up.
-    let _ = control.reject(refused.rejection).await;
-    Entry::Over(None)
 }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use bus::ioinfo::{Dispatch, DispatchRequest, DispatchResult, SipCall, SipUri, TrunkAuthentication};
+use events::{LegRecord, Regions, Timestamp};
 use media::sdp::SdpError;
 use platform::clock::{Clock as _, SystemClock};
 use sip::digest::{Credentials, DEFAULT_REALM, Subject, Verdict};
@@ -65,6 +66,16 @@ pub(super) struct Prepared {
     dispatch: Dispatch,
     media: MediaLeg,
     token: String,
+    ringing_at: Timestamp,
+}
+
+impl Prepared {
+    /// Tells the leg's record what is known before the join.
+    pub(super) fn describe(&self, leg: &mut LegRecord, regions: &Regions) {
+        let attributes = &self.dispatch.participant_attributes;
+        super::detail::described(leg, attributes, regions);
+        leg.ringing_at = Some(self.ringing_at);
+    }
 }
 
 /// Everything before the join: it may be dropped at any time, and leaves nothing behind.
@@ -78,10 +89,11 @@ pub(super) async fn prepare(
     let call = describe(invite, scl_id);
     let trunk = trunk(context, invite, &call).await?;
     // A call that we could not speak on must not ring.
-    let offer = Offer::read(invite).map_err(|error| sdp_refusal(&error))?;
-    offer
-        .codec(&context.config.codecs)
-        .map_err(|error| sdp_refusal(&error))?;
+    let offer = Offer::read(invite);
+    if let Some(offer) = &offer {
+        let codec = offer.codec(&context.config.codecs);
+        codec.map_err(|error| sdp_refusal(&error))?;
+    }
     // The caller may be gone: its event says so.
     let _ = control.ringing().await;
     let ringing_at = SystemClock.now().into();
@@ -99,7 +111,13 @@ pub(super) async fn prepare(
         .ports
         .bind(bind)
         .map_err(|_| Refused::unavailable("no free RTP port"))?;
-    let media = MediaLeg::negotiate(&offer, port, address, &codecs).map_err(|error| sdp_refusal(&error))?;
+    let media = match &offer {
+        Some(offer) => {
+            MediaLeg::negotiate(offer, port, address, &codecs).map_err(|error| sdp_refusal(&error))?
+        }
+        None if codecs.is_empty() => return Err(Refused::new(488, "no common codec")),
+        None => MediaLeg::offering(port, address, &codecs),
+    };
     let moments = Moments {
         invite_at,
         ringing_at,
@@ -110,6 +128,7 @@ pub(super) async fn prepare(
         dispatch,
         media,
         token,
+        ringing_at,
     })
 }
 
@@ -119,12 +138,13 @@ pub(super) async fn join(context: &Context, prepared: Prepared, invited: Instant
         dispatch,
         media,
         token,
+        ..
     } = prepared;
     let room = RoomLeg::join(
         &context.livekit,
         &token,
         &dispatch.participant_identity,
-        media.sample_rate_hz().unwrap_or_default(),
+        media.sample_rate_hz().unwrap_or(media_leg::UNKNOWN_RATE_HZ),
         true,
     )
     .await;

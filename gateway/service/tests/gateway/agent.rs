@@ -55,23 +55,29 @@ impl Agent {
     /// Joins and says nothing, so that the phone rings on.
     pub(crate) async fn mute(fixture: &Fixture) -> Self {
         let token = fixture.api.agent_token(ROOM, "mute").expect("token");
-        Self::enter(&fixture.stack.ws_url(), token.expose()).await.0
+        Self::enter(&fixture.stack.ws_url(), token.expose()).await
     }
 
     async fn connect(url: &str, token: &str) -> Self {
-        let (agent, source) = Self::enter(url, token).await;
-        let track = LocalAudioTrack::create_audio_track("voice", RtcAudioSource::Native(source));
+        let agent = Self::enter(url, token).await;
+        agent.publish().await;
+        agent
+    }
+
+    /// Publishes its track: from then on it can be heard.
+    pub(crate) async fn publish(&self) {
+        let source = RtcAudioSource::Native(self.source.clone());
+        let track = LocalAudioTrack::create_audio_track("voice", source);
         let options = TrackPublishOptions {
             source: TrackSource::Microphone,
             ..TrackPublishOptions::default()
         };
-        let participant = agent.room.local_participant();
+        let participant = self.room.local_participant();
         let publishing = participant.publish_track(LocalTrack::Audio(track), options);
         publishing.await.expect("published");
-        agent
     }
 
-    async fn enter(url: &str, token: &str) -> (Self, NativeAudioSource) {
+    async fn enter(url: &str, token: &str) -> Self {
         let connect = Room::connect(url, token, RoomOptions::default());
         let (room, events) = Box::pin(connect).await.expect("joined");
         let source = NativeAudioSource::new(AudioSourceOptions::default(), RATE, 1, 200);
@@ -79,28 +85,48 @@ impl Agent {
         let mut tasks = JoinSet::new();
         let heard = Arc::default();
         tasks.spawn(listen(events, source.clone(), notice, Arc::clone(&heard)));
-        let agent = Self {
+        Self {
             room,
-            source: source.clone(),
+            source,
             noticed,
             heard,
             _tasks: tasks,
-        };
-        (agent, source)
+        }
     }
 
     pub(crate) async fn wait_for(&mut self, wanted: Noticed) {
+        self.until(wanted).await;
+    }
+
+    /// The same; what came before it.
+    pub(crate) async fn until(&mut self, wanted: Noticed) -> Vec<Noticed> {
         let search = async {
+            let mut before = Vec::new();
             while let Some(noticed) = self.noticed.recv().await {
                 if noticed == wanted {
-                    return;
+                    return before;
                 }
+                before.push(noticed);
             }
             panic!("the agent is out of the room");
         };
         timeout(Duration::from_secs(10), search)
             .await
-            .unwrap_or_else(|_| panic!("{wanted:?} not noticed"));
+            .unwrap_or_else(|_| panic!("{wanted:?} not noticed"))
+    }
+
+    /// Waits for all of them, in whatever order they come: what the server says and what the phone presses take different ways.
+    pub(crate) async fn wait_for_all(&mut self, mut wanted: Vec<Noticed>) {
+        let search = async {
+            while !wanted.is_empty() {
+                let noticed = self.noticed.recv().await.expect("the agent is in the room");
+                if let Some(at) = wanted.iter().position(|it| *it == noticed) {
+                    wanted.remove(at);
+                }
+            }
+        };
+        let found = timeout(Duration::from_secs(10), search).await;
+        assert!(found.is_ok(), "not noticed: {wanted:?}");
     }
 
     /// What it heard of callers so far, at [`RATE`].

@@ -172,7 +172,7 @@ async fn a_caller_that_sends_no_more_rtp_is_hung_up_on() {
         ..Timeouts::default()
     })
     .await;
-    let (call, _agent) = answered(&fixture).await;
+    let (call, mut agent) = answered(&fixture).await;
     let deadline = Instant::now() + SOON;
     while call.report().rtp.sent < 10 {
         assert!(Instant::now() < deadline, "the caller sends no RTP");
@@ -182,12 +182,18 @@ async fn a_caller_that_sends_no_more_rtp_is_hung_up_on() {
     call.stop_sending();
     let reason = bye(&call, SOON).await;
     assert!(reason.contains("media_timeout"), "{reason}");
+    agent.wait_for(Noticed::End("media_timeout".into())).await;
     let waited = stopped.elapsed();
     assert!(
         waited > Duration::from_millis(1900) && waited < Duration::from_secs(3),
         "{waited:?}"
     );
     fixture.released().await;
+    let leg = fixture.leg().await;
+    assert_eq!(
+        (leg.reason.as_str(), leg.ended_by),
+        ("media_timeout", events::EndedBy::Network)
+    );
     fixture.stop().await;
 }
 

@@ -1,16 +1,20 @@
 //! Redis, livekit-server, the gateway, a trunk and a rule.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use caller::{Call, Caller, CallerConfig, Codec};
 use dev::{LocalStack, LocalStackConfig, RtpPorts};
+use events::{LegRecord, Regions};
 use livekit_protocol as proto;
-use platform::config::{CallsConfig, LiveKitConfig, Registration, SipTls, SipTlsServer};
+use platform::config::{CallsConfig, LiveKitConfig, Registration, SipLadder, SipTls, SipTlsServer};
 use platform::livekit::LiveKit;
+use platform::store::{FolderStore, Page, Store as _};
 use service::{Gateway, GatewayConfig, GatewayStats, Timeouts};
-use sip::StackStats;
 use sip::admission::Limits;
+use sip::{SessionTimes, StackStats};
+use tempfile::TempDir;
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::{Instant, sleep};
 
@@ -44,6 +48,9 @@ pub(crate) struct Wishes {
     pub(crate) livekit_url: Option<String>,
     pub(crate) calls: CallsConfig,
     pub(crate) registrations: Vec<Registration>,
+    pub(crate) ladder: SipLadder,
+    pub(crate) session: SessionTimes,
+    pub(crate) info_dtmf: bool,
 }
 
 pub(crate) struct Fixture {
@@ -53,6 +60,9 @@ pub(crate) struct Fixture {
     pub(crate) rtp: RtpPorts,
     /// Of the gateway's certificate, and the one that it trusts.
     pub(crate) authority: Authority,
+    /// Where the gateway records its calls.
+    store: FolderStore,
+    _folder: TempDir,
     _turn: MutexGuard<'static, ()>,
 }
 
@@ -132,7 +142,12 @@ impl Fixture {
             livekit_url,
             calls,
             registrations,
+            ladder,
+            session,
+            info_dtmf,
         } = wishes;
+        let folder = TempDir::new().expect("a folder");
+        let store = FolderStore::open(folder.path()).await.expect("a store");
         let rtp = RtpPorts::reserve().expect("ports");
         let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
         let secret = platform::Secret::new(stack.keys().api_secret());
@@ -146,7 +161,7 @@ impl Fixture {
             }),
             authorities: Some(authority.file()),
         };
-        let gateway = Gateway::start(GatewayConfig {
+        let config = GatewayConfig {
             livekit_url: livekit_url.unwrap_or_else(|| stack.ws_url()),
             api_key: stack.keys().api_key().to_owned(),
             api_secret: secret.clone(),
@@ -163,9 +178,14 @@ impl Fixture {
             calls,
             max_calls: 50,
             limits,
-        })
-        .await
-        .expect("gateway");
+            session,
+            info_dtmf,
+            regions: Regions::default(),
+            ladder,
+        };
+        let gateway = Gateway::start(config, Some(Arc::new(store.clone())))
+            .await
+            .expect("gateway");
         let config = LiveKitConfig {
             url: stack.ws_url(),
             api_key: stack.keys().api_key().to_owned(),
@@ -179,6 +199,8 @@ impl Fixture {
             stack,
             rtp,
             authority,
+            store,
+            _folder: folder,
             _turn: turn,
         }
     }
@@ -284,6 +306,35 @@ impl Fixture {
             );
             sleep(Duration::from_millis(50)).await;
         }
+    }
+
+    /// What is kept below `prefix` under keys that end like this, with its key, in the order of the keys.
+    pub(crate) async fn kept(&self, prefix: &str, end: &str) -> Vec<(String, String)> {
+        let listing = self.store.list(prefix, Page::default()).await.expect("listed");
+        let mut kept = Vec::new();
+        let mut entries = listing.entries;
+        entries.retain(|entry| entry.key.ends_with(end));
+        for entry in entries {
+            let object = self.store.get(&entry.key).await.expect("read").expect("there");
+            let text = String::from_utf8(object.bytes.to_vec()).expect("text");
+            kept.push((entry.key, text));
+        }
+        kept
+    }
+
+    /// The detail record of the one call that there was.
+    pub(crate) async fn leg(&self) -> LegRecord {
+        let records = self.kept("calls/", ".json").await;
+        let [(key, record)] = records.as_slice() else {
+            panic!("{} records", records.len());
+        };
+        let leg = LegRecord::decode(record).expect("a record");
+        let call = leg.call.as_ref().expect("a call");
+        assert!(
+            key.ends_with(&format!("/{call}/sip/{}.json", leg.sip_call)),
+            "{key}"
+        );
+        leg
     }
 
     pub(crate) async fn stop(self) {

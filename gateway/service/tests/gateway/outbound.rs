@@ -130,14 +130,12 @@ async fn a_phone_rings_is_picked_up_and_heard_both_ways() {
         assert_eq!(attribute(name), value, "{name}");
     }
     assert_eq!(attribute("sip.callIDFull").len(), 40);
-    for status in ["ringing", "automation"] {
-        agent.wait_for(Noticed::Status(status.into())).await;
-    }
     // sipp says everything back: the digits too.
-    for digit in ["1", "2", "#"] {
-        agent.wait_for(Noticed::Digit(digit.into())).await;
-    }
-    agent.wait_for(Noticed::Status("active".into())).await;
+    let digits = ["1", "2", "#"].map(|digit| Noticed::Digit(digit.into()));
+    let statuses = ["ringing", "automation", "active"].map(|status| Noticed::Status(status.into()));
+    agent
+        .wait_for_all(digits.into_iter().chain(statuses).collect())
+        .await;
     // The ringing went out into the room, came back by the agent's echo, and once more by sipp's.
     let level = audio::tone::tone_dbfs(&agent.heard(), 425.0, crate::agent::RATE);
     println!("the ringing in the room: {level:.1} dBFS");

@@ -1,9 +1,13 @@
 //! A phone played by sipp (Debian's `sip-tester`): what it is to do is a scenario of its own language.
 
+use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::process::Stdio;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
+use dev::RtpPorts;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
@@ -15,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) struct Sipp {
     child: Child,
     pub(crate) port: u16,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Sipp {
@@ -26,7 +30,7 @@ impl Sipp {
 
     /// The same at a port that others know already.
     pub(crate) async fn start_at(port: u16, steps: &[String]) -> Self {
-        let sipp = Self::spawn(port, steps, &["-t", "u1"]);
+        let mut sipp = Self::spawn(port, steps, &["-t", "u1"]);
         sipp.listens(|| UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).is_err())
             .await;
         sipp
@@ -35,7 +39,7 @@ impl Sipp {
     /// The same over TCP.
     pub(crate) async fn start_over_tcp(steps: &[String]) -> Self {
         let port = free_port();
-        let sipp = Self::spawn(port, steps, &["-t", "t1"]);
+        let mut sipp = Self::spawn(port, steps, &["-t", "t1"]);
         sipp.listens(|| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_err())
             .await;
         sipp
@@ -51,12 +55,23 @@ impl Sipp {
         Self::spawn(free_port(), steps, &["-t", "t1", &server.to_string()])
     }
 
-    async fn listens(&self, does: impl Fn() -> bool) {
+    async fn listens(&mut self, does: impl Fn() -> bool) {
         let deadline = Instant::now() + PATIENCE;
         while !does() {
-            assert!(Instant::now() < deadline, "sipp does not listen");
+            let ended = self.child.try_wait().expect("waited for");
+            assert!(
+                ended.is_none() && Instant::now() < deadline,
+                "sipp does not listen at {}: {ended:?}\n{}",
+                self.port,
+                self.said()
+            );
             sleep(Duration::from_millis(10)).await;
         }
+    }
+
+    /// What it wrote to its standard error.
+    fn said(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join(STDERR)).unwrap_or_default()
     }
 
     fn spawn(port: u16, steps: &[String], more: &[&str]) -> Self {
@@ -78,15 +93,11 @@ impl Sipp {
             .current_dir(folder.path())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
+            .stderr(File::create(folder.path().join(STDERR)).expect("created"))
             .kill_on_drop(true)
             .spawn()
             .expect("sipp is installed");
-        Self {
-            child,
-            port,
-            _folder: folder,
-        }
+        Self { child, port, folder }
     }
 
     pub(crate) fn address(&self) -> String {
@@ -96,17 +107,32 @@ impl Sipp {
     /// Waits for the scenario's end: sipp itself says whether the call went by it.
     pub(crate) async fn went_by_the_scenario(mut self) {
         let status = timeout(PATIENCE, self.child.wait()).await;
-        let status = status
-            .expect("the scenario comes to its end")
-            .expect("waited for");
-        assert_eq!(status.code(), Some(0), "the call did not go by the scenario");
+        let code = status.map(|status| status.expect("waited for").code());
+        assert_eq!(
+            code,
+            Ok(Some(0)),
+            "the call did not go by the scenario to its end\n{}",
+            self.said()
+        );
     }
 }
 
-/// A UDP port that nobody uses at this moment.
+const STDERR: &str = "stderr.txt";
+
+/// Ports that no socket gets by chance, and no other run of tests.
+static PORTS: LazyLock<RtpPorts> = LazyLock::new(|| RtpPorts::reserve().expect("ports"));
+static NEXT: AtomicU16 = AtomicU16::new(0);
+/// sipp takes four ports from the one for media on, for sound and pictures.
+const STEP: u16 = 6;
+
+/// A port for a server, another program's too, or for sipp's media: a different one each time, until all have had their turn.
 pub(crate) fn free_port() -> u16 {
-    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
-    socket.local_addr().expect("bound").port()
+    let ports = PORTS.range();
+    let room = (ports.end() - ports.start() + 1) / STEP;
+    let is_free = |port: &u16| UdpSocket::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
+    let mut candidates =
+        (0..room).map(|_| ports.start() + NEXT.fetch_add(1, Ordering::Relaxed) % room * STEP);
+    candidates.find(is_free).expect("a free port")
 }
 
 const COPIED: &str =

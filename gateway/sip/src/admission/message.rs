@@ -22,7 +22,9 @@ pub(super) struct Head<'a> {
     pub(super) call_id: &'a str,
     pub(super) cseq: &'a str,
     pub(super) cseq_method: &'a str,
-    pub(super) require: Option<&'a str>,
+    /// Whole Require values, one per header line.
+    pub(super) require: Vec<&'a str>,
+    pub(super) max_forwards: Option<&'a str>,
     /// The body is shorter than its Content-Length says (RFC 3261 §18.3).
     pub(super) body_is_short: bool,
 }
@@ -55,6 +57,7 @@ impl<'a> Head<'a> {
             cseq,
             cseq_method: cseq_method.trim(),
             require: fields.require,
+            max_forwards: fields.max_forwards,
             body_is_short: fields.content_length.is_some_and(|length| length > body_length),
         })
     }
@@ -124,7 +127,8 @@ struct Fields<'a> {
     to: Option<&'a str>,
     call_id: Option<&'a str>,
     cseq: Option<&'a str>,
-    require: Option<&'a str>,
+    require: Vec<&'a str>,
+    max_forwards: Option<&'a str>,
     content_length: Option<usize>,
 }
 
@@ -141,15 +145,18 @@ impl<'a> Fields<'a> {
                 self.content_length = Some(value.parse().map_err(|_| Malformed)?);
                 return Ok(());
             }
+            "require" => {
+                self.require.push(value);
+                return Ok(());
+            }
             "from" | "f" => &mut self.from,
             "to" | "t" => &mut self.to,
             "call-id" | "i" => &mut self.call_id,
             "cseq" => &mut self.cseq,
-            "require" => &mut self.require,
+            "max-forwards" => &mut self.max_forwards,
             _ => return Ok(()),
         };
-        let may_repeat = name.eq_ignore_ascii_case("require");
-        if value.is_empty() || (slot.is_some() && !may_repeat) {
+        if value.is_empty() || slot.is_some() {
             return Err(Malformed);
         }
         *slot = Some(value);

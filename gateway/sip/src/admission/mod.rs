@@ -17,7 +17,7 @@ use invites::Invites;
 pub(crate) use invites::{KeyFields, Kind, Ticket};
 use message::{Head, Malformed, Start};
 
-use crate::{ALLOW, Refusal};
+use crate::{ALLOW, Refusal, SUPPORTED};
 
 /// When to try again after 503, in seconds.
 pub(crate) const RETRY_AFTER_S: &str = "10";
@@ -169,18 +169,21 @@ fn judge(head: &Head<'_>, source: SocketAddr) -> Verdict {
         return Verdict::Pass;
     };
     let served = ALLOW.split(", ").any(|served| served == method);
+    let unsupported = unsupported(head);
     let refusal = if head.cseq_method != method || head.body_is_short {
         Some((Refusal::BadRequest, 400, "Bad Request", None))
     } else if !served {
         let allow = Some(("Allow", ALLOW));
         Some((Refusal::NotServed, 405, "Method Not Allowed", allow))
+    } else if method == "INVITE" && !head.has_to_tag() && head.max_forwards == Some("0") {
+        // A call that comes in is a call that goes on, perhaps to where it came from.
+        Some((Refusal::TooManyHops, 483, "Too Many Hops", None))
+    } else if unsupported.is_empty() || matches!(method, "ACK" | "CANCEL") {
+        None
     } else {
-        // RFC 3261 §8.2.2.3. No extension is supported that a peer could require.
-        let required = head.require.filter(|_| !matches!(method, "ACK" | "CANCEL"));
-        required.map(|required| {
-            let unsupported = Some(("Unsupported", required));
-            (Refusal::BadExtension, 420, "Bad Extension", unsupported)
-        })
+        // RFC 3261 §8.2.2.3.
+        let unsupported = Some(("Unsupported", unsupported.as_str()));
+        Some((Refusal::BadExtension, 420, "Bad Extension", unsupported))
     };
     match refusal {
         None => Verdict::Pass,
@@ -189,6 +192,15 @@ fn judge(head: &Head<'_>, source: SocketAddr) -> Verdict {
             Verdict::Reply(why, reply::refusal(head, source, code, phrase, extra.as_slice()))
         }
     }
+}
+
+/// What the request requires and we do not have.
+fn unsupported(head: &Head<'_>) -> String {
+    let required = head.require.iter().flat_map(|value| value.split(','));
+    let is_unsupported =
+        |tag: &&str| !tag.is_empty() && !SUPPORTED.iter().any(|ours| ours.eq_ignore_ascii_case(tag));
+    let unsupported: Vec<&str> = required.map(str::trim).filter(is_unsupported).collect();
+    unsupported.join(", ")
 }
 
 #[cfg(test)]

@@ -50,7 +50,7 @@ fn an_unknown_method_is_answered_with_405_and_what_is_allowed() {
     let reply = reply(&INVITE.replace("INVITE", "SUBSCRIBE"));
     assert!(reply.starts_with("SIP/2.0 405 Method Not Allowed\r\n"), "{reply}");
     assert!(
-        reply.contains("\r\nAllow: INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, NOTIFY\r\n"),
+        reply.contains("\r\nAllow: INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, NOTIFY, PRACK\r\n"),
         "{reply}"
     );
     assert!(
@@ -69,9 +69,20 @@ fn an_unknown_method_is_answered_with_405_and_what_is_allowed() {
 
 #[test]
 fn a_required_extension_is_refused_with_420() {
-    let reply = reply(&INVITE.replace("Max-Forwards: 70", "Require: 100rel"));
+    let required = "Require: timer, x-one\r\nrequire: 100REL,\r\nRequire: x-two";
+    let reply = reply(&INVITE.replace("Max-Forwards: 70", required));
     assert!(reply.starts_with("SIP/2.0 420 Bad Extension\r\n"), "{reply}");
-    assert!(reply.contains("\r\nUnsupported: 100rel\r\n"), "{reply}");
+    assert!(reply.contains("\r\nUnsupported: x-one, x-two\r\n"), "{reply}");
+    let known = INVITE.replace("Max-Forwards: 70", "Require: 100rel, timer");
+    assert_eq!(check(&known), Verdict::Pass);
+}
+
+#[test]
+fn a_new_call_without_a_hop_left_is_refused_with_483_and_nothing_else_is() {
+    let spent = INVITE.replace("Max-Forwards: 70", "Max-Forwards: 0");
+    assert!(reply(&spent).starts_with("SIP/2.0 483 Too Many Hops\r\n"));
+    assert_eq!(check(&spent.replace("INVITE", "OPTIONS")), Verdict::Pass);
+    assert_eq!(check(&spent.replace("INVITE", "ACK")), Verdict::Pass);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use rsipstack::dialog::dialog::{DialogState, DialogStateReceiver, TerminatedReason};
 use rsipstack::dialog::dialog_layer::DialogLayer;
@@ -15,7 +16,9 @@ use tokio_util::task::TaskTracker;
 
 use super::Shared;
 use super::open::Place;
+use super::reliable::{self, Reliable};
 use super::within::{Within, extra};
+use crate::session::{self, Due};
 use crate::{ALLOW, CallEvent, Command, Rejection};
 
 pub(super) struct CallTask {
@@ -27,6 +30,11 @@ pub(super) struct CallTask {
     pub(super) commands: mpsc::Receiver<Command>,
     pub(super) events: mpsc::Sender<CallEvent>,
     pub(super) within: Within,
+    /// Headers of the 200, and what it agrees on.
+    pub(super) session: Vec<Header>,
+    pub(super) agreed: Option<(Duration, bool)>,
+    /// For callers that want the 180 reliably.
+    pub(super) reliable: Option<Reliable>,
     pub(super) place: Place,
     pub(super) dialogs: Arc<DialogLayer>,
     pub(super) shared: Arc<Shared>,
@@ -57,6 +65,8 @@ struct HangUp {
 struct State {
     phase: Phase,
     bye_after_ack: Option<HangUp>,
+    /// Whether the session was not refreshed in time.
+    expired: bool,
     /// Cancelled when our BYE was answered, or not in time.
     said_goodbye: CancellationToken,
 }
@@ -77,6 +87,7 @@ impl CallTask {
         let mut state = State {
             phase: Phase::Ringing,
             bye_after_ack: None,
+            expired: false,
             said_goodbye: CancellationToken::new(),
         };
         let mut stopping = false;
@@ -96,25 +107,42 @@ impl CallTask {
                     Some(change) => self.changed(change, &mut state),
                     None => return CallEvent::Ended,
                 },
-                () = state.said_goodbye.cancelled() => return CallEvent::Ended,
+                due = self.within.due(), if state.phase == Phase::Confirmed => match due {
+                    Due::Refresh => self.within.refresh(),
+                    Due::Expired => {
+                        state.expired = true;
+                        self.end(&mut state, HangUp { reason: Some(session::expired()), headers: Vec::new() });
+                    }
+                },
+                due = again(&mut self.reliable), if state.phase == Phase::Ringing => match due {
+                    reliable::Due::Again => self.ring(),
+                    // RFC 3262 §3.
+                    reliable::Due::GivenUp => {
+                        let rejection = Rejection::with_reason(504, "180 not acknowledged");
+                        self.reject(rejection, &mut state);
+                    }
+                },
+                () = state.said_goodbye.cancelled() => {
+                    return if state.expired { CallEvent::SessionExpired } else { CallEvent::Ended };
+                }
             }
         }
     }
 
-    fn obey(&self, command: Command, state: &mut State) {
+    fn obey(&mut self, command: Command, state: &mut State) {
         match command {
-            Command::Ringing if state.phase == Phase::Ringing => {
-                let _ = self.dialog.ringing(Some(vec![Header::Allow(ALLOW.into())]), None);
-            }
+            Command::Ringing if state.phase == Phase::Ringing => self.ring(),
             Command::Accept { answer, headers } if state.phase == Phase::Ringing => {
                 let mut all = vec![
                     Header::ContentType("application/sdp".into()),
                     Header::Allow(ALLOW.into()),
                 ];
                 all.extend(headers.into_iter().map(|(name, value)| make_header(&name, value)));
+                all.extend(std::mem::take(&mut self.session));
                 if self.dialog.accept(Some(all), Some(answer)).is_ok() {
                     state.phase = Phase::Answered;
                     self.place.settle();
+                    self.within.timing().agreed(self.agreed);
                 }
             }
             Command::Reject(rejection) if state.phase == Phase::Ringing => self.reject(rejection, state),
@@ -126,10 +154,21 @@ impl CallTask {
         }
     }
 
+    fn ring(&mut self) {
+        let mut headers = vec![Header::Allow(ALLOW.into())];
+        headers.extend(self.reliable.iter_mut().flat_map(Reliable::headers));
+        let _ = self.dialog.ringing(Some(headers), None);
+    }
+
     fn changed(&self, change: DialogState, state: &mut State) {
         match change {
             DialogState::Confirmed(..) if state.phase == Phase::Answered => {
                 state.phase = Phase::Confirmed;
+                if self.invite.body.is_empty() {
+                    // Our 200 made the offer.
+                    let answer = self.within.last_ack();
+                    let _ = self.events.try_send(CallEvent::OfferAnswered(answer));
+                }
                 let _ = self.events.try_send(CallEvent::Acknowledged);
                 if let Some(hang_up) = state.bye_after_ack.take() {
                     self.end(state, hang_up);
@@ -204,5 +243,12 @@ impl CallTask {
             TerminatedReason::Timeout => CallEvent::NotAcknowledged,
             _ => CallEvent::Ended,
         }
+    }
+}
+
+async fn again(reliable: &mut Option<Reliable>) -> reliable::Due {
+    match reliable {
+        Some(reliable) => reliable.due().await,
+        None => std::future::pending().await,
     }
 }

@@ -8,11 +8,11 @@ use std::time::Duration;
 use rsipstack::dialog::dialog::Dialog;
 use rsipstack::dialog::dialog_layer::DialogLayer;
 use rsipstack::dialog::invite_dialog::InviteDialog;
-use rsipstack::sip::{Header, HeadersExt as _, Method, SipMessage, StatusCode};
+use rsipstack::sip::{Header, HeadersExt as _, Method, Request, SipMessage, StatusCode, Uri};
 use rsipstack::transaction::transaction::Transaction;
 use rsipstack::transaction::{TransactionReceiver, TransactionState};
 use tokio::sync::mpsc;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -20,13 +20,15 @@ use super::call::CallTask;
 use super::dial::DialTask;
 use super::flows::{self, Flows, Line, Path};
 use super::open::OpenInvite;
+use super::reliable::{Awaited, Reliable};
 use super::requests::Requests;
+use super::timing::{Said, Timing, has_token};
 use super::within::Within;
 use super::{Shared, convert};
 use crate::admission::{Kind, RETRY_AFTER_S};
 use crate::outgoing::Placement;
 use crate::stack::reason;
-use crate::{ALLOW, CallControl, CallEvent, IncomingCall, InviteError, Refusal};
+use crate::{ALLOW, CallControl, CallEvent, IncomingCall, InviteError, Refusal, SessionTimes};
 
 pub(super) struct Dispatcher {
     pub(super) dialogs: Arc<DialogLayer>,
@@ -37,6 +39,9 @@ pub(super) struct Dispatcher {
     pub(super) tasks: TaskTracker,
     pub(super) max_calls: usize,
     pub(super) t1: Duration,
+    pub(super) session: SessionTimes,
+    /// Acknowledgements of our reliable answers.
+    pub(super) awaited: Arc<Awaited>,
     pub(super) cancel: CancellationToken,
 }
 
@@ -72,7 +77,7 @@ impl Dispatcher {
                 ];
                 self.answer(transaction, StatusCode::OK, headers, None);
             }
-            Method::Bye | Method::Info | Method::Update | Method::Notify => {
+            Method::Bye | Method::Info | Method::Update | Method::Notify | Method::PRack => {
                 self.answer(
                     transaction,
                     StatusCode::CallTransactionDoesNotExist,
@@ -100,6 +105,7 @@ impl Dispatcher {
             flows: Arc::clone(&self.flows),
             shared: Arc::clone(&self.shared),
             tasks: self.tasks.clone(),
+            session: self.session,
             cancel: self.cancel.clone(),
         };
         self.tasks.spawn(task.run());
@@ -112,6 +118,11 @@ impl Dispatcher {
             Ok(open) => open,
             Err(refusal) => return self.unavailable(transaction, refusal, None),
         };
+        if transaction.original.method == Method::PRack && !self.awaited.take(&transaction.original) {
+            // RFC 3262 §3.
+            let status = StatusCode::CallTransactionDoesNotExist;
+            return self.answer(transaction, status, Vec::new(), open);
+        }
         let Some(Dialog::Invite(mut dialog)) = self.dialogs.match_dialog(&transaction) else {
             let status = StatusCode::CallTransactionDoesNotExist;
             return self.answer(transaction, status, Vec::new(), open);
@@ -147,22 +158,30 @@ impl Dispatcher {
             Ok(invite) => invite,
             Err(error) => return self.bad_request(transaction, error, open),
         };
+        let timing = Timing::new(self.session);
+        let (session, agreed) = match timing.answer(&transaction.original) {
+            Said::Agreed(headers, agreed) => (headers, agreed),
+            Said::TooBrief(min_se) => {
+                let status = StatusCode::SessionIntervalTooSmall;
+                return self.answer(transaction, status, vec![min_se], Some(open));
+            }
+        };
         let (states_tx, states) = self.dialogs.new_dialog_state_channel();
         let line = Line::of(&self.flows, transaction.connection.as_ref());
-        let contact = line.flow().and_then(|flow| {
-            let path = Path::Flow(flow.clone());
-            self.flows.here(&self.dialogs.endpoint, &path)
-        });
-        let contact = contact.as_ref().map(flows::contact);
-        let dialog = self
-            .dialogs
-            .get_or_create_server_invite(&transaction, states_tx, None, contact);
+        let dialog =
+            self.dialogs
+                .get_or_create_server_invite(&transaction, states_tx, None, self.contact(&line));
         let Ok(dialog) = dialog else {
             return self.bad_request(transaction, InviteError::Contact, open);
         };
         let (commands_tx, commands) = mpsc::channel(CallControl::QUEUE);
         let (events_tx, events) = mpsc::channel(CallEvent::QUEUE);
+        let ladder = self.shared.ladders.begin(&invite.call_id);
+        ladder.note(Instant::now().into_std(), false, || {
+            transaction.original.to_string()
+        });
         let call = IncomingCall {
+            ladder,
             invite,
             control: CallControl::ringing_in(open.ringing(), commands_tx),
             events,
@@ -172,16 +191,22 @@ impl Dispatcher {
             return self.unavailable(transaction, Refusal::Busy, Some(open));
         }
         let over = CancellationToken::new();
+        let takes_update = has_token(&transaction.original.headers, &["Allow"], "UPDATE");
         let task = CallTask {
+            session,
+            agreed,
+            reliable: self.reliable(&transaction.original, &dialog),
             invite: transaction.original.clone(),
             responses: transaction.tu_sender.clone(),
             dialog: dialog.clone(),
             states,
             commands,
             within: Within::new(
-                Requests::new(&self.dialogs.endpoint, &dialog, None, line),
+                Requests::new(&self.dialogs.endpoint, &dialog, None, line, &self.tasks),
                 events_tx.clone(),
                 self.tasks.clone(),
+                timing,
+                takes_update,
             ),
             events: events_tx,
             place: open.place(),
@@ -197,6 +222,22 @@ impl Dispatcher {
         let linger = self.t1 * 64 + self.t1 * 4;
         self.tasks
             .spawn(drive_invite(dialog, transaction, open, over, linger));
+    }
+
+    /// Ours, for peers that came by a connection.
+    fn contact(&self, line: &Line) -> Option<Uri> {
+        let path = Path::Flow(line.flow()?.clone());
+        let here = self.flows.here(&self.dialogs.endpoint, &path);
+        here.as_ref().map(flows::contact)
+    }
+
+    /// For callers that require it.
+    fn reliable(&self, invite: &Request, dialog: &InviteDialog) -> Option<Reliable> {
+        let is_required = has_token(&invite.headers, &["Require"], "100rel");
+        let tag = dialog.id().local_tag;
+        is_required
+            .then(|| Reliable::new(&self.awaited, invite, &tag, self.t1))
+            .flatten()
     }
 
     fn open(&self, transaction: &Transaction, kind: Kind) -> Result<OpenInvite, Refusal> {

@@ -20,11 +20,14 @@ mod convert;
 mod dial;
 mod dispatcher;
 mod flows;
+mod observer;
 mod open;
 mod register;
+mod reliable;
 mod requests;
 mod socket;
 mod thread;
+mod timing;
 mod within;
 
 use std::net::SocketAddr;
@@ -41,9 +44,10 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::admission::{Admission, Limits};
+use crate::ladder::Ladders;
 use crate::{
-    Account, Authorities, Certificates, Dialer, IncomingCall, Refusals, RegistrationStatus, SipStack,
-    StackStats, StreamTimes, TlsError, Transport,
+    Account, Authorities, Certificates, Dialer, IncomingCall, Refusals, RegistrationStatus, SessionTimes,
+    SipStack, StackStats, StreamTimes, TlsError, Transport,
 };
 use flows::Slots;
 pub(crate) use open::RingingCall;
@@ -76,8 +80,12 @@ pub struct SipConfig {
     pub limits: Limits,
     /// T1, of which the other times are multiples (RFC 3261 §17.1.1.1): [`SipConfig::T1`], unless a test cannot wait.
     pub t1: Duration,
+    /// How long a session may go unrefreshed.
+    pub session: SessionTimes,
     /// For the User-Agent header.
     pub user_agent: String,
+    /// Whether the messages of calls are kept while they go on, for [`crate::Ladder`].
+    pub ladders: bool,
 }
 
 /// TLS for those who connect to us.
@@ -131,6 +139,7 @@ pub(crate) struct Shared {
     pub(crate) refusals: Mutex<Refusals>,
     pub(crate) admission: Mutex<Admission>,
     pub(crate) connections: Mutex<Slots>,
+    pub(crate) ladders: Arc<Ladders>,
     /// Once it is there. It holds the socket, and the socket holds this.
     pub(crate) endpoint: OnceLock<Weak<EndpointInner>>,
 }
@@ -142,13 +151,14 @@ impl std::fmt::Debug for Shared {
 }
 
 impl Shared {
-    fn new(limits: Limits) -> Self {
+    fn new(limits: Limits, ladders: bool) -> Self {
         Self {
             calls: AtomicUsize::new(0),
             dialogs: AtomicUsize::new(0),
             refusals: Mutex::default(),
             admission: Mutex::new(Admission::new(limits)),
             connections: Mutex::new(Slots::new(limits)),
+            ladders: Ladders::new(ladders),
             endpoint: OnceLock::new(),
         }
     }
@@ -230,7 +240,7 @@ impl RsipStack {
             .as_ref()
             .map(|tls| tls.certificates.server())
             .transpose()?;
-        let shared = Arc::new(Shared::new(config.limits));
+        let shared = Arc::new(Shared::new(config.limits, config.ladders));
         let cancel = CancellationToken::new();
         let (calls_tx, calls) = mpsc::channel(CALL_QUEUE);
         let (placements_tx, placements) = mpsc::channel(CALL_QUEUE);
@@ -262,7 +272,7 @@ impl RsipStack {
                 tcp,
                 tls,
                 calls,
-                dialer: Dialer::new(placements_tx),
+                dialer: Dialer::new(placements_tx, Arc::clone(&shared.ladders)),
                 registrations,
                 shared,
                 cancel,

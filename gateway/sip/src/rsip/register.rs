@@ -14,6 +14,7 @@ use tokio::net::lookup_host;
 use tokio::sync::watch;
 use tokio::time::{sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::flows::{self, Flows, Path};
 use super::{convert, requests};
@@ -38,6 +39,7 @@ pub(super) struct RegisterTask {
     pub(super) cseq: u32,
     /// The way of the last attempt.
     pub(super) path: Option<Path>,
+    pub(super) tasks: TaskTracker,
 }
 
 fn now() -> Instant {
@@ -148,7 +150,7 @@ impl RegisterTask {
             let mut request = self.request(path, expires)?;
             let uri = request.uri.to_string();
             request.headers.extend(credentials.clone());
-            let response = requests::send(&self.endpoint, request, path).await?;
+            let response = requests::send(&self.endpoint, request, path, &self.tasks).await?;
             let Some(challenges) = convert::challenges(&response) else {
                 return Some(response);
             };

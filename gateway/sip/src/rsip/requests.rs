@@ -8,6 +8,8 @@ use rsipstack::sip::headers::typed::CSeq;
 use rsipstack::sip::{Header, Method, Request, Response, SipMessage, ToTypedHeader as _, Version};
 use rsipstack::transaction::endpoint::EndpointInnerRef;
 use rsipstack::transaction::key::TransactionRole;
+use rsipstack::transaction::transaction::Transaction;
+use tokio_util::task::TaskTracker;
 
 use super::convert;
 use super::flows::{Line, Path};
@@ -23,6 +25,7 @@ pub(super) struct Requests {
     /// For a server that challenges.
     login: Option<Login>,
     line: Line,
+    tasks: TaskTracker,
 }
 
 impl Requests {
@@ -31,6 +34,7 @@ impl Requests {
         dialog: &InviteDialog,
         login: Option<Login>,
         line: Line,
+        tasks: &TaskTracker,
     ) -> Self {
         Self {
             endpoint: endpoint.clone(),
@@ -38,6 +42,7 @@ impl Requests {
             cseq: Arc::new(AtomicU32::new(dialog.snapshot().local_cseq)),
             login,
             line,
+            tasks: tasks.clone(),
         }
     }
 
@@ -47,20 +52,21 @@ impl Requests {
     }
 
     /// Sends a request, once more with credentials when the other side wants them. `None`: no answer.
-    pub(super) async fn ask(&self, method: Method, headers: Vec<Header>) -> Option<Response> {
+    pub(super) async fn ask(&self, method: Method, headers: Vec<Header>, body: Vec<u8>) -> Option<Response> {
         let path = self.path().await?;
-        let request = self.request(method, headers.clone(), &path)?;
+        let request = self.request(method, headers.clone(), body.clone(), &path)?;
         let uri = request.uri.to_string();
-        let response = send(&self.endpoint, request, &path).await?;
+        let response = send(&self.endpoint, request, &path, &self.tasks).await?;
         let login = self.login.as_ref();
         let Some(answer) =
-            login.and_then(|login| convert::authorization(&response, login, method, &uri, b""))
+            login.and_then(|login| convert::authorization(&response, login, method, &uri, &body))
         else {
             return Some(response);
         };
         let mut headers = headers;
         headers.push(answer);
-        send(&self.endpoint, self.request(method, headers, &path)?, &path).await
+        let request = self.request(method, headers, body, &path)?;
+        send(&self.endpoint, request, &path, &self.tasks).await
     }
 
     /// By the first Route, or the remote target (RFC 3261 §12.2.1.1).
@@ -72,7 +78,7 @@ impl Requests {
     }
 
     /// RFC 3261 §12.2.1.1.
-    fn request(&self, method: Method, extra: Vec<Header>, path: &Path) -> Option<Request> {
+    fn request(&self, method: Method, extra: Vec<Header>, body: Vec<u8>, path: &Path) -> Option<Request> {
         let dialog = self.dialog.snapshot();
         let here = self.line.flows().here(&self.endpoint, path);
         let (from, to) = match dialog.role {
@@ -96,19 +102,24 @@ impl Requests {
         );
         headers.extend(dialog.route_set.into_iter().map(Header::Route));
         headers.extend(extra);
-        headers.push(Header::ContentLength(0_u32.into()));
+        headers.push(Header::ContentLength(u32::try_from(body.len()).ok()?.into()));
         Some(Request {
             method,
             uri: dialog.remote_uri,
             headers: headers.into(),
-            body: Vec::new(),
+            body,
             version: Version::V2,
         })
     }
 }
 
 /// Sends a request and waits for its final answer. `None`: there is none.
-pub(super) async fn send(endpoint: &EndpointInnerRef, request: Request, path: &Path) -> Option<Response> {
+pub(super) async fn send(
+    endpoint: &EndpointInnerRef,
+    request: Request,
+    path: &Path,
+    tasks: &TaskTracker,
+) -> Option<Response> {
     let mut transaction = path.transaction(endpoint, request)?;
     transaction.send().await.ok()?;
     loop {
@@ -121,7 +132,21 @@ pub(super) async fn send(endpoint: &EndpointInnerRef, request: Request, path: &P
         if let SipMessage::Response(response) = message
             && response.status_code.code() >= 200
         {
+            if transaction.original.method == Method::Invite {
+                keep(transaction, path.clone(), tasks);
+            }
             return (!convert::is_local(&response)).then_some(response);
         }
     }
+}
+
+/// An INVITE's transaction acknowledges its answer as often as that is repeated, until it ends by itself.
+fn keep(mut transaction: Transaction, path: Path, tasks: &TaskTracker) {
+    tasks.spawn(async move {
+        // Neither arm is polled again.
+        tokio::select! {
+            () = async { while transaction.receive().await.is_some() {} } => {}
+            () = path.closed() => {}
+        }
+    });
 }

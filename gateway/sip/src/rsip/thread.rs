@@ -24,6 +24,7 @@ use tracing::subscriber::NoSubscriber;
 
 use super::dispatcher::Dispatcher;
 use super::flows::Flows;
+use super::observer::Observer;
 use super::register::RegisterTask;
 use super::socket::AdmittedSocket;
 use super::{STOP_TIMEOUT, Shared, SipConfig, Sockets, local_of};
@@ -87,6 +88,7 @@ async fn serve(setup: Setup) {
             call_id: random_text(CALL_ID_LENGTH),
             cseq: 0,
             path: None,
+            tasks: tasks.clone(),
         };
         tasks.spawn(task.run());
     }
@@ -99,6 +101,8 @@ async fn serve(setup: Setup) {
         tasks: tasks.clone(),
         max_calls: config.max_calls,
         t1: config.t1,
+        session: config.session,
+        awaited: Arc::default(),
         cancel,
     };
     let _ = setup.started.send(Ok(()));
@@ -140,7 +144,11 @@ async fn begin(
     let udp = UdpConnection::from_socket(socket, config.advertised, Some(stop.child_token())).await?;
     let transport = TransportLayer::new(stop.clone());
     transport.add_transport(udp.into());
-    let endpoint = EndpointBuilder::new()
+    let mut builder = EndpointBuilder::new();
+    if config.ladders {
+        builder.with_inspector(Box::new(Observer(Arc::clone(&shared.ladders))));
+    }
+    let endpoint = builder
         .with_user_agent(&config.user_agent)
         .with_option(timers(config.t1))
         .with_transport_layer(transport)
@@ -154,6 +162,7 @@ async fn begin(
             Method::Info,
             Method::Update,
             Method::Notify,
+            Method::PRack,
         ])
         .build();
     let incoming = endpoint.incoming_transactions()?;

@@ -13,10 +13,12 @@ use tokio_util::task::TaskTracker;
 
 use super::convert;
 use super::requests::Requests;
+use super::timing::{Said, Timing};
+use crate::session::Due;
 use crate::{ALLOW, CallEvent, Renegotiation, TransferEvent, is_extra_header};
 
 /// How long the owner may take over a renegotiation.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
+pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long an ending call waits for the answer to its BYE.
 const BYE_TIMEOUT: Duration = Duration::from_secs(4);
 
@@ -26,11 +28,22 @@ pub(super) struct Within {
     tasks: TaskTracker,
     /// Whether our 200 to a re-INVITE made an offer, whose answer is in the ACK.
     offered: Arc<AtomicBool>,
+    timing: Timing,
+    /// Whether the other side takes UPDATE.
+    takes_update: bool,
 }
 
 impl Within {
-    pub(super) fn new(ours: Requests, events: mpsc::Sender<CallEvent>, tasks: TaskTracker) -> Self {
+    pub(super) fn new(
+        ours: Requests,
+        events: mpsc::Sender<CallEvent>,
+        tasks: TaskTracker,
+        timing: Timing,
+        takes_update: bool,
+    ) -> Self {
         Self {
+            timing,
+            takes_update,
             ours,
             events,
             tasks,
@@ -80,7 +93,7 @@ impl Within {
         all.extend(extra(headers));
         let (ours, events) = (self.ours.clone(), self.events.clone());
         self.tasks.spawn(async move {
-            let event = match ours.ask(Method::Refer, all).await {
+            let event = match ours.ask(Method::Refer, all, Vec::new()).await {
                 Some(response) => TransferEvent::Answered {
                     code: response.status_code.code(),
                     phrase: convert::phrase(&response),
@@ -96,11 +109,32 @@ impl Within {
         let ours = self.ours.clone();
         let asking = self
             .tasks
-            .spawn(async move { drop(ours.ask(Method::Bye, headers).await) });
+            .spawn(async move { drop(ours.ask(Method::Bye, headers, Vec::new()).await) });
         async move {
             // Whatever comes of it, the dialog is over (RFC 3261 §15.1.1).
             let _ = timeout(BYE_TIMEOUT, asking).await;
         }
+    }
+
+    /// Resolves when the session is to be refreshed, or has expired. Cancel-safe.
+    pub(super) async fn due(&self) -> Due {
+        self.timing.due().await
+    }
+
+    /// Refreshes the session.
+    pub(super) fn refresh(&self) {
+        let (timing, ours, events) = (self.timing.clone(), self.ours.clone(), self.events.clone());
+        self.tasks.spawn(timing.refresh(ours, self.takes_update, events));
+    }
+
+    /// The timer of the session, for the 2xx that opens it.
+    pub(super) fn timing(&self) -> &Timing {
+        &self.timing
+    }
+
+    /// The body of the last ACK.
+    pub(super) fn last_ack(&self) -> Vec<u8> {
+        self.ours.last_ack().map(|ack| ack.body).unwrap_or_default()
     }
 
     fn reply(&self, handle: TransactionHandle, status: StatusCode) {
@@ -117,16 +151,33 @@ impl Within {
         if !self.offered.swap(false, Ordering::AcqRel) {
             return;
         }
-        let answer = self.ours.last_ack().map(|ack| ack.body).unwrap_or_default();
+        let answer = self.last_ack();
         // A full queue loses it: the session then stays as it was.
         let _ = self.events.try_send(CallEvent::OfferAnswered(answer));
     }
 
     fn renegotiate(&self, request: Request, handle: TransactionHandle) {
+        let (session, agreed) = match self.timing.answer(&request) {
+            Said::Agreed(headers, agreed) => (headers, agreed),
+            Said::TooBrief(min_se) => {
+                self.tasks.spawn(async move {
+                    let status = StatusCode::SessionIntervalTooSmall;
+                    let _ = handle.respond(status, Some(vec![min_se]), None).await;
+                });
+                return;
+            }
+        };
+        let timing = self.timing.clone();
         let asks_for_offer = request.body.is_empty();
         if asks_for_offer && request.method == Method::Update {
             // It refreshes the session, no more.
-            return self.reply(handle, StatusCode::OK);
+            self.tasks.spawn(async move {
+                let mut headers = vec![Header::Allow(ALLOW.into())];
+                headers.extend(session);
+                let _ = handle.respond(StatusCode::OK, Some(headers), None).await;
+                timing.agreed(agreed);
+            });
+            return;
         }
         let offer = (!asks_for_offer).then_some(request.body);
         let (answer, answered) = oneshot::channel();
@@ -147,11 +198,14 @@ impl Within {
             offered.store(asks_for_offer && body.is_some(), Ordering::Release);
             let _ = match body {
                 Some(body) => {
-                    let headers = vec![
+                    let mut headers = vec![
                         Header::ContentType("application/sdp".into()),
                         Header::Allow(ALLOW.into()),
                     ];
-                    handle.respond(StatusCode::OK, Some(headers), Some(body)).await
+                    headers.extend(session);
+                    let done = handle.respond(StatusCode::OK, Some(headers), Some(body)).await;
+                    timing.agreed(agreed);
+                    done
                 }
                 None => handle.respond(StatusCode::NotAcceptableHere, None, None).await,
             };

@@ -59,6 +59,8 @@ fn config(limits: Limits) -> SipConfig {
         limits,
         t1: SipConfig::T1,
         user_agent: "test".into(),
+        ladders: false,
+        session: sip::SessionTimes::DEFAULT,
     }
 }
 

@@ -70,6 +70,8 @@ async fn a_call_goes_both_ways<S>(
         "{ok}"
     );
     peer.in_dialog(&ok, "ACK", 1).await;
+    // The INVITE had no SDP: the 200 made the offer.
+    assert!(matches!(event(&mut call).await, CallEvent::OfferAnswered(answer) if answer.is_empty()));
     assert!(matches!(event(&mut call).await, CallEvent::Acknowledged));
     peer.in_dialog(&ok, "OPTIONS", 2).await;
     peer.expect("SIP/2.0 200").await;

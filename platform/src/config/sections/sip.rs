@@ -10,8 +10,8 @@ use super::{SECOND, not_empty, placed, registrations::registrations};
 use crate::config::{
     fault::Place,
     reader::{Context, Found, Section, by, parsed, scalar},
-    types::{PortRange, Sip, SipCodec, SipTls, SipTlsServer},
-    values::{Wrong, codec, duration, parse_as, port_range, whole_number, wrong},
+    types::{PortRange, Sip, SipCodec, SipLadder, SipTls, SipTlsServer},
+    values::{Wrong, codec, duration, flag, ladder, parse_as, port_range, whole_number, wrong},
 };
 
 /// `config` is `None` when a required key is missing; what other sections are checked against is always there.
@@ -68,6 +68,11 @@ pub(super) fn sip(cx: &Context<'_>, mut section: Section<'_>, slots: usize, base
     let (max_ringing, max_ringing_per_source) = ringing(cx, &mut section, slots);
     let codecs = codecs(cx, &mut section);
     let registrations = registrations(cx, &mut section);
+    let info_dtmf = section.or("info_dtmf", false, flag);
+    let records = section
+        .raw("records", &[])
+        .and_then(|found| parsed(cx, &found, flag));
+    let ladder = section.or("ladder", SipLadder::Off, ladder);
     section.finish();
     let config = advertised_address
         .zip(default_region)
@@ -86,6 +91,9 @@ pub(super) fn sip(cx: &Context<'_>, mut section: Section<'_>, slots: usize, base
             max_ringing_per_source,
             codecs,
             registrations,
+            info_dtmf,
+            records,
+            ladder,
         });
     SipSection {
         config,

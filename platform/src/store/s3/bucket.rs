@@ -13,10 +13,12 @@ use bytes::{Bytes, BytesMut};
 use time::OffsetDateTime;
 use tokio::time::{sleep, timeout};
 
+use super::age::AnsweredAt;
 use crate::{
     Secret,
     aws::{ATTEMPTS, Access, fault::Fault, limits, pause, retries},
     config::{S3Config, S3Encryption},
+    store::Age,
 };
 
 /// How often a write is tried that S3 puts off because another one is under way (409).
@@ -29,6 +31,9 @@ const STALL: Duration = Duration::from_secs(10);
 pub(super) const WRITE_ID: &str = "trunkline-write";
 /// How many streams have gone into the object.
 pub(super) const STREAMS: &str = "trunkline-streams";
+
+/// An object, its tag and its age.
+pub(super) type Got = (Bytes, String, Age);
 
 /// What must hold for a write to happen.
 #[derive(Clone, Copy)]
@@ -186,7 +191,7 @@ impl Bucket {
     }
 
     /// Reads an object of at most `limit` bytes, with its etag.
-    pub(super) async fn get(&self, name: &str, limit: u64) -> Result<Option<(Bytes, String)>, GetError> {
+    pub(super) async fn get(&self, name: &str, limit: u64) -> Result<Option<Got>, GetError> {
         let mut attempt = 0;
         loop {
             attempt += 1;
@@ -202,12 +207,15 @@ impl Bucket {
         }
     }
 
-    async fn get_once(&self, name: &str, limit: u64) -> Result<Option<(Bytes, String)>, GetError> {
+    async fn get_once(&self, name: &str, limit: u64) -> Result<Option<Got>, GetError> {
+        let answered_at = AnsweredAt::default();
         let answer = self
             .client
             .get_object()
             .bucket(&self.config.bucket)
             .key(name)
+            .customize()
+            .interceptor(answered_at.clone())
             .send()
             .await;
         let mut answer = match answer.map_err(Fault::from) {
@@ -236,7 +244,8 @@ impl Bucket {
                 return Err(GetError::TooLong);
             }
         }
-        Ok(Some((bytes.freeze(), answer.e_tag.unwrap_or_default())))
+        let age = answered_at.age_of(answer.last_modified);
+        Ok(Some((bytes.freeze(), answer.e_tag.unwrap_or_default(), age)))
     }
 
     /// A page of names in byte order, and whether more follow.

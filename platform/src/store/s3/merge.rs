@@ -7,7 +7,7 @@ use futures_util::future::try_join_all;
 use tokio::time::{Duration, Instant, sleep};
 
 use super::{
-    bucket::{Bucket, Condition, GetError, Head},
+    bucket::{Bucket, Condition, GetError, Got, Head},
     failed,
     multipart::{MIN_PART_BYTES, PART_BYTES, Upload},
     segments::{Piece, STREAMS, Segment, newest, part_name, pieces},
@@ -226,7 +226,7 @@ impl Core {
         let file = Arc::new(blocking(ACTION, move || spool.nameless()).await?);
         if let Some(head) = object {
             match self.read(&self.name(key), MIN_PART_BYTES).await? {
-                Some((bytes, etag)) if etag == head.etag => rest.fetched += write(&file, bytes).await?,
+                Some((bytes, etag, _)) if etag == head.etag => rest.fetched += write(&file, bytes).await?,
                 _ => return Ok(None),
             }
         }
@@ -249,10 +249,10 @@ impl Core {
         let found = self
             .read(&self.segment(key, &piece.name), MAX_SEGMENT_BYTES)
             .await?;
-        Ok(found.and_then(|(bytes, _)| cut(&bytes, piece)))
+        Ok(found.and_then(|(bytes, ..)| cut(&bytes, piece)))
     }
 
-    async fn read(&self, name: &str, limit: u64) -> Result<Option<(Bytes, String)>, StoreError> {
+    async fn read(&self, name: &str, limit: u64) -> Result<Option<Got>, StoreError> {
         const ACTION: &str = "read the segments of a stream";
         match self.bucket.get(name, limit).await {
             Ok(found) => Ok(found),

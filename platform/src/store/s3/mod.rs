@@ -1,5 +1,6 @@
 //! The store on S3.
 
+mod age;
 mod bucket;
 mod merge;
 mod multipart;
@@ -30,7 +31,8 @@ use self::{
     stream::S3Append,
 };
 use super::{
-    Append, ETag, Entry, Listing, MAX_LINK_TTL, MAX_OBJECT_BYTES, MAX_PAGE, Object, Page, Store, StoreError,
+    Age, Append, ETag, Entry, Listing, MAX_LINK_TTL, MAX_OBJECT_BYTES, MAX_PAGE, Object, Page, Store,
+    StoreError,
     folder::blocking,
     key::{Key, parse_prefix},
 };
@@ -212,11 +214,15 @@ impl Store for S3Store {
     }
 
     async fn get(&self, key: &str) -> Result<Option<Object>, StoreError> {
+        Ok(self.get_aged(key).await?.map(|(object, _)| object))
+    }
+
+    async fn get_aged(&self, key: &str) -> Result<Option<(Object, Age)>, StoreError> {
         let name = self.core.name(Key::parse(key)?.as_str());
         match self.core.bucket.get(&name, MAX_OBJECT_BYTES as u64).await {
-            Ok(found) => Ok(found.map(|(bytes, etag)| Object {
-                bytes,
-                etag: ETag::new(etag),
+            Ok(found) => Ok(found.map(|(bytes, etag, age)| {
+                let etag = ETag::new(etag);
+                (Object { bytes, etag }, age)
             })),
             Err(GetError::TooLong) => Err(too_long()),
             Err(GetError::Fault(fault)) => Err(failed("read an object", fault)),

@@ -95,17 +95,21 @@ impl Dialled {
         }
     }
 
-    /// Dials what is to be dialled after the answer; whether there is anything.
+    /// Whether anything is to be dialled after the answer.
+    pub(in crate::call) fn has_digits(&self) -> bool {
+        !self.order.dtmf.is_empty()
+    }
+
+    /// Dials what is to be dialled after the answer.
     pub(in crate::call) fn dial_on(
         &mut self,
         keypad: mpsc::Sender<Change>,
         tasks: &TaskTracker,
         cancel: &CancellationToken,
-    ) -> bool {
+    ) {
         let (done, automation) = oneshot::channel();
         self.automation = Some(automation);
         let presses = std::mem::take(&mut self.order.dtmf);
-        let any = !presses.is_empty();
         let cancel = cancel.clone();
         tasks.spawn(async move {
             if cancel.run_until_cancelled(press(presses, keypad)).await.is_some() {
@@ -113,7 +117,6 @@ impl Dialled {
                 let _ = done.send(());
             }
         });
-        any
     }
 
     /// Resolves once, when what is dialled after the answer has been sent. Cancel-safe.

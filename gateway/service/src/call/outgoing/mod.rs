@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use bus::sipinternal::{CreateParticipant, Created};
 use bus::{Code, Fault, Incoming};
+use events::{Direction, LegRecord};
 use livekit::DisconnectReason;
 use sha2::{Digest as _, Sha256};
 use sip::{Destination, Outgoing, PlacedCall};
@@ -21,7 +22,7 @@ use super::conversation::{Conversation, Parts, Way};
 use super::machine::{EndReason, Machine, Options};
 use super::media_leg::{self, EncryptionRequired, MediaLeg};
 use super::transfer::Transfers;
-use super::{Context, millis, setup};
+use super::{Context, detail, millis, setup};
 use crate::attributes;
 use crate::room::RoomLeg;
 use crate::token::Joiner;
@@ -29,8 +30,6 @@ use caps::Place;
 use dialled::{Dialled, created};
 use order::Order;
 
-/// The rate of the phone's track: its codec is known only when the phone is answered.
-const TRACK_RATE_HZ: u32 = 16_000;
 /// Before whoever asked stops waiting, so that the reason is told and not guessed.
 const TO_TELL: Duration = Duration::from_millis(500);
 
@@ -107,12 +106,18 @@ async fn prepare(context: &Arc<Context>, request: CreateParticipant) -> Result<R
     // Before the join: whoever sees the phone in its room may want it elsewhere.
     let transfers = Transfers::serve(&context.server, &order.request.sip_call_id);
     let identity = &order.request.participant_identity;
-    let room = RoomLeg::join(&context.livekit, &token, identity, TRACK_RATE_HZ, false)
-        .await
-        .map_err(|error| {
-            tracing::warn!(%error, "the room was not joined");
-            failure::own("the room was not joined")
-        })?;
+    let room = RoomLeg::join(
+        &context.livekit,
+        &token,
+        identity,
+        media_leg::UNKNOWN_RATE_HZ,
+        false,
+    )
+    .await
+    .map_err(|error| {
+        tracing::warn!(%error, "the room was not joined");
+        failure::own("the room was not joined")
+    })?;
     Ok(Ready {
         order,
         destination,
@@ -143,6 +148,15 @@ async fn converse(context: &Arc<Context>, ready: Ready, incoming: Incoming, begu
     };
     let invite = invite(&order, destination, media.description());
     let call_id = invite.call_id.clone();
+    let mut leg = LegRecord::begun(
+        &order.request.sip_call_id,
+        &call_id,
+        Direction::Outbound,
+        detail::now(),
+    );
+    let attributes = &order.request.participant_attributes;
+    detail::described(&mut leg, attributes, &context.config.regions);
+    let room_created_at = detail::placed(&mut leg, &room).await;
     let placed = match context.dialer.dial(invite) {
         Ok(placed) => placed,
         Err(error) => {
@@ -154,7 +168,11 @@ async fn converse(context: &Arc<Context>, ready: Ready, incoming: Incoming, begu
             return departure.confirm(&context.livekit).await;
         }
     };
-    let PlacedCall { control, mut events } = placed;
+    let PlacedCall {
+        control,
+        mut events,
+        ladder,
+    } = placed;
     let options = Options {
         ringing_until: ringing_until.into_std(),
         agent_gone: context.config.timeouts.agent_gone,
@@ -162,6 +180,7 @@ async fn converse(context: &Arc<Context>, ready: Ready, incoming: Incoming, begu
     };
     let attributes_to_headers = std::mem::take(&mut order.request.attributes_to_headers);
     let mut conversation = Conversation::new(Parts {
+        leg,
         context,
         control: &control,
         events: &mut events,
@@ -172,12 +191,10 @@ async fn converse(context: &Arc<Context>, ready: Ready, incoming: Incoming, begu
         way: Way::Outgoing(Box::new(Dialled::new(order, call_id, reply, place))),
     });
     let reason: EndReason = conversation.run(Machine::outgoing(options)).await;
-    let departure = conversation.release(reason).await;
+    let (leg, departure) = conversation.release(reason).await;
     let lasted_ms = millis(begun.elapsed());
     tracing::info!(step = "ended", reason = reason.as_str(), lasted_ms, "call ended");
-    if let Some(departure) = departure {
-        departure.confirm(&context.livekit).await;
-    }
+    context.see_off(&leg, room_created_at, &ladder, departure).await;
 }
 
 fn invite(order: &Order, destination: Destination, offer: Vec<u8>) -> Outgoing {

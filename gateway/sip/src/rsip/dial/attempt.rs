@@ -1,5 +1,9 @@
 //! One INVITE and its transaction.
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use rsipstack::sip::headers::make_header;
 use rsipstack::sip::headers::typed::{From as TypedFrom, To as TypedTo};
 use rsipstack::sip::{
     Auth, Header, HeadersExt as _, HostWithPort, Method, Param, Request, Response, Scheme, SipMessage,
@@ -12,12 +16,18 @@ use rsipstack::transport::SipAddr;
 use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 
-use super::super::flows::{self, Flow, Path};
+use super::super::flows::{self, Flow, Flows, Line, Path};
+use super::super::timing::has_token;
 use super::super::within::extra;
-use crate::{ALLOW, Outgoing, SipUri};
+use super::prack::Prack;
+use crate::{ALLOW, Outgoing, SUPPORTED, SessionTimes, SipUri};
 
 /// Responses that may wait for the call.
 const RESPONSE_QUEUE: usize = 16;
+/// Phones of a forked INVITE whose provisional answers are acknowledged.
+const MAX_EARLY_DIALOGS: usize = 16;
+const EXPIRES: &str = "Session-Expires";
+const MIN_SE: &str = "Min-SE";
 
 /// An INVITE that was sent.
 pub(super) struct Attempt {
@@ -30,6 +40,10 @@ pub(super) struct Attempt {
     is_known: bool,
     cancel_wanted: bool,
     cancelled: bool,
+    /// The last reliable answer of each early dialog, by its tag.
+    acknowledged: Vec<(String, u32)>,
+    /// PRACKs so far: each took a number of the dialog's.
+    pracks: u32,
 }
 
 impl Attempt {
@@ -52,6 +66,8 @@ impl Attempt {
             is_known: false,
             cancel_wanted: false,
             cancelled: false,
+            acknowledged: Vec::new(),
+            pracks: 0,
         }
     }
 
@@ -65,6 +81,49 @@ impl Attempt {
 
     pub(super) fn request(&self) -> &Request {
         &self.request
+    }
+
+    /// The number of our last request.
+    pub(super) fn last_cseq(&self) -> u32 {
+        number(&self.request).unwrap_or_default() + self.pracks
+    }
+
+    /// Sends PRACK, where a provisional answer wants it (RFC 3262 §4).
+    pub(super) fn acknowledge(&mut self, response: &Response, flows: &Arc<Flows>) {
+        if !has_token(&response.headers, &["Require"], "100rel") {
+            return;
+        }
+        let tag = response.to_header().ok().and_then(|to| to.tag().ok().flatten());
+        let (Some(rseq), Some(tag)) = (response.rseq_value(), tag) else {
+            return;
+        };
+        let known = self
+            .acknowledged
+            .iter_mut()
+            .find(|(known, _)| known == tag.value());
+        if let Some((_, last)) = known {
+            // Repeated, or one before it was lost: that one will be repeated.
+            if rseq != last.wrapping_add(1) {
+                return;
+            }
+            *last = rseq;
+        } else if self.acknowledged.len() < MAX_EARLY_DIALOGS {
+            self.acknowledged.push((tag.value().to_owned(), rseq));
+        } else {
+            return;
+        }
+        self.pracks += 1;
+        let prack = Prack {
+            endpoint: self.endpoint.clone(),
+            line: Line::new(flows, self.flow()),
+            cseq: self.last_cseq(),
+            invite: self.request.clone(),
+            tasks: self.tasks.clone(),
+        };
+        let response = response.clone();
+        // An answer that is not acknowledged after all is repeated.
+        self.tasks
+            .spawn(async move { drop(prack.send(&response, rseq).await) });
     }
 
     /// The next response; `None` when the transaction is over. Cancel-safe.
@@ -127,7 +186,12 @@ async fn drive(mut transaction: Transaction, path: Path, responses: mpsc::Sender
 }
 
 /// The first INVITE of a call.
-pub(super) fn invite(endpoint: &EndpointInnerRef, outgoing: &Outgoing, here: SipAddr) -> Option<Request> {
+pub(super) fn invite(
+    endpoint: &EndpointInnerRef,
+    outgoing: &Outgoing,
+    here: SipAddr,
+    times: SessionTimes,
+) -> Option<Request> {
     let to = uri(&outgoing.to)?;
     let mut target = to.clone();
     target.params.extend(flows::param(outgoing.destination.transport));
@@ -167,6 +231,13 @@ pub(super) fn invite(endpoint: &EndpointInnerRef, outgoing: &Outgoing, here: Sip
     request.headers.push(Header::Allow(ALLOW.into()));
     request
         .headers
+        .push(Header::Supported(SUPPORTED.join(", ").into()));
+    let seconds = |time: Duration| time.as_secs().to_string();
+    for (name, time) in [(EXPIRES, times.expires), (MIN_SE, times.least)] {
+        request.headers.push(make_header(name, seconds(time)));
+    }
+    request
+        .headers
         .push(Header::ContentType("application/sdp".into()));
     for header in extra(outgoing.headers.clone()) {
         request.headers.push(header);
@@ -177,22 +248,52 @@ pub(super) fn invite(endpoint: &EndpointInnerRef, outgoing: &Outgoing, here: Sip
 
 /// The same INVITE with the answer to a challenge: Call-ID, From and To stay, `CSeq` and branch are new (RFC 3261 §22.2).
 pub(super) fn again(request: &Request, answer: Header) -> Option<Request> {
-    let mut request = request.clone();
-    let seq = request.cseq_header().ok()?.seq().ok()? + 1;
-    request.cseq_header_mut().ok()?.mut_seq(seq).ok()?;
-    let mut via = request.via_header().ok()?.typed().ok()?;
-    via.params.retain(|param| !matches!(param, Param::Branch(_)));
-    via.params.push(make_via_branch());
+    let mut request = repeated(request)?;
     let to_proxy = matches!(answer, Header::ProxyAuthorization(_));
     request.headers.retain(|header| match header {
-        Header::Via(_) => false,
         Header::ProxyAuthorization(_) => !to_proxy,
         Header::Authorization(_) => to_proxy,
         _ => true,
     });
-    request.headers.push(via.into());
     request.headers.push(answer);
     Some(request)
+}
+
+/// The same INVITE for a session of at least `least`, after a 422 (RFC 4028 §7.4).
+pub(super) fn longer(request: &Request, least: Duration) -> Option<Request> {
+    let mut request = repeated(request)?;
+    let is_timing = |header: &Header| {
+        [EXPIRES, MIN_SE]
+            .iter()
+            .any(|name| header.name().eq_ignore_ascii_case(name))
+    };
+    let asked = request.headers.iter().filter(|header| is_timing(header));
+    let asked = asked
+        .filter_map(|header| header.value().parse().ok().map(Duration::from_secs))
+        .max();
+    request.headers.retain(|header| !is_timing(header));
+    let seconds = asked.unwrap_or(least).max(least).as_secs().to_string();
+    request.headers.push(make_header(EXPIRES, seconds));
+    request
+        .headers
+        .push(make_header(MIN_SE, least.as_secs().to_string()));
+    Some(request)
+}
+
+fn repeated(request: &Request) -> Option<Request> {
+    let mut request = request.clone();
+    let seq = number(&request)? + 1;
+    request.cseq_header_mut().ok()?.mut_seq(seq).ok()?;
+    let mut via = request.via_header().ok()?.typed().ok()?;
+    via.params.retain(|param| !matches!(param, Param::Branch(_)));
+    via.params.push(make_via_branch());
+    request.headers.retain(|header| !matches!(header, Header::Via(_)));
+    request.headers.push(via.into());
+    Some(request)
+}
+
+fn number(request: &Request) -> Option<u32> {
+    request.cseq_header().ok()?.seq().ok()
 }
 
 /// Whether the request has credentials for a proxy, or for a server.

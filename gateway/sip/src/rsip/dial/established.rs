@@ -14,23 +14,27 @@ use tokio_util::task::TaskTracker;
 
 use super::super::flows::Line;
 use super::super::requests::Requests;
+use super::super::timing::{Timing, has_token};
 use super::super::within::{Within, extra};
 use crate::outgoing::Placement;
+use crate::session::{self, Due};
 use crate::{CallEvent, Command};
 
 pub(super) struct Established {
     dialog: InviteDialog,
     states: DialogStateReceiver,
     line: Line,
+    takes_update: bool,
 }
 
 impl Established {
-    /// Puts the dialog into the stack's table (RFC 3261 §12.1.2). `None` when the answer makes none.
+    /// Puts the dialog into the stack's table (RFC 3261 §12.1.2). `cseq`: of our last request. `None` when the answer makes none.
     pub(super) fn new(
         dialogs: &DialogLayer,
         request: &Request,
         response: &Response,
         line: Line,
+        cseq: u32,
     ) -> Option<Self> {
         let id = DialogId::try_from((response, TransactionRole::Client)).ok()?;
         let contact = response.contact_header().ok();
@@ -44,7 +48,7 @@ impl Established {
             id: id.clone(),
             from: request.from_header().ok()?.typed().ok()?,
             to: response.to_header().ok()?.typed().ok()?,
-            local_cseq: request.cseq_header().ok()?.seq().ok()?,
+            local_cseq: cseq,
             remote_cseq: 0,
             local_contact: local,
             // A peer without Contact is asked where it was found.
@@ -59,7 +63,12 @@ impl Established {
             return None;
         }
         match dialogs.get_dialog(&id) {
-            Some(Dialog::Invite(dialog)) => Some(Self { dialog, states, line }),
+            Some(Dialog::Invite(dialog)) => Some(Self {
+                dialog,
+                states,
+                line,
+                takes_update: has_token(&response.headers, &["Allow"], "UPDATE"),
+            }),
             _ => None,
         }
     }
@@ -75,10 +84,12 @@ impl Established {
         dialogs: &DialogLayer,
         tasks: &TaskTracker,
         cancel: &CancellationToken,
+        timing: Timing,
     ) -> CallEvent {
         let login = placement.outgoing.login.clone();
-        let ours = Requests::new(&dialogs.endpoint, &self.dialog, login, self.line.clone());
-        let within = Within::new(ours, placement.events.clone(), tasks.clone());
+        let ours = Requests::new(&dialogs.endpoint, &self.dialog, login, self.line.clone(), tasks);
+        let events = placement.events.clone();
+        let within = Within::new(ours, events, tasks.clone(), timing, self.takes_update);
         let last = loop {
             // All arms are cancel-safe.
             tokio::select! {
@@ -94,6 +105,13 @@ impl Established {
                     Some(_) => {}
                     None => break hang_up(&within, Vec::new()).await,
                 },
+                due = within.due() => match due {
+                    Due::Refresh => within.refresh(),
+                    Due::Expired => {
+                        within.bye(vec![Header::Reason(session::expired().into())]).await;
+                        break CallEvent::SessionExpired;
+                    }
+                },
                 change = self.states.recv() => match change {
                     Some(DialogState::Terminated(_, TerminatedReason::UasBye | TerminatedReason::UacBye)) => {
                         break CallEvent::HungUp;
@@ -108,9 +126,9 @@ impl Established {
     }
 
     /// Ends a dialog that nobody wants.
-    pub(super) async fn end(self, dialogs: &DialogLayer) {
-        let ours = Requests::new(&dialogs.endpoint, &self.dialog, None, self.line.clone());
-        drop(ours.ask(Method::Bye, Vec::new()).await);
+    pub(super) async fn end(self, dialogs: &DialogLayer, tasks: &TaskTracker) {
+        let ours = Requests::new(&dialogs.endpoint, &self.dialog, None, self.line.clone(), tasks);
+        drop(ours.ask(Method::Bye, Vec::new(), Vec::new()).await);
         dialogs.remove_dialog(&self.dialog.id());
     }
 }
@@ -121,7 +139,7 @@ async fn hang_up(within: &Within, headers: Vec<Header>) -> CallEvent {
 }
 
 /// The answer's Record-Route, in reverse (RFC 3261 §12.1.2).
-fn route_set(response: &Response) -> Vec<Route> {
+pub(super) fn route_set(response: &Response) -> Vec<Route> {
     let lines = response.headers.iter().filter_map(|header| match header {
         Header::RecordRoute(route) => Some(route.value().to_owned()),
         _ => None,

@@ -2,6 +2,7 @@
 
 mod attempt;
 mod established;
+mod prack;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -16,10 +17,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::flows::{Flows, Line, Path};
+use super::timing::{Timing, min_se};
 use super::{Shared, convert};
 use crate::digest::client;
 use crate::outgoing::Placement;
-use crate::{CallEvent, Command, Outgoing, Transport};
+use crate::{CallEvent, Command, Outgoing, SessionTimes, Transport};
 use attempt::Attempt;
 use established::Established;
 
@@ -27,6 +29,7 @@ use established::Established;
 const MAX_CHALLENGES: usize = 5;
 /// How long an answer that crossed our CANCEL is waited for.
 const CROSSING_TIMEOUT: Duration = Duration::from_secs(40);
+const MAX_SESSION: Duration = Duration::from_hours(24);
 
 pub(super) struct DialTask {
     pub(super) placement: Placement,
@@ -34,6 +37,7 @@ pub(super) struct DialTask {
     pub(super) flows: Arc<Flows>,
     pub(super) shared: Arc<Shared>,
     pub(super) tasks: TaskTracker,
+    pub(super) session: SessionTimes,
     pub(super) cancel: CancellationToken,
 }
 
@@ -64,7 +68,8 @@ impl DialTask {
         };
         let endpoint = &self.dialogs.endpoint;
         let here = self.flows.here(endpoint, &path);
-        let request = here.and_then(|here| attempt::invite(endpoint, &self.placement.outgoing, here));
+        let request =
+            here.and_then(|here| attempt::invite(endpoint, &self.placement.outgoing, here, self.session));
         let Some(request) = request else {
             return CallEvent::Unreachable;
         };
@@ -84,7 +89,7 @@ impl DialTask {
             let Some(response) = response else {
                 return CallEvent::Unreachable;
             };
-            match self.step(&attempt, response, &mut challenges_left) {
+            match self.step(&mut attempt, response, &mut challenges_left) {
                 Step::Waiting => {}
                 Step::Again(request) => {
                     let endpoint = &self.dialogs.endpoint;
@@ -117,10 +122,11 @@ impl DialTask {
         }
     }
 
-    fn step(&self, attempt: &Attempt, response: Response, challenges_left: &mut usize) -> Step {
+    fn step(&self, attempt: &mut Attempt, response: Response, challenges_left: &mut usize) -> Step {
         match response.status_code.kind() {
             StatusCodeKind::Provisional => {
                 let code = response.status_code.code();
+                attempt.acknowledge(&response, &self.flows);
                 if code > 100 {
                     let sdp = (!response.body.is_empty()).then(|| response.body.clone());
                     // A full queue loses it: what rings shows in the next one, or in the answer.
@@ -131,6 +137,14 @@ impl DialTask {
             StatusCodeKind::Successful => Step::Answered(Box::new(response)),
             _ if convert::is_local(&response) => Step::Over(CallEvent::Unreachable),
             _ => {
+                // RFC 4028 §7.4. Longer than a day nobody asks for but to keep us asking.
+                let longer = min_se(&response).filter(|least| *least <= MAX_SESSION && *challenges_left > 0);
+                if let (422, Some(least)) = (response.status_code.code(), longer)
+                    && let Some(request) = attempt::longer(attempt.request(), least)
+                {
+                    *challenges_left -= 1;
+                    return Step::Again(Box::new(request));
+                }
                 if let Some(request) = self.with_credentials(attempt, &response, *challenges_left) {
                     *challenges_left -= 1;
                     return Step::Again(Box::new(request));
@@ -160,7 +174,11 @@ impl DialTask {
 
     async fn answered(&mut self, attempt: Attempt, response: &Response) -> CallEvent {
         let line = Line::new(&self.flows, attempt.flow());
-        let Some(established) = Established::new(&self.dialogs, attempt.request(), response, line) else {
+        let timing = Timing::new(self.session);
+        timing.answered(response);
+        let cseq = attempt.last_cseq();
+        let established = Established::new(&self.dialogs, attempt.request(), response, line, cseq);
+        let Some(established) = established else {
             // The ACK is out; without a tag there is no dialog that a BYE could end.
             return CallEvent::Unreachable;
         };
@@ -171,13 +189,19 @@ impl DialTask {
         // An owner whose queue is full of progress would never hear of the answer.
         let _ = self.placement.events.send(CallEvent::Answered(answer)).await;
         established
-            .serve(&mut self.placement, &self.dialogs, &self.tasks, &self.cancel)
+            .serve(
+                &mut self.placement,
+                &self.dialogs,
+                &self.tasks,
+                &self.cancel,
+                timing,
+            )
             .await
     }
 
     fn end_others(&self, attempt: Attempt, kept: Option<String>) -> impl Future<Output = ()> + use<> {
         let line = Line::new(&self.flows, attempt.flow());
-        end_others(Arc::clone(&self.dialogs), attempt, line, kept)
+        end_others(Arc::clone(&self.dialogs), attempt, line, kept, self.tasks.clone())
     }
 
     /// Gives the call up before its answer. The owner need not wait for what comes of it.
@@ -190,7 +214,13 @@ impl DialTask {
 
 /// Ends what is answered beside the call that is kept: by other phones that an INVITE was forked to (RFC 3261 §13.2.2.4), or by one whose
 /// answer crossed our CANCEL (§9.1).
-async fn end_others(dialogs: Arc<DialogLayer>, mut attempt: Attempt, line: Line, kept: Option<String>) {
+async fn end_others(
+    dialogs: Arc<DialogLayer>,
+    mut attempt: Attempt,
+    line: Line,
+    kept: Option<String>,
+    tasks: TaskTracker,
+) {
     let mut ended: Vec<String> = kept.into_iter().collect();
     let work = async {
         while let Some(response) = attempt.response().await {
@@ -204,8 +234,10 @@ async fn end_others(dialogs: Arc<DialogLayer>, mut attempt: Attempt, line: Line,
                 continue;
             }
             ended.push(tag);
-            if let Some(other) = Established::new(&dialogs, attempt.request(), &response, line.clone()) {
-                other.end(&dialogs).await;
+            let cseq = attempt.last_cseq();
+            let other = Established::new(&dialogs, attempt.request(), &response, line.clone(), cseq);
+            if let Some(other) = other {
+                other.end(&dialogs, &tasks).await;
             }
         }
     };
