@@ -131,6 +131,8 @@ pub enum Outcome {
     CallerHungUp,
     /// The agent hung up.
     AgentHungUp,
+    /// Somebody else has ended the call, once it was answered: over the HTTP API, or with LiveKit's own tools.
+    OperatorHungUp,
     /// The agent has transferred the caller to somebody else.
     Transferred,
     /// The caller gave up before the call was answered.
@@ -172,6 +174,7 @@ impl Outcome {
             Self::Completed => "completed",
             Self::CallerHungUp => "caller_hung_up",
             Self::AgentHungUp => "agent_hung_up",
+            Self::OperatorHungUp => "operator_hung_up",
             Self::Transferred => "transferred",
             Self::Cancelled => "cancelled",
             Self::NoAgent => "no_agent",
@@ -198,6 +201,7 @@ impl From<OutcomeText> for Outcome {
             "completed" => Self::Completed,
             "caller_hung_up" => Self::CallerHungUp,
             "agent_hung_up" => Self::AgentHungUp,
+            "operator_hung_up" => Self::OperatorHungUp,
             "transferred" => Self::Transferred,
             "cancelled" => Self::Cancelled,
             "no_agent" => Self::NoAgent,

@@ -13,7 +13,7 @@ use axum::{
 use events::livekit::{DTMF_TOPIC, attribute};
 use http::StatusCode;
 use platform::{
-    livekit::{Data, proto},
+    livekit::{Data, LiveKit, LiveKitError, proto},
     targets::Target,
 };
 use serde::{Deserialize, Serialize};
@@ -22,37 +22,12 @@ use utoipa::ToSchema;
 use crate::{
     CallOutcome, Shared,
     dial::{ringing, seconds},
-    locate, view,
+    locate,
 };
 
 /// Beyond the longest ringing of a transfer.
 const BEYOND_RINGING: Duration = Duration::from_secs(5);
 const MAX_DIGITS: usize = 32;
-
-/// End a call: everybody is sent away. A call that has ended is no error.
-#[utoipa::path(delete, path = "/v1/calls/{call}", tag = "calls", params(("call" = String, Path, description = "`RM_…`")),
-    security(("bearer" = ["calls:write"])),
-    responses(
-        (status = 204, description = "It has ended"),
-        (status = 401, description = "No key or token, or a wrong one"),
-        (status = 403, description = "The scope is missing"),
-        (status = 404, description = "No such call, or another caller's"),
-    ))]
-pub(crate) async fn hang_up(
-    State(shared): State<Arc<Shared>>,
-    caller: Caller,
-    Path(id): Path<String>,
-) -> Result<StatusCode, Fail> {
-    let state = &shared.state;
-    let call = locate::call(&shared, &caller, &id).await?;
-    if locate::live_room(&state.livekit, &call).await?.is_some() {
-        state.livekit.delete_room(call.room()).await?;
-    }
-    for (_, leg) in view::legs(&*state.store, &call).await? {
-        shared.caps.ended(&leg.counted).await?;
-    }
-    Ok(StatusCode::NO_CONTENT)
-}
 
 /// Whom to mute.
 #[derive(Deserialize, ToSchema)]
@@ -75,7 +50,7 @@ pub(crate) struct Mute {
         (status = 401, description = "No key or token, or a wrong one"),
         (status = 403, description = "The scope is missing"),
         (status = 404, description = "No such call or participant, or another caller's"),
-        (status = 409, description = "The call has ended, or the participant publishes nothing"),
+        (status = 409, description = "The call has ended, the participant publishes nothing, or LiveKit lets nobody be heard again"),
     ))]
 pub(crate) async fn mute(
     State(shared): State<Arc<Shared>>,
@@ -93,9 +68,7 @@ pub(crate) async fn mute(
     let mut any = false;
     for track in audio {
         any = true;
-        livekit
-            .mute_track(call.room(), &who.identity, &track.sid, wanted.muted)
-            .await?;
+        mute_track(livekit, call.room(), &who.identity, &track.sid, wanted.muted).await?;
     }
     if any {
         Ok(StatusCode::NO_CONTENT)
@@ -106,6 +79,23 @@ pub(crate) async fn mute(
             "try again when it does",
         ))
     }
+}
+
+/// Mutes a track, or lets it be heard again.
+pub(crate) async fn mute_track(
+    livekit: &LiveKit,
+    room: &str,
+    identity: &str,
+    track: &str,
+    muted: bool,
+) -> Result<(), Fail> {
+    let done = livekit.mute_track(room, identity, track, muted).await;
+    done.map_err(|error| match (&error, error.remedy()) {
+        (LiveKitError::Refused { .. }, Some(remedy)) => {
+            Fail::conflict("unmute_off", "LiveKit lets nobody be heard again", remedy).because(&error)
+        }
+        _ => error.into(),
+    })
 }
 
 /// Where to send a phone.

@@ -6,6 +6,8 @@
 //! - Before anything is dialled, in this order: the target is allowed ([`platform::targets`]), the trunk is listed, the idempotency key is
 //!   taken by put-if-absent, and the call is counted ([`access::caps`]). Nothing is ever dialled twice for one key, also not when the
 //!   function dies in between: who repeats the request then learns the room, and not a second ringing phone.
+//! - Whoever hangs up while a phone is dialled ends it: it is put out when it comes, by whoever learns of it first ([`legs`]). Its place in
+//!   the caps is free when LiveKit has told that it came and it is out, or that it never comes, and not before.
 //! - A phone that is busy, declines, does not answer or does not exist is an outcome, not an error: the answer is 201 with `outcome`.
 //! - Every resource belongs to whoever's room patterns its room matches; all others get 404.
 //!
@@ -15,10 +17,13 @@
 
 mod control;
 mod dial;
+mod hang_up;
+mod legs;
 mod list;
 mod locate;
 mod outcome;
 mod participants;
+mod place;
 mod rooms;
 mod start;
 mod view;
@@ -66,7 +71,7 @@ pub fn router(access: &Access, state: CallsState) -> OpenApiRouter {
     });
     OpenApiRouter::new()
         .routes(guard(access, routes!(list::list, start::start)))
-        .routes(guard(access, routes!(list::read, control::hang_up)))
+        .routes(guard(access, routes!(list::read, hang_up::hang_up)))
         .routes(guard(access, routes!(control::mute)))
         .routes(guard(access, routes!(control::transfer)))
         .routes(guard(access, routes!(control::send_dtmf)))

@@ -2,7 +2,7 @@
 
 use access::{Caller, Fail};
 use events::{CallId, IndexEntry, keys};
-use platform::livekit::{LiveKit, proto};
+use platform::livekit::{LiveKit, LiveKitError, proto};
 
 use crate::Shared;
 
@@ -30,7 +30,10 @@ pub(crate) async fn call(shared: &Shared, caller: &Caller, id: &str) -> Result<L
 }
 
 /// The call's room as it is now; `None` when the call has ended, even if another call has a room of the same name.
-pub(crate) async fn live_room(livekit: &LiveKit, call: &Located) -> Result<Option<proto::Room>, Fail> {
+pub(crate) async fn live_room(
+    livekit: &LiveKit,
+    call: &Located,
+) -> Result<Option<proto::Room>, LiveKitError> {
     let rooms = livekit.list_rooms(&[call.room()]).await?;
     Ok(rooms.into_iter().find(|room| room.sid == call.id.as_str()))
 }

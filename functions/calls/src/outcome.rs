@@ -20,6 +20,8 @@ pub enum CallOutcome {
     Invalid,
     /// The trunk did not do it (everything else).
     TrunkFailure,
+    /// It was hung up over this API, or its room has ended, before it was answered.
+    Cancelled,
 }
 
 impl CallOutcome {

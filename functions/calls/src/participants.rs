@@ -231,6 +231,7 @@ pub(crate) struct MuteTrack {
         (status = 401, description = "No key or token, or a wrong one"),
         (status = 403, description = "The scope is missing"),
         (status = 404, description = "No such track, or another caller's"),
+        (status = 409, description = "LiveKit lets nobody be heard again"),
     ))]
 pub(crate) async fn mute_track(
     State(shared): State<Arc<Shared>>,
@@ -243,10 +244,7 @@ pub(crate) async fn mute_track(
     if !who.tracks.iter().any(|known| known.sid == track) {
         return Err(Fail::not_found("unknown_track"));
     }
-    shared
-        .state
-        .livekit
-        .mute_track(&room, &identity, &track, wanted.muted)
-        .await?;
+    let livekit = &shared.state.livekit;
+    crate::control::mute_track(livekit, &room, &identity, &track, wanted.muted).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -1,27 +1,19 @@
 //! What is shown of a call.
 
-use access::{Fail, caps::Counted};
-use events::{CallRecord, IndexEntry, Party, Timestamp, keys};
-use platform::store::{Page, Store};
-use serde::{Deserialize, Serialize};
+use access::Fail;
+use events::{CallRecord, IndexEntry, Party, keys};
+use platform::store::Store;
+use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::{CallOutcome, locate::Located};
+use crate::{
+    CallOutcome,
+    legs::{self, Outbound},
+    locate::Located,
+};
 
-/// More phones than that are not dialled into one call.
+/// So many phones of a call are shown.
 const MAX_LEGS: usize = 20;
-
-/// What is kept of a phone that was dialled into a call.
-#[derive(Serialize, Deserialize)]
-pub(crate) struct Outbound {
-    pub(crate) caller: String,
-    pub(crate) participant_identity: String,
-    pub(crate) dialled_at: Timestamp,
-    pub(crate) counted: Counted,
-    pub(crate) sip_call_id: Option<String>,
-    pub(crate) outcome: Option<CallOutcome>,
-    pub(crate) sip_status: Option<u16>,
-}
 
 /// A call.
 #[derive(Serialize, ToSchema)]
@@ -57,7 +49,7 @@ pub(crate) struct CallView {
     pub(crate) profile: Option<String>,
     /// Whether there is a recording of the agent's.
     pub(crate) recorded: bool,
-    /// Phones that were dialled into it over this API.
+    /// Phones that were dialled into it over this API; the first 20.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) outbound: Vec<OutboundView>,
 }
@@ -85,7 +77,7 @@ pub(crate) async fn of(store: &dyn Store, call: &Located) -> Result<CallView, Fa
     let IndexEntry { created_at, room } = &call.entry;
     let record = store.get(&keys::record(*created_at, &call.id)).await?;
     let record = record.and_then(|object| CallRecord::decode(&object.bytes).ok());
-    let legs = legs(store, call).await?.into_iter().map(|(_, leg)| leg);
+    let (legs, _) = legs::page(store, call, None, MAX_LEGS).await?;
     let mut view = CallView {
         call: call.id.to_string(),
         room: room.as_str().to_owned(),
@@ -99,7 +91,7 @@ pub(crate) async fn of(store: &dyn Store, call: &Located) -> Result<CallView, Fa
         ended_at: None,
         profile: None,
         recorded: false,
-        outbound: legs.map(outbound).collect(),
+        outbound: legs.into_iter().map(|kept| outbound(kept.leg)).collect(),
     };
     if let Some(record) = record {
         let party = |party: &Option<Party>| party.as_ref().and_then(Party::as_str).map(str::to_owned);
@@ -123,20 +115,4 @@ fn outbound(leg: Outbound) -> OutboundView {
         outcome: leg.outcome,
         sip_status: leg.sip_status,
     }
-}
-
-/// The phones that were dialled into the call, with their keys.
-pub(crate) async fn legs(store: &dyn Store, call: &Located) -> Result<Vec<(String, Outbound)>, Fail> {
-    let prefix = format!("{}outbound/", keys::call(call.entry.created_at, &call.id));
-    let page = Page {
-        after: None,
-        limit: MAX_LEGS,
-    };
-    let mut legs = Vec::new();
-    for entry in store.list(&prefix, page).await?.entries {
-        let object = store.get(&entry.key).await?;
-        let leg = object.and_then(|object| serde_json::from_slice(&object.bytes).ok());
-        legs.extend(leg.map(|leg| (entry.key, leg)));
-    }
-    Ok(legs)
 }

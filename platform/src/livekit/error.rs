@@ -196,6 +196,9 @@ impl LiveKitError {
             Self::Refused { message, .. } if message.contains("redis required") => {
                 Some("give the LiveKit server a `redis:` section: SIP, egress and ingress need it")
             }
+            Self::Refused { message, .. } if message.contains("remote unmute not enabled") => {
+                Some("set `room.enable_remote_unmute: true` in the LiveKit server's configuration")
+            }
             _ => None,
         }
     }

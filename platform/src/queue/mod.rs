@@ -15,6 +15,8 @@
 //!   which unlocks its group.
 //! - **Bounds.** Bodies are dropped after [`RETENTION`], dead letters after [`DEAD_RETENTION`], so that a queue without
 //!   workers cannot grow for ever.
+//! - **No delays.** A body can be received as soon as it was sent. A job is for a phone that rings, and SQS has no delay of its own for the
+//!   messages of a FIFO queue; what comes later (the lease's end, the sweep's rounds) goes by other clocks.
 //!
 //! A queue is never an authority: two workers can hold the same body when a process sleeps through its lease. Who may
 //! act is decided by a conditional write to the [store](crate::store).

@@ -11,6 +11,8 @@ pub(crate) enum End {
         /// Why the gateway ended the call, if it says so.
         cause: Option<EndCause>,
     },
+    /// The caller was put out of the room, or the room was deleted, by somebody else.
+    CallerPutOut,
     /// The agent has transferred the caller, who has left.
     Transferred,
     /// The call's room closed while the agent joined: whoever called gave up.
@@ -37,6 +39,7 @@ impl End {
     /// The record's outcome; `answered`: the phone had been answered.
     pub(crate) fn outcome(&self, answered: bool) -> Outcome {
         match self {
+            Self::CallerPutOut if answered => Outcome::OperatorHungUp,
             Self::CallerLeft { cause } => {
                 let by_itself = if answered {
                     Outcome::CallerHungUp
@@ -45,7 +48,7 @@ impl End {
                 };
                 cause.as_ref().and_then(EndCause::outcome).unwrap_or(by_itself)
             }
-            Self::NobodyCame => Outcome::Cancelled,
+            Self::NobodyCame | Self::CallerPutOut => Outcome::Cancelled,
             Self::Goodbye => Outcome::Completed,
             Self::Transferred => Outcome::Transferred,
             Self::GaveUp => Outcome::AgentHungUp,
@@ -54,7 +57,7 @@ impl End {
             },
             // The room closes under the agent when the caller has left before it was answered.
             Self::PutOut(_) | Self::Vanished if !answered => Outcome::Cancelled,
-            // The room was deleted, or this agent removed, by an operator: the call did not end by itself.
+            Self::PutOut(reason) if is_by_operator(*reason) => Outcome::OperatorHungUp,
             Self::PutOut(reason) => Outcome::Failed {
                 reason: format!("the agent was put out: {reason:?}"),
             },
@@ -66,6 +69,14 @@ impl End {
     pub(crate) fn ends_the_room(&self) -> bool {
         !matches!(self, Self::Fenced | Self::Stopped | Self::Vanished)
     }
+}
+
+/// Whether LiveKit says that somebody has deleted the room or removed the participant. Nothing of ours does that to a call which is served.
+fn is_by_operator(reason: DisconnectReason) -> bool {
+    matches!(
+        reason,
+        DisconnectReason::RoomDeleted | DisconnectReason::ParticipantRemoved
+    )
 }
 
 #[cfg(test)]
@@ -104,6 +115,21 @@ mod tests {
         let put_out = End::PutOut(DisconnectReason::RoomClosed);
         assert_eq!(put_out.outcome(false), Outcome::Cancelled);
         assert!(matches!(put_out.outcome(true), Outcome::Failed { .. }));
+    }
+
+    #[test]
+    fn a_call_that_an_operator_ends_has_not_failed() {
+        for reason in [
+            DisconnectReason::RoomDeleted,
+            DisconnectReason::ParticipantRemoved,
+        ] {
+            assert_eq!(End::PutOut(reason).outcome(true), Outcome::OperatorHungUp);
+            assert_eq!(End::PutOut(reason).outcome(false), Outcome::Cancelled);
+        }
+        assert_eq!(End::CallerPutOut.outcome(true), Outcome::OperatorHungUp);
+        assert_eq!(End::CallerPutOut.outcome(false), Outcome::Cancelled);
+        let lost = End::PutOut(DisconnectReason::StateMismatch);
+        assert!(matches!(lost.outcome(true), Outcome::Failed { .. }));
     }
 
     #[test]

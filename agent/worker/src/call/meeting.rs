@@ -146,7 +146,7 @@ impl<'a> Meeting<'a> {
             let ms = recorder.finish().await;
             Observer::recorded(self.call.journal.record_mut(), ms);
         }
-        if matches!(end, End::CallerLeft { .. }) {
+        if matches!(end, End::CallerLeft { .. } | End::CallerPutOut) {
             self.call.journal.step(Step::CallerLeft, self.call.setup.now());
         }
         self.room
@@ -196,6 +196,7 @@ impl<'a> Meeting<'a> {
             }
             Change::CallerLeft { .. } if self.transfer.took_place().await => Some(End::Transferred),
             Change::CallerLeft { cause } => Some(End::CallerLeft { cause }),
+            Change::CallerPutOut => Some(End::CallerPutOut),
             Change::Digit(digit) => {
                 self.keypad.press(digit);
                 if let Some(controls) = &self.controls {

@@ -26,6 +26,8 @@ pub(crate) enum Change {
         /// Why the gateway ended the call, if it says so.
         cause: Option<EndCause>,
     },
+    /// Somebody has put the caller out, or has deleted the room.
+    CallerPutOut,
     /// The caller's connection is lost, or the server is, with all that it knew: nobody has hung up.
     CallerLost,
     /// This agent is out of the room for good.
@@ -87,13 +89,12 @@ impl Presence {
                 self.attributes(&participant, &mut changes);
                 self.caller = None;
                 let cause = self.cause.clone();
-                changes.push(
-                    if is_lost(participant.disconnect_reason()) && !is_of_gateway(cause.as_ref()) {
-                        Change::CallerLost
-                    } else {
-                        Change::CallerLeft { cause }
-                    },
-                );
+                let reason = participant.disconnect_reason();
+                changes.push(match is_of_gateway(cause.as_ref()) {
+                    false if is_lost(reason) => Change::CallerLost,
+                    false if is_put_out(reason) => Change::CallerPutOut,
+                    _ => Change::CallerLeft { cause },
+                });
             }
             RoomEvent::SipDTMFReceived {
                 digit, participant, ..
@@ -153,6 +154,11 @@ impl Presence {
     }
 }
 
+/// Whether somebody has put a participant out, or has deleted the room.
+fn is_put_out(reason: LeaveReason) -> bool {
+    matches!(reason, LeaveReason::ParticipantRemoved | LeaveReason::RoomDeleted)
+}
+
 /// Whether the gateway ended the call by itself.
 pub(crate) fn is_of_gateway(cause: Option<&EndCause>) -> bool {
     cause.is_some_and(|cause| cause.outcome().is_some())
@@ -175,6 +181,12 @@ fn is_lost(reason: LeaveReason) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_is_put_out_has_not_hung_up() {
+        assert!(is_put_out(LeaveReason::RoomDeleted) && is_put_out(LeaveReason::ParticipantRemoved));
+        assert!(!is_put_out(LeaveReason::ClientInitiated) && !is_put_out(LeaveReason::RoomClosed));
+    }
 
     #[test]
     fn who_leaves_on_purpose_is_not_lost() {

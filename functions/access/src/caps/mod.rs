@@ -1,7 +1,7 @@
 //! How many calls, at the same time and per day: counted in the store by conditional writes, since functions hold no state.
 //!
 //! A call is counted before it is dialled, in three ledgers: its caller's, its trunk's and its number's. A ledger holds a line for each
-//! call under way, which ends when the call is hung up over the API, when its room turns out to be gone, or when its longest
+//! call under way, which ends when the call is hung up over the API and its phone is out, when its room turns out to be gone, or when its longest
 //! duration is over: so a function that dies between counting and dialling takes a place for that long at most, and never gives one
 //! away twice. Minutes count with the longest duration until the call has ended.
 
@@ -260,23 +260,27 @@ impl Caps {
             return Ok(());
         };
         let now_ms = self.clock.now_ms();
-        let old: Vec<String> = Ledger::decode(key, &object.bytes)?
+        let old: Vec<Line> = Ledger::decode(key, &object.bytes)?
             .active
             .into_iter()
             .filter(|line| now_ms - line.at_ms > ms(YOUNG))
-            .map(|line| line.room)
             .collect();
         if old.is_empty() {
             return Ok(());
         }
-        let Ok(alive) = self.rooms.alive(&old).await else {
+        let rooms: Vec<String> = old.iter().map(|line| line.room.clone()).collect();
+        let Ok(alive) = self.rooms.alive(&rooms).await else {
             return Ok(());
         };
-        let gone: Vec<&String> = old.iter().filter(|room| !alive.contains(room)).collect();
+        // By the call's own id: a young call in a room of the same name keeps its place.
+        let gone: Vec<&Line> = old
+            .iter()
+            .filter(|line| !alive.contains(&line.room) && !line.id.is_empty())
+            .collect();
         self.change(key, |ledger| {
             let left = gone
                 .iter()
-                .map(|room| ledger.leave(|line| line.room == **room, now_ms, false));
+                .map(|gone| ledger.leave(|line| line.id == gone.id, now_ms, false));
             left.fold(false, |any, left| any | left)
         })
         .await

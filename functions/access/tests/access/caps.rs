@@ -156,6 +156,41 @@ async fn places_come_back_when_calls_end_when_rooms_are_gone_and_when_time_is_ov
 }
 
 #[tokio::test]
+async fn a_room_that_is_gone_frees_the_old_calls_in_it_and_not_a_young_one_in_a_room_of_the_same_name() {
+    let world = world().await;
+    let call = |at: u32, room: &'static str| {
+        let caps = world.caps.clone();
+        async move { caps.count(&wanted(room, &format!("+1415555{at:04}"))).await }
+    };
+    let first = call(0, "crm-1").await.unwrap();
+    for (at, room) in [(1, "crm-1"), (2, "crm-2"), (3, "crm-2")] {
+        call(at, room).await.unwrap();
+    }
+    world.clock.advance(Duration::from_secs(90));
+    call(4, "crm-1").await.unwrap();
+    // The young one's line takes the place of the first.
+    world.caps.ended(&first).await.unwrap();
+    call(5, "crm-3").await.unwrap();
+    *world.rooms.0.lock() = Some(vec!["crm-2".into()]);
+    assert_eq!(
+        cap(call(6, "crm-4").await),
+        None,
+        "the old one in the room that is gone"
+    );
+    assert_eq!(
+        cap(call(7, "crm-5").await),
+        Some(Cap::Concurrent),
+        "the others go on"
+    );
+    let wanted = Wanted {
+        caller: "other",
+        ..wanted("other-1", "+14155550004")
+    };
+    let again = cap(world.caps.count(&wanted).await);
+    assert_eq!(again, Some(Cap::PerNumber), "the young one has its place");
+}
+
+#[tokio::test]
 async fn days_have_their_own_calls_and_minutes() {
     let world = world().await;
     let call = |at: u32, longest: u64| {

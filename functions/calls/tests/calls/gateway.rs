@@ -8,6 +8,7 @@ use futures_util::StreamExt;
 use parking_lot::Mutex;
 use prost::Message;
 use serde_json::Value;
+use tokio::sync::oneshot;
 use tokio_util::task::AbortOnDropHandle;
 
 const SERVICE: &str = "SIPInternal";
@@ -53,12 +54,13 @@ struct Joined {
 }
 
 /// What the telephone network answers.
-#[derive(Clone)]
 pub(crate) enum Answer {
     /// It was answered.
     Ok,
     /// One of the recorded answers.
     Recorded(Value),
+    /// What is sent, when it is sent: until then the phone is being dialled, and no other request is heard.
+    Later(oneshot::Receiver<Answer>),
 }
 
 /// The recorded answer of this name.
@@ -117,7 +119,10 @@ impl Gateway {
                             .iter()
                             .position(|(request, _)| request.request_id == grant.request_id);
                         let (request, channel) = claimed.swap_remove(at.unwrap());
-                        let response = serving.answer(&request, channel.contains("CreateSIPParticipant"));
+                        let is_dial = channel.contains("CreateSIPParticipant");
+                        let dialled = serving.heard(&request, is_dial);
+                        let answer = serving.next().await;
+                        let response = respond(&request, is_dial, dialled, answer);
                         let to = Channel::Response {
                             service: SERVICE,
                             client: &request.client_id,
@@ -147,6 +152,13 @@ impl Gateway {
         self.script.answers.lock().push_back(answer);
     }
 
+    /// The next phone is being dialled until an answer is sent here.
+    pub(crate) fn will_answer_later(&self) -> oneshot::Sender<Answer> {
+        let (answer, later) = oneshot::channel();
+        self.will(Answer::Later(later));
+        answer
+    }
+
     /// What was dialled so far.
     pub(crate) fn dialled(&self) -> Vec<Dialled> {
         self.script.dialled.lock().clone()
@@ -154,42 +166,54 @@ impl Gateway {
 }
 
 impl Script {
-    fn answer(&self, request: &Request, is_dial: bool) -> Response {
-        let mut response = Response {
-            request_id: request.request_id.clone(),
-            server_id: SERVER.into(),
-            sent_at: request.sent_at,
-            ..Response::default()
-        };
+    fn heard(&self, request: &Request, is_dial: bool) -> Dialled {
         let dialled = Dialled::decode(request.raw_request.as_slice()).unwrap_or_default();
         if is_dial {
             self.dialled.lock().push(dialled.clone());
         }
-        match self.answers.lock().pop_front().unwrap_or(Answer::Ok) {
-            Answer::Ok if is_dial => {
-                response.raw_response = Joined {
-                    participant_id: "PA_phone".into(),
-                    participant_identity: dialled.identity,
-                    sip_call_id: dialled.sip_call_id,
-                }
-                .encode_to_vec();
+        dialled
+    }
+
+    async fn next(&self) -> Answer {
+        let next = self.answers.lock().pop_front();
+        match next.unwrap_or(Answer::Ok) {
+            Answer::Later(answer) => answer.await.unwrap(),
+            answer => answer,
+        }
+    }
+}
+
+fn respond(request: &Request, is_dial: bool, dialled: Dialled, answer: Answer) -> Response {
+    let mut response = Response {
+        request_id: request.request_id.clone(),
+        server_id: SERVER.into(),
+        sent_at: request.sent_at,
+        ..Response::default()
+    };
+    match answer {
+        Answer::Ok if is_dial => {
+            response.raw_response = Joined {
+                participant_id: "PA_phone".into(),
+                participant_identity: dialled.identity,
+                sip_call_id: dialled.sip_call_id,
             }
-            Answer::Ok => {}
-            Answer::Recorded(recorded) => {
-                let text = |name: &str| recorded[name].as_str().unwrap_or_default().to_owned();
-                (response.error, response.code) = (text("error"), text("code"));
-                if let Some(code) = recorded["sip_status_code"].as_i64() {
-                    let status = SipStatus {
-                        code: i32::try_from(code).unwrap(),
-                        status: text("sip_status"),
-                    };
-                    response.error_details.push(Any {
-                        type_url: "type.googleapis.com/livekit.SIPStatus".into(),
-                        value: status.encode_to_vec(),
-                    });
-                }
+            .encode_to_vec();
+        }
+        Answer::Ok | Answer::Later(_) => {}
+        Answer::Recorded(recorded) => {
+            let text = |name: &str| recorded[name].as_str().unwrap_or_default().to_owned();
+            (response.error, response.code) = (text("error"), text("code"));
+            if let Some(code) = recorded["sip_status_code"].as_i64() {
+                let status = SipStatus {
+                    code: i32::try_from(code).unwrap(),
+                    status: text("sip_status"),
+                };
+                response.error_details.push(Any {
+                    type_url: "type.googleapis.com/livekit.SIPStatus".into(),
+                    value: status.encode_to_vec(),
+                });
             }
         }
-        response
     }
+    response
 }

@@ -25,7 +25,7 @@ use tokio::{
 };
 use tower::ServiceExt;
 
-use crate::gateway::Gateway;
+use crate::{gate::GatedStore, gateway::Gateway};
 
 pub(crate) const KEY: &str = "crm-0123456789-0123456789-0123456789-01";
 /// What should happen at once, on a busy machine.
@@ -36,6 +36,7 @@ pub(crate) struct Host {
     pub(crate) stack: LocalStack,
     pub(crate) gateway: Option<Gateway>,
     pub(crate) livekit: LiveKit,
+    pub(crate) store: Arc<GatedStore>,
     _folder: tempfile::TempDir,
     app: Router,
 }
@@ -68,10 +69,10 @@ impl Host {
             .unwrap()
             .sip_trunk_id;
         let folder = tempfile::tempdir().unwrap();
-        let store = Arc::new(FolderStore::open(folder.path()).await.unwrap());
+        let store = Arc::new(GatedStore::new(FolderStore::open(folder.path()).await.unwrap()));
         let state = CallsState {
             livekit: livekit.clone(),
-            store,
+            store: store.clone(),
             clock: Arc::new(SystemClock),
             config: CallsConfig {
                 targets: Targets {
@@ -90,6 +91,7 @@ impl Host {
             stack,
             gateway: None,
             livekit,
+            store,
             _folder: folder,
             app,
         }

@@ -7,7 +7,9 @@
     reason = "tests fail by panicking"
 )]
 
+mod gate;
 mod gateway;
+mod hang_up;
 mod host;
 mod outbound;
 mod rooms;

@@ -4,35 +4,50 @@ use serde_json::json;
 
 use crate::{
     fakes::Fuse,
-    sender::{Function, Webhook, cancelled_call},
+    sender::{Function, Webhook, aborted, cancelled_call, has_aborted},
 };
 
-fn function() -> Function {
-    Function::new(&[json!({"profile": "support", "numbers": ["+1*"]})])
+/// The job is made for the phone, or, where no phone gets so far, for its room.
+fn function(webhooks: &[Webhook]) -> Function {
+    let key = if has_aborted(webhooks) { "rooms" } else { "numbers" };
+    let pattern = if has_aborted(webhooks) { "*" } else { "+1*" };
+    Function::new(&[json!({"profile": "support", key: [pattern]})])
 }
 
 /// Everything that an undisturbed run leaves.
 async fn undisturbed(webhooks: &[Webhook]) -> Function {
-    let function = function();
+    let function = function(webhooks);
     function.accept_all(webhooks.to_vec()).await;
     function
 }
 
 #[tokio::test]
 async fn killed_at_any_operation_and_repeated_the_call_ends_as_if_nothing_had_happened() {
-    let webhooks = cancelled_call();
-    let expected = undisturbed(&webhooks).await;
+    is_survived(&cancelled_call(), 30).await;
+}
+
+#[tokio::test]
+async fn killed_at_any_operation_a_phone_whose_connection_was_aborted_leaves_the_same_as_well() {
+    let webhooks = aborted(cancelled_call());
+    assert!(has_aborted(&webhooks));
+    is_survived(&webhooks, 15).await;
+}
+
+/// Whatever the process is killed at, of at least so many operations.
+async fn is_survived(webhooks: &[Webhook], at_least: usize) {
+    let expected = undisturbed(webhooks).await;
     let operations = expected.fuse.operations();
     assert!(
-        operations >= 30,
+        operations >= at_least,
         "{operations} operations of {} webhooks",
         webhooks.len()
     );
+    assert_eq!(expected.world.messages.lock().len(), 1, "one job");
     for (operation, after) in (0..operations).flat_map(|operation| [(operation, false), (operation, true)]) {
-        let survivor = function();
+        let survivor = function(webhooks);
         let victim = survivor.process(Fuse::at(operation, after));
         let mut died = false;
-        for webhook in &webhooks {
+        for webhook in webhooks {
             // The victim serves until it dies; whatever it did not acknowledge is sent again, to the survivor.
             if !died {
                 let (status, _) = victim.send(webhook.clone()).await;
@@ -58,14 +73,15 @@ async fn killed_at_any_operation_and_repeated_the_call_ends_as_if_nothing_had_ha
 
 #[tokio::test]
 async fn a_repeat_of_every_webhook_changes_nothing() {
-    let webhooks = cancelled_call();
-    let function = undisturbed(&webhooks).await;
-    let (objects, messages) = (
-        function.world.objects.lock().clone(),
-        function.world.messages.lock().clone(),
-    );
-    let outcomes = function.accept_all(webhooks).await;
-    assert!(outcomes.iter().all(|outcome| outcome == "replay"), "{outcomes:?}");
-    assert_eq!(*function.world.objects.lock(), objects);
-    assert_eq!(*function.world.messages.lock(), messages);
+    for webhooks in [cancelled_call(), aborted(cancelled_call())] {
+        let function = undisturbed(&webhooks).await;
+        let (objects, messages) = (
+            function.world.objects.lock().clone(),
+            function.world.messages.lock().clone(),
+        );
+        let outcomes = function.accept_all(webhooks).await;
+        assert!(outcomes.iter().all(|outcome| outcome == "replay"), "{outcomes:?}");
+        assert_eq!(*function.world.objects.lock(), objects);
+        assert_eq!(*function.world.messages.lock(), messages);
+    }
 }

@@ -4,19 +4,21 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::sender::{Function, Webhook, recording};
+use crate::sender::{Function, Webhook, aborted, has_aborted, recording};
 
 /// LiveKit's own time limit of a webhook's token is five minutes: one that waits longer is signed again.
 const LATE_MS: i64 = 60_000;
 
-/// Rooms of the recordings: a call that is cancelled, one whose phone comes first, one whose agent does, and what was streamed into.
-const ROOMS: [(&str, &str); 6] = [
+/// Rooms of the recordings: a call that is cancelled, one whose phone comes first, one whose agent does, what was streamed into,
+/// and one that only an ingress came into, whose connection was aborted.
+const ROOMS: [(&str, &str); 7] = [
     ("sip.jsonl", "RM_p3ya9fFpUX52"),
     ("sip.jsonl", "RM_5dNYzUpD9LnC"),
     ("sip.jsonl", "RM_q6pmYvjcEZxQ"),
     ("egress-ingress.jsonl", "EG_s4uE8DXpQk6U"),
     ("egress-ingress.jsonl", "EG_SBCDD443eu7C"),
     ("egress-ingress.jsonl", "IN_uLn2uFdiG2VD"),
+    ("egress-ingress.jsonl", "RM_tdNCBgNSEJEG"),
 ];
 
 fn webhooks(file: &str, of: &str) -> Vec<Webhook> {
@@ -91,27 +93,42 @@ fn late(webhook: &Webhook) -> Webhook {
 #[tokio::test]
 async fn however_the_webhooks_of_a_room_come_what_they_leave_is_the_same() {
     for (file, of) in ROOMS {
-        let in_order = webhooks(file, of);
-        let expected = left_by(in_order.clone()).await;
-        let is_same = async |webhooks: Vec<Webhook>, how: &str| {
-            let (objects, jobs) = left_by(webhooks).await;
-            let keys: Vec<_> = objects.keys().collect();
-            assert_eq!(keys, expected.0.keys().collect::<Vec<_>>(), "{of}, {how}");
-            for (key, object) in &objects {
-                assert_eq!(object, &expected.0[key], "{of}, {how}: {key}");
-            }
-            assert_eq!(jobs, expected.1, "{of}, {how}");
-        };
-        let twice = in_order
-            .iter()
-            .flat_map(|webhook| [webhook.clone(), late(webhook)]);
-        is_same(twice.collect(), "each twice").await;
-        is_same(in_order.iter().rev().cloned().collect(), "backwards").await;
-        for place in 0..in_order.len() {
-            let mut webhooks = in_order.clone();
-            let delayed = webhooks.remove(place);
-            webhooks.push(late(&delayed));
-            is_same(webhooks, &format!("number {place} a minute late")).await;
+        come_as_they_like(of, webhooks(file, of)).await;
+    }
+}
+
+#[tokio::test]
+async fn however_the_webhooks_of_a_room_come_whose_connections_were_aborted_what_they_leave_is_the_same() {
+    let (file, of) = ROOMS[6];
+    assert!(has_aborted(&webhooks(file, of)), "as recorded");
+    for (file, of) in &ROOMS[..3] {
+        let webhooks = aborted(webhooks(file, of));
+        assert!(has_aborted(&webhooks), "{of}");
+        come_as_they_like(of, webhooks).await;
+    }
+}
+
+/// Each twice, backwards, and each of them late.
+async fn come_as_they_like(of: &str, in_order: Vec<Webhook>) {
+    let expected = left_by(in_order.clone()).await;
+    let is_same = async |webhooks: Vec<Webhook>, how: &str| {
+        let (objects, jobs) = left_by(webhooks).await;
+        let keys: Vec<_> = objects.keys().collect();
+        assert_eq!(keys, expected.0.keys().collect::<Vec<_>>(), "{of}, {how}");
+        for (key, object) in &objects {
+            assert_eq!(object, &expected.0[key], "{of}, {how}: {key}");
         }
+        assert_eq!(jobs, expected.1, "{of}, {how}");
+    };
+    let twice = in_order
+        .iter()
+        .flat_map(|webhook| [webhook.clone(), late(webhook)]);
+    is_same(twice.collect(), "each twice").await;
+    is_same(in_order.iter().rev().cloned().collect(), "backwards").await;
+    for place in 0..in_order.len() {
+        let mut webhooks = in_order.clone();
+        let delayed = webhooks.remove(place);
+        webhooks.push(late(&delayed));
+        is_same(webhooks, &format!("number {place} a minute late")).await;
     }
 }

@@ -146,6 +146,29 @@ pub(crate) fn cancelled_call() -> Vec<Webhook> {
         .collect()
 }
 
+/// The call of these webhooks, had the connection of its phone been given up before it stood: LiveKit then tells
+/// `participant_connection_aborted`, and no join, no track and no leave.
+pub(crate) fn aborted(webhooks: Vec<Webhook>) -> Vec<Webhook> {
+    let aborted = webhooks.into_iter().filter_map(|webhook| {
+        let mut json: Value = serde_json::from_slice(&webhook.body).unwrap();
+        match json["event"].as_str().unwrap() {
+            "participant_joined" | "track_published" | "track_unpublished" => return None,
+            "participant_left" => json["event"] = json!("participant_connection_aborted"),
+            _ => return Some(webhook),
+        }
+        Some(Webhook::signed(json.to_string(), webhook.at_ms))
+    });
+    aborted.collect()
+}
+
+/// Whether a connection is given up in these webhooks.
+pub(crate) fn has_aborted(webhooks: &[Webhook]) -> bool {
+    let is_it = |webhook: &Webhook| {
+        String::from_utf8_lossy(&webhook.body).contains("\"participant_connection_aborted\"")
+    };
+    webhooks.iter().any(is_it)
+}
+
 pub(crate) fn agents(rules: &[Value]) -> Agents {
     let rule = |json: &Value| serde_json::from_value::<AgentRule>(json.clone()).unwrap();
     Agents::new(
