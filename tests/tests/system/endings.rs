@@ -153,6 +153,25 @@ async fn the_caller_hangs_up_in_the_conversation_and_nothing_is_left() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_operator_ends_the_call_and_the_record_says_so() {
+    let _turn = turn().await;
+    let system = System::start(Options::default()).await;
+    let before = system.calls();
+    let call = answered(&system, Codec::Pcmu).await;
+    call.ear_from_start()
+        .wait_for_utterance(PAUSE, SOON * 2)
+        .await
+        .unwrap();
+    let rooms = system.rooms().list_rooms(Vec::new()).await.unwrap();
+    system.rooms().delete_room(&rooms[0].name).await.unwrap();
+    let ended = call.wait_ended(SOON).await.unwrap();
+    assert!(matches!(ended, EndedBy::Callee { .. }), "{ended:?}");
+    let (_, record) = system.new_record(&before, CLEAN).await;
+    assert_eq!(outcome(&record), "operator_hung_up", "{record}");
+    system.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_agent_says_goodbye_and_hangs_up_and_nothing_is_left() {
     let _turn = turn().await;
     let system = System::start(Options::default()).await;

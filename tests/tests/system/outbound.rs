@@ -154,3 +154,84 @@ async fn a_phone_that_is_picked_up_is_sent_elsewhere_and_an_address_is_dialled_w
     phone.went_by_the_scenario().await;
     system.stop().await;
 }
+
+/// What is hung up the moment its leg is seen, be the phone in its room or not.
+async fn hung_up_while_dialled(system: &System, room: &str, moment: impl AsyncFn() -> bool) -> (u16, Value) {
+    let body = dial(room);
+    let dialled = ask(system.http, "POST", "/v1/calls", Some(&body));
+    let hang_up = async {
+        let until = tokio::time::Instant::now() + std::time::Duration::from_secs(10);
+        loop {
+            let (_, page) = ask(system.http, "GET", "/v1/calls?limit=100", None).await;
+            let calls = page["calls"].as_array().unwrap();
+            let call = calls
+                .iter()
+                .find(|call| call["room"] == room && call["outbound"][0].is_object());
+            if let Some(call) = call
+                && moment().await
+            {
+                let path = format!("/v1/calls/{}", call["call"].as_str().unwrap());
+                return ask(system.http, "DELETE", &path, None).await.0;
+            }
+            assert!(tokio::time::Instant::now() < until, "{room} is not dialled");
+        }
+    };
+    let (answer, status) = futures_util::future::join(dialled, hang_up).await;
+    assert_eq!(status, 204, "{room}");
+    answer
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_phone_that_is_hung_up_while_it_is_dialled_stops_ringing_and_frees_its_place() {
+    let _turn = turn().await;
+    let port = sipp::free_port();
+    let mut system = System::start(Options {
+        sections: sections(port),
+        ..Options::default()
+    })
+    .await;
+    trunk(&mut system, port).await;
+    let was_cancelled = |(http, answer): &(u16, Value)| {
+        assert_eq!(
+            (*http, &answer["outcome"]),
+            (201, &json!("cancelled")),
+            "{answer}"
+        );
+    };
+    // As it rings.
+    let phone = Sipp::start_at(port, &sipp::rings_in_vain()).await;
+    let rings = async || {
+        let there = system.rooms().list_participants("out-rings").await.unwrap();
+        let status = |who: &livekit_protocol::ParticipantInfo| who.attributes.get("sip.callStatus").cloned();
+        there.iter().any(|who| status(who).as_deref() == Some("ringing"))
+    };
+    was_cancelled(&hung_up_while_dialled(&system, "out-rings", rings).await);
+    phone.went_by_the_scenario().await;
+    // As early as it can be: before the phone is in its room, mostly. The number is good for one call at a time.
+    for at in 0..8 {
+        let room = format!("out-early-{at}");
+        was_cancelled(&hung_up_while_dialled(&system, &room, async || true).await);
+        let there = system.rooms().list_participants(&room).await.unwrap_or_default();
+        assert_eq!(there.len(), 0, "{room}: {there:?}");
+    }
+    let phone = Sipp::start_at(port, &sipp::picks_up()).await;
+    let (http, started) = ask(system.http, "POST", "/v1/calls", Some(&dial("out-after"))).await;
+    assert_eq!(
+        (http, &started["outcome"]),
+        (201, &json!("answered")),
+        "{started}"
+    );
+    // A server that does not let it be heard again says how it would.
+    let call = format!("/v1/calls/{}", started["call"].as_str().unwrap());
+    let mute = format!("{call}/mute");
+    let (http, _) = ask(system.http, "POST", &mute, Some(&json!({"muted": true}))).await;
+    assert_eq!(http, 204);
+    let (http, problem) = ask(system.http, "POST", &mute, Some(&json!({"muted": false}))).await;
+    assert_eq!(http, 409, "{problem}");
+    let remedy = problem["remedy"].as_str().unwrap();
+    assert!(remedy.contains("room.enable_remote_unmute"), "{problem}");
+    let (http, _) = ask(system.http, "DELETE", &call, None).await;
+    assert_eq!(http, 204);
+    phone.went_by_the_scenario().await;
+    system.stop().await;
+}
