@@ -88,7 +88,12 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let mut worker = None;
     if let Some(ports) = ports.as_ref().filter(|_| arguments.runs(Part::Worker)) {
         let prepared = new_worker(&config, ports, agents.clone());
-        prepared.prepare().await;
+        life.prepare(prepared.prepare())
+            .await
+            .context("waiting for signals")?;
+        if life.soft.is_cancelled() {
+            return Ok(ExitCode::SUCCESS);
+        }
         worker = Some(prepared);
     }
     let mut gateway = None;

@@ -57,6 +57,22 @@ impl Lifecycle {
         }
     }
 
+    /// Does `work`, which comes before [`supervise`](Self::supervise); a signal meanwhile ends it and cancels `soft`. `work` has to be
+    /// cancel-safe.
+    ///
+    /// # Errors
+    /// When the signal handlers cannot be installed.
+    pub async fn prepare(&self, work: impl Future<Output = ()>) -> io::Result<()> {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        tokio::select! {
+            () = work => {}
+            _ = terminate.recv() => self.soft.cancel(),
+            _ = interrupt.recv() => self.soft.cancel(),
+        }
+        Ok(())
+    }
+
     /// Waits for the first signal (or for somebody to cancel `soft`, as a vital task does when it fails), drains for up
     /// to `drain_limit`, and returns when all tasks have ended or have been given up.
     ///

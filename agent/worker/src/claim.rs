@@ -54,7 +54,12 @@ pub(crate) struct Claims<'a> {
     pub(crate) worker: &'a str,
     /// How long a claim lasts without a renewal.
     pub(crate) lease: Duration,
+    /// How often its holder renews it.
+    pub(crate) heartbeat: Duration,
 }
+
+/// Beyond a heartbeat: what a renewal may take to arrive.
+const GRACE: Duration = Duration::from_secs(1);
 
 impl Claims<'_> {
     fn now(&self) -> Timestamp {
@@ -70,11 +75,12 @@ impl Claims<'_> {
     /// Tries to make the call of `job` this worker's.
     pub(crate) async fn take(&self, job: &CallJob) -> Result<Attempt, StoreError> {
         let key = keys::claim(job.created_at, &job.call);
-        // A second round is needed when somebody writes between the read and the write; then it is theirs.
-        for _ in 0..2 {
+        let mut watched: Option<ETag> = None;
+        // Further rounds are needed after a watch, and when somebody writes between the read and the write; then it is theirs.
+        for _ in 0..3 {
             let found = self.store.get_aged(&key).await?;
             let last = found.as_ref().map(|(object, _)| Claim::decode(&object.bytes));
-            if let (Some(last), Some((_, age))) = (&last, &found) {
+            if let (Some(last), Some((object, age))) = (&last, &found) {
                 if last.closed {
                     return Ok(Attempt::Closed);
                 }
@@ -82,6 +88,11 @@ impl Claims<'_> {
                 if !for_another.is_zero() {
                     let by_us = last.worker == self.worker;
                     return Ok(Attempt::Held { for_another, by_us });
+                }
+                if self.is_long_over(last, *age) && watched.as_ref() != Some(&object.etag) {
+                    watched = Some(object.etag.clone());
+                    tokio::time::sleep(self.heartbeat + GRACE).await;
+                    continue;
                 }
             }
             let claim = Claim::succeed(last.as_ref(), job.generation, self.worker, self.now(), self.lease);
@@ -111,10 +122,17 @@ impl Claims<'_> {
     fn in_force(&self, claim: &Claim, age: Age) -> Duration {
         let lease = claim.lease().unwrap_or(self.lease);
         let left = lease.saturating_sub(age.at_least);
-        if age.at_most >= lease && claim.expires_at <= self.now() {
-            return Duration::ZERO;
+        if age.at_most < lease {
+            return left;
         }
-        left
+        let by_clocks = u64::try_from(claim.expires_at.ms_since(self.now())).unwrap_or(0);
+        left.min(Duration::from_millis(by_clocks))
+    }
+
+    /// Nobody was free when it ended, or the store's clock was set forward: then its holder still renews it, and is seen to do so.
+    fn is_long_over(&self, claim: &Claim, age: Age) -> bool {
+        let lease = claim.lease().unwrap_or(self.lease);
+        !lease.is_zero() && age.at_least >= lease + self.heartbeat
     }
 
     /// Moves the expiry of `held` on by one lease.
@@ -199,6 +217,7 @@ mod tests {
     use crate::testing::job;
 
     const LEASE: Duration = Duration::from_secs(9);
+    const HEARTBEAT: Duration = Duration::from_secs(3);
 
     struct Bench {
         store: FolderStore,
@@ -252,6 +271,7 @@ mod tests {
                 clock: &self.clock,
                 worker,
                 lease: LEASE,
+                heartbeat: HEARTBEAT,
             }
         }
     }
@@ -310,6 +330,26 @@ mod tests {
         }
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn a_clock_of_the_store_that_is_set_forward_costs_no_call() {
+        let bench = Bench::new().await;
+        let mut held = won(&bench.claims("a")).await;
+        bench.advance(Duration::from_secs(90));
+        let (a, b, job) = (bench.claims("a"), bench.claims("b"), job());
+        let (renewed, attempt) = tokio::join!(
+            async {
+                tokio::time::sleep(HEARTBEAT).await;
+                a.renew(&mut held).await
+            },
+            b.take(&job)
+        );
+        assert!(renewed.is_ok() && matches!(attempt.unwrap(), Attempt::Held { .. }));
+
+        // And a dead one's is taken all the same.
+        bench.advance(Duration::from_secs(90));
+        assert_eq!(won(&b).await.generation(), 2);
+    }
+
     #[tokio::test]
     async fn the_claim_says_itself_how_long_it_lasts() {
         let bench = Bench::new().await;
@@ -336,6 +376,8 @@ mod tests {
             claims.in_force(&claim, age)
         };
         assert_eq!(in_force(&claims, 9), second, "by the clocks it was just written");
+        bench.manual.advance(LEASE.checked_sub(second / 10).unwrap());
+        assert_eq!(in_force(&claims, 9), second / 10, "no later than the clocks say");
         assert_eq!(in_force(&claims, 10), Duration::ZERO);
         let clock = bench.clock_off_by(90);
         let ahead = Claims {

@@ -42,6 +42,7 @@ impl LeaseTerms {
             clock: &self.clock,
             worker: &self.worker,
             lease: self.lease,
+            heartbeat: self.heartbeat,
         }
     }
 }

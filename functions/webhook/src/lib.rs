@@ -6,7 +6,7 @@
 //! - Every webhook is checked in this order: token ([`Keys`]), size, hash over the raw bytes, shape. Nothing is done, and no body is
 //!   read, for a sender without a valid token.
 //! - What it brings about is decided by [`plan`], which is pure, and done by [`deliver`], effect by effect. Each effect is idempotent
-//!   by its key, and the event's own object is written last: its presence says that all the others are done. A function that is
+//!   by its key, and the event's own object is written behind them: its presence says that all the others are done. A function that is
 //!   killed between any two of them leaves nothing behind that the retry does not complete, and nothing that it doubles.
 //! - A refusal (4xx) is final: LiveKit does not repeat it. What failed on our side is 5xx: LiveKit repeats it four times within a minute.
 //! - Twice, out of order or a minute late: what the webhooks of a room leave is the same. One that comes after the record of a call

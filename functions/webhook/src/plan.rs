@@ -31,7 +31,7 @@ pub enum Effect {
     CloseEgress(Box<EgressRecord>),
     /// Tell of an ingress that failed.
     TellOfIngress(IngressId),
-    /// Put the event's own object: from here on a repeat is a replay. Always the last.
+    /// Put the event's own object: from here on a repeat is a replay. After it comes only what another may have undone.
     MarkDone,
 }
 
@@ -80,7 +80,14 @@ pub fn plan(event: &CallEvent, policy: &Policy) -> Vec<Effect> {
         }
         _ => {}
     }
+    let completes = effects
+        .iter()
+        .any(|effect| matches!(effect, Effect::CompleteUnclaimed));
     effects.push(Effect::MarkDone);
+    if completes {
+        // Once more: whoever closed the call at the same time did not see this event.
+        effects.push(Effect::CompleteUnclaimed);
+    }
     effects
 }
 

@@ -63,7 +63,9 @@ async fn record_of(event: &CallEvent, state: &WebhookState) -> Result<Option<Cal
     let job: Option<CallJob> = read(store, &keys::job(created_at, call)).await?;
     let no_match: Option<NoMatch> = read(store, &keys::no_match(created_at, call)).await?;
     let mut call_events = call_events(store, created_at, call).await?;
-    call_events.push(event.clone());
+    if call_events.iter().all(|kept| kept.id != event.id) {
+        call_events.push(event.clone());
+    }
     Ok(CallState::fold(&call_events).map(|call_state| {
         let now = state.clock.now().into();
         call_state.close_unclaimed(job.as_ref(), no_match, &state.policy.close, now)

@@ -165,11 +165,11 @@ impl std::fmt::Display for AuthFault {
 }
 
 impl LiveKitError {
-    /// Whether nobody knows if it has been done: no answer in time, to us or to the server.
+    /// Whether nobody knows if it has been done: no answer in time, to us or to the server, or a proxy whose server broke off (502).
     pub fn leaves_outcome_open(&self) -> bool {
         match self {
             Self::Deadline { .. } | Self::Interrupted { .. } => true,
-            Self::Unavailable { code, .. } => code == "deadline_exceeded" || code == "504",
+            Self::Unavailable { code, .. } => ["deadline_exceeded", "502", "504"].contains(&code.as_str()),
             _ => false,
         }
     }

@@ -40,12 +40,23 @@ pub(crate) fn head(method: &str, target: &str, more: &str) -> String {
 
 /// Asks, and waits for the answer.
 pub(crate) async fn ask(to: SocketAddr, method: &str, target: &str, body: Option<&Value>) -> (u16, Value) {
+    ask_within(SOON, to, method, target, body).await
+}
+
+/// The same, of what takes its time by itself.
+pub(crate) async fn ask_within(
+    limit: Duration,
+    to: SocketAddr,
+    method: &str,
+    target: &str,
+    body: Option<&Value>,
+) -> (u16, Value) {
     let body = body.map(Value::to_string).unwrap_or_default();
     let length = format!("content-length: {}\r\n", body.len());
     let mut stream = TcpStream::connect(to).await.unwrap();
     let request = head(method, target, &length) + &body;
     stream.write_all(request.as_bytes()).await.unwrap();
-    answer(&mut stream, SOON).await.unwrap()
+    answer(&mut stream, limit).await.unwrap()
 }
 
 /// The answer, when there is one before the connection ends.

@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 
 use crate::{
     harness::{Options, System, turn},
-    http::{KEY, ask},
+    http::{KEY, ask, ask_within},
+    phone::SOON,
     sipp::{self, Sipp},
 };
 
@@ -158,7 +159,9 @@ async fn a_phone_that_is_picked_up_is_sent_elsewhere_and_an_address_is_dialled_w
 /// What is hung up the moment its leg is seen, be the phone in its room or not.
 async fn hung_up_while_dialled(system: &System, room: &str, moment: impl AsyncFn() -> bool) -> (u16, Value) {
     let body = dial(room);
-    let dialled = ask(system.http, "POST", "/v1/calls", Some(&body));
+    // What is dialled may come out after 27 s, and whoever hangs up waits 10 s for it.
+    let limit = SOON * 3;
+    let dialled = ask_within(limit, system.http, "POST", "/v1/calls", Some(&body));
     let hang_up = async {
         let until = tokio::time::Instant::now() + std::time::Duration::from_secs(10);
         loop {
@@ -171,13 +174,14 @@ async fn hung_up_while_dialled(system: &System, room: &str, moment: impl AsyncFn
                 && moment().await
             {
                 let path = format!("/v1/calls/{}", call["call"].as_str().unwrap());
-                return ask(system.http, "DELETE", &path, None).await.0;
+                return ask_within(limit, system.http, "DELETE", &path, None).await.0;
             }
             assert!(tokio::time::Instant::now() < until, "{room} is not dialled");
         }
     };
     let (answer, status) = futures_util::future::join(dialled, hang_up).await;
-    assert_eq!(status, 204, "{room}");
+    measured!("{room}: DELETE says {status}");
+    assert!([202, 204].contains(&status), "{room}: {status}");
     answer
 }
 

@@ -218,6 +218,8 @@ transfers: {numbers: maybe}
         assert_eq!(
             faults,
             [
+                "transfers.numbers",
+                "transfers.destinations",
                 "tools[1]",
                 "tools[0].description",
                 "tools[0].url",
@@ -227,8 +229,6 @@ transfers: {numbers: maybe}
                 "tools[0].headers.x",
                 "tools[0].headers.y",
                 "tools[0].extra",
-                "transfers.numbers",
-                "transfers.destinations",
             ]
         );
         assert_eq!(parse("tools: {a: b}").unwrap_err(), ["tools"]);

@@ -132,3 +132,20 @@ async fn come_as_they_like(of: &str, in_order: Vec<Webhook>) {
         is_same(webhooks, &format!("number {place} a minute late")).await;
     }
 }
+
+#[tokio::test]
+async fn the_record_of_a_call_that_an_agent_held_is_left_alone() {
+    let function = function();
+    let mut webhooks = webhooks("sip.jsonl", "RM_p3ya9fFpUX52");
+    let is_left = |webhook: &Webhook| String::from_utf8_lossy(&webhook.body).contains("participant_left");
+    let left = webhooks.remove(webhooks.iter().position(is_left).unwrap());
+    function.accept_all(webhooks).await;
+    let key = |name: &str| format!("calls/2026-11-20/RM_p3ya9fFpUX52/{name}");
+    let written = {
+        let mut objects = function.world.objects.lock();
+        objects.insert(key("claim.json"), "{}".into());
+        objects[&key("record.json")].clone()
+    };
+    function.accept(late(&left)).await;
+    assert_eq!(function.world.objects.lock()[&key("record.json")], written);
+}
