@@ -79,7 +79,8 @@ async fn put_out(shared: &Shared, call: &Located, mut legs: Vec<Kept>) -> Result
         for kept in legs {
             let leg = &kept.leg;
             if there.iter().any(|who| is_phone(who, leg)) {
-                send_away(shared, call, leg).await?;
+                let phone = &leg.participant_identity;
+                legs::send_away(&state.livekit, call.room(), phone, leg.room_is_ours).await?;
             }
             if leg.is_settled() {
                 shared.caps.ended(&leg.counted).await?;
@@ -106,16 +107,4 @@ fn is_phone(who: &proto::ParticipantInfo, leg: &Outbound) -> bool {
             Some(id) => who.attributes.get(attribute::SIP_CALL) == Some(id),
             None => !leg.is_settled(),
         }
-}
-
-async fn send_away(shared: &Shared, call: &Located, leg: &Outbound) -> Result<(), Fail> {
-    let livekit = &shared.state.livekit;
-    if leg.room_is_ours {
-        livekit.delete_room(call.room()).await?;
-    } else {
-        livekit
-            .remove_participant(call.room(), &leg.participant_identity)
-            .await?;
-    }
-    Ok(())
 }

@@ -9,7 +9,10 @@ use std::time::Duration;
 use access::{Fail, caps::Counted};
 use axum::body::Bytes;
 use events::{Timestamp, keys};
-use platform::store::{ETag, Page, Store, StoreError};
+use platform::{
+    livekit::{LiveKit, LiveKitError},
+    store::{ETag, Page, Store, StoreError},
+};
 use serde::{Deserialize, Serialize};
 
 use crate::{CallOutcome, locate::Located};
@@ -110,6 +113,20 @@ impl Kept {
             "send it again",
         )
         .retry_after(1))
+    }
+}
+
+/// Sends a phone away: with its room, where that was made for it alone.
+pub(crate) async fn send_away(
+    livekit: &LiveKit,
+    room: &str,
+    phone: &str,
+    room_is_ours: bool,
+) -> Result<(), LiveKitError> {
+    if room_is_ours {
+        livekit.delete_room(room).await
+    } else {
+        livekit.remove_participant(room, phone).await
     }
 }
 

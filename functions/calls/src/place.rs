@@ -13,7 +13,7 @@ use platform::{
 use crate::{
     CallOutcome, CallStarted, Shared,
     dial::Dial,
-    legs::{Kept, Outbound},
+    legs::{self, Kept, Outbound},
     locate::{self, Located},
     start::answered,
 };
@@ -261,11 +261,7 @@ async fn end(shared: &Shared, dial: &Dial, counted: &Counted, may_still_come: bo
 async fn put_out(livekit: &LiveKit, dial: &Dial) -> Result<bool, LiveKitError> {
     let (room, phone) = (dial.room.as_str(), &dial.participant.participant_identity);
     let is_there = livekit.participant(room, phone).await?.is_some();
-    if dial.room_is_ours {
-        livekit.delete_room(room).await?;
-    } else {
-        livekit.remove_participant(room, phone).await?;
-    }
+    legs::send_away(livekit, room, phone, dial.room_is_ours).await?;
     Ok(is_there)
 }
 

@@ -4,6 +4,7 @@
 
 mod attempts;
 mod llm;
+mod rate;
 mod stt;
 mod tts;
 

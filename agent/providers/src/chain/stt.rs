@@ -1,11 +1,10 @@
 //! Recognisers, one after the other.
 
 use async_trait::async_trait;
-use audio::Resampler;
 use futures_util::{StreamExt, stream, stream::BoxStream};
 use tokio::time::timeout;
 
-use super::Chain;
+use super::{Chain, rate::Rate};
 use crate::{ProviderError, StreamingStt, Stt, SttEvent, Transcript};
 
 #[async_trait]
@@ -23,14 +22,8 @@ impl Stt for Chain<dyn Stt> {
         loop {
             let (stt, limit) = (attempts.provider().clone(), attempts.limit());
             let asked = async {
-                match resampler(self.sample_rate_hz(), &*stt)? {
-                    None => stt.transcribe(speech, language).await,
-                    Some(mut resampler) => {
-                        let mut converted = Vec::new();
-                        resampler.process(speech, &mut converted);
-                        stt.transcribe(&converted, language).await
-                    }
-                }
+                let mut rate = Rate::new(stt.name(), self.sample_rate_hz(), stt.sample_rate_hz())?;
+                stt.transcribe(&rate.convert(speech.into()), language).await
             };
             let provider = stt.name();
             let late = Err(ProviderError::Timeout {
@@ -63,24 +56,17 @@ impl StreamingStt for Chain<dyn Stt> {
     ) -> BoxStream<'static, Result<SttEvent, ProviderError>> {
         let attempts = self.attempts();
         let stt = attempts.provider().clone();
-        let made = resampler(self.sample_rate_hz(), &*stt);
-        let (Some(listener), Ok(made)) = (stt.streaming(), made) else {
+        let made = Rate::new(stt.name(), self.sample_rate_hz(), stt.sample_rate_hz());
+        let (Some(listener), Ok(mut rate)) = (stt.streaming(), made) else {
             let error = ProviderError::Protocol {
                 provider: stt.name(),
                 reason: "it does not listen to speech".to_owned(),
             };
             return stream::once(async { Err(error) }).boxed();
         };
-        let speech = match made {
-            None => speech,
-            Some(mut resampler) => speech
-                .map(move |samples| {
-                    let mut converted = Vec::new();
-                    resampler.process(&samples, &mut converted);
-                    converted
-                })
-                .boxed(),
-        };
+        let speech = speech
+            .map(move |samples| rate.convert(samples.into()).into_owned())
+            .boxed();
         listener
             .listen(speech, language)
             .inspect(move |event| match event {
@@ -90,17 +76,4 @@ impl StreamingStt for Chain<dyn Stt> {
             })
             .boxed()
     }
-}
-
-/// From the chain's rate to the member's; none where they are the same.
-fn resampler(from_hz: u32, stt: &dyn Stt) -> Result<Option<Resampler>, ProviderError> {
-    let to_hz = stt.sample_rate_hz();
-    if from_hz == to_hz {
-        return Ok(None);
-    }
-    let made = Resampler::new(from_hz, to_hz).map_err(|error| ProviderError::Refused {
-        provider: stt.name(),
-        reason: error.to_string(),
-    });
-    made.map(Some)
 }

@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use audio::Resampler;
 use futures_util::{StreamExt, stream, stream::BoxStream};
 use tokio::time::timeout;
 
-use super::{Attempts, Chain};
+use super::{Attempts, Chain, rate::Rate};
 use crate::{ProviderError, SpeechRequest, Tts};
 
 impl Tts for Chain<dyn Tts> {
@@ -43,7 +42,7 @@ struct Asking {
 struct Sound {
     stream: BoxStream<'static, Result<Vec<i16>, ProviderError>>,
     /// To the chain's rate; none where it is the member's too.
-    resampler: Option<Resampler>,
+    rate: Rate,
 }
 
 impl Asking {
@@ -80,7 +79,7 @@ impl Asking {
         let sound = match &mut self.sound {
             Some(sound) => sound,
             none => none.insert(Sound {
-                resampler: resampler(&tts, self.sample_rate_hz)?,
+                rate: Rate::new(tts.name(), tts.sample_rate_hz(), self.sample_rate_hz)?,
                 stream: tts.synthesize(self.request.clone()),
             }),
         };
@@ -92,14 +91,7 @@ impl Asking {
         let Some(samples) = next.transpose()? else {
             return Ok(None);
         };
-        Ok(Some(match &mut sound.resampler {
-            None => samples,
-            Some(resampler) => {
-                let mut converted = Vec::new();
-                resampler.process(&samples, &mut converted);
-                converted
-            }
-        }))
+        Ok(Some(sound.rate.convert(samples.into()).into_owned()))
     }
 }
 
@@ -134,16 +126,4 @@ impl Tts for Voiced {
             ..request
         })
     }
-}
-
-fn resampler(tts: &Arc<dyn Tts>, to_hz: u32) -> Result<Option<Resampler>, ProviderError> {
-    let from_hz = tts.sample_rate_hz();
-    if from_hz == to_hz {
-        return Ok(None);
-    }
-    let made = Resampler::new(from_hz, to_hz).map_err(|error| ProviderError::Refused {
-        provider: tts.name(),
-        reason: error.to_string(),
-    });
-    made.map(Some)
 }
