@@ -70,44 +70,21 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     };
     telemetry::init(&config.log).context("setting up the log")?;
     let life = Lifecycle::new();
+    life.take_signals().context("waiting for signals")?;
+    // Told to end before it was ready: there is nothing to drain.
+    let Some(started) = life.prepare(start(&arguments, &config, &agents, &life)).await else {
+        tracing::info!("ended before it was ready");
+        return Ok(ExitCode::SUCCESS);
+    };
+    let Started {
+        livekit,
+        ports,
+        http,
+        worker,
+        gateway,
+    } = started?;
     // A part that the process cannot do without has ended by itself.
     let failed = CancellationToken::new();
-    let livekit = LiveKit::new(&config.livekit).context("setting up LiveKit's API")?;
-    let ports = if arguments.only == Some(Part::Gateway) {
-        None
-    } else {
-        Some(Ports::open(&config, livekit.clone()).await?)
-    };
-    let mut http = None;
-    // For health, which is served before it.
-    let to_come: Arc<OnceLock<Arc<Gateway>>> = Arc::default();
-    if let Some(ports) = ports.as_ref().filter(|_| arguments.runs(Part::Functions)) {
-        http = Some(functions(&config, ports, &agents, &life, &to_come)?);
-    }
-    // Before a phone can call: no caller waits for what is prepared once.
-    let mut worker = None;
-    if let Some(ports) = ports.as_ref().filter(|_| arguments.runs(Part::Worker)) {
-        let prepared = new_worker(&config, ports, agents.clone());
-        life.prepare(prepared.prepare())
-            .await
-            .context("waiting for signals")?;
-        if life.soft.is_cancelled() {
-            return Ok(ExitCode::SUCCESS);
-        }
-        worker = Some(prepared);
-    }
-    let mut gateway = None;
-    if arguments.runs(Part::Gateway) {
-        let store = match &ports {
-            Some(ports) => (config.sip.records != Some(false)).then(|| Arc::clone(&ports.store)),
-            None if config.sip.records == Some(true) => {
-                Some(open_store(&config, Arc::new(SystemClock)).await?)
-            }
-            None => None,
-        };
-        let started = Arc::new(start_gateway(&config, store).await?);
-        gateway = Some(Arc::clone(to_come.get_or_init(|| started)));
-    }
     if let Some(ports) = ports.as_ref().filter(|_| arguments.runs(Part::Functions)) {
         start_sweep(&config, ports, &agents, &life)?;
     }
@@ -126,10 +103,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         "ready"
     );
 
-    let ending = life
-        .supervise(config.worker.drain_limit)
-        .await
-        .context("waiting for signals")?;
+    let ending = life.supervise(config.worker.drain_limit).await;
     if let Some(gateway) = gateway {
         gateway.shutdown().await;
     }
@@ -139,6 +113,61 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
+    })
+}
+
+/// The parts that are ready.
+struct Started {
+    livekit: LiveKit,
+    ports: Option<Ports>,
+    http: Option<SocketAddr>,
+    worker: Option<Worker>,
+    gateway: Option<Arc<Gateway>>,
+}
+
+async fn start(
+    arguments: &Arguments,
+    config: &Config,
+    agents: &worker::Agents,
+    life: &Lifecycle,
+) -> anyhow::Result<Started> {
+    let livekit = LiveKit::new(&config.livekit).context("setting up LiveKit's API")?;
+    let ports = if arguments.only == Some(Part::Gateway) {
+        None
+    } else {
+        Some(Ports::open(config, livekit.clone()).await?)
+    };
+    let mut http = None;
+    // For health, which is served before it.
+    let to_come: Arc<OnceLock<Arc<Gateway>>> = Arc::default();
+    if let Some(ports) = ports.as_ref().filter(|_| arguments.runs(Part::Functions)) {
+        http = Some(functions(config, ports, agents, life, &to_come)?);
+    }
+    // Before a phone can call: no caller waits for what is prepared once.
+    let mut worker = None;
+    if let Some(ports) = ports.as_ref().filter(|_| arguments.runs(Part::Worker)) {
+        let prepared = new_worker(config, ports, agents.clone());
+        prepared.prepare().await;
+        worker = Some(prepared);
+    }
+    let mut gateway = None;
+    if arguments.runs(Part::Gateway) {
+        let store = match &ports {
+            Some(ports) => (config.sip.records != Some(false)).then(|| Arc::clone(&ports.store)),
+            None if config.sip.records == Some(true) => {
+                Some(open_store(config, Arc::new(SystemClock)).await?)
+            }
+            None => None,
+        };
+        let started = Arc::new(start_gateway(config, store).await?);
+        gateway = Some(Arc::clone(to_come.get_or_init(|| started)));
+    }
+    Ok(Started {
+        livekit,
+        ports,
+        http,
+        worker,
+        gateway,
     })
 }
 

@@ -4,8 +4,10 @@
 
 use std::{
     io::{BufRead, BufReader, Read},
+    net::{TcpListener, TcpStream},
     path::Path,
     process::{Command, Output, Stdio},
+    time::Duration,
 };
 
 fn trunkline(folder: &Path, arguments: &[&str]) -> Output {
@@ -151,6 +153,41 @@ fn demo(folder: &Path, arguments: &[&str]) -> Command {
         .env_clear()
         .env("PATH", "/usr/bin:/bin");
     command
+}
+
+/// livekit-server's Redis is away, so that the gateway is waited for: told to end meanwhile, the process ends well, and at once.
+#[test]
+fn who_is_told_to_end_while_it_starts_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (http, nobody) = (free(), free());
+    let yaml = format!(
+        "livekit: {{url: \"ws://{nobody}\", api_key: key, api_secret: {}}}\nredis: {{url: \"redis://{nobody}\"}}\n\
+         http: {{listen: \"{http}\"}}\nsip: {{listen: \"127.0.0.1:0\", advertised_address: 127.0.0.1}}\n\
+         queue: \"sqlite:queue.sqlite\"\nstore: \"file:store\"\n",
+        "secret-".repeat(6)
+    );
+    std::fs::write(folder.path().join("trunkline.yaml"), yaml).unwrap();
+    let mut serve = Command::new(env!("CARGO_BIN_EXE_trunkline"))
+        .arg("serve")
+        .current_dir(folder.path())
+        .env_clear()
+        .stdout(Stdio::piped())
+        .stderr(Stdio::inherit())
+        .spawn()
+        .unwrap();
+    while TcpStream::connect(http).is_err() {
+        assert!(serve.try_wait().unwrap().is_none(), "it ended early");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let told = Command::new("kill")
+        .args(["-TERM", &serve.id().to_string()])
+        .status();
+    assert!(told.unwrap().success());
+    let output = serve.wait_with_output().unwrap();
+    let log = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{log}");
+    assert!(log.contains("ended before it was ready"), "{log}");
 }
 
 /// Its servers, profiles and speech programs are found; the call itself is what `make test` runs as a stage, from another

@@ -57,57 +57,55 @@ impl Lifecycle {
         }
     }
 
-    /// Does `work`, which comes before [`supervise`](Self::supervise); a signal meanwhile ends it and cancels `soft`. `work` has to be
-    /// cancel-safe.
+    /// Takes the process's signals from here on, by a task that ends with the process: the first one cancels `soft`, one after that
+    /// `hard`. To be called once, before anything that takes time, so that none is lost.
     ///
     /// # Errors
     /// When the signal handlers cannot be installed.
-    pub async fn prepare(&self, work: impl Future<Output = ()>) -> io::Result<()> {
+    pub fn take_signals(&self) -> io::Result<()> {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
-        tokio::select! {
-            () = work => {}
-            _ = terminate.recv() => self.soft.cancel(),
-            _ = interrupt.recv() => self.soft.cancel(),
-        }
+        let life = self.clone();
+        // Not one of `tasks`, which are waited for.
+        tokio::spawn(async move {
+            loop {
+                // Both arms are cancel-safe: a signal that is not taken now is taken next time.
+                let name = tokio::select! {
+                    _ = terminate.recv() => "SIGTERM",
+                    _ = interrupt.recv() => "SIGINT",
+                };
+                life.told_to_end(name);
+            }
+        });
         Ok(())
+    }
+
+    fn told_to_end(&self, signal: &str) {
+        if self.soft.is_cancelled() {
+            tracing::warn!(signal, tasks = self.tasks.len(), "told to stop now");
+            self.hard.cancel();
+        } else {
+            tracing::info!(signal, "told to end");
+            self.soft.cancel();
+        }
+    }
+
+    /// Does `work`, which comes before [`supervise`](Self::supervise); `None` when the process is told to end meanwhile. `work` has
+    /// to be cancel-safe.
+    pub async fn prepare<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        self.soft.run_until_cancelled(work).await
     }
 
     /// Waits for the first signal (or for somebody to cancel `soft`, as a vital task does when it fails), drains for up
     /// to `drain_limit`, and returns when all tasks have ended or have been given up.
-    ///
-    /// # Errors
-    /// When the signal handlers cannot be installed.
-    pub async fn supervise(&self, drain_limit: Duration) -> io::Result<Ending> {
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let next = async || {
-            // Both arms are cancel-safe: a signal that is not taken now is taken next time.
-            tokio::select! {
-                _ = terminate.recv() => "SIGTERM",
-                _ = interrupt.recv() => "SIGINT",
-            }
-        };
-        Ok(self.supervise_by(next, drain_limit).await)
-    }
-
-    async fn supervise_by(
-        &self,
-        mut next_signal: impl AsyncFnMut() -> &'static str,
-        drain_limit: Duration,
-    ) -> Ending {
-        tokio::select! {
-            // Cancel-safe, both.
-            name = next_signal() => tracing::info!(signal = name, limit = ?drain_limit, "draining"),
-            () = self.soft.cancelled() => tracing::info!(limit = ?drain_limit, "draining"),
-        }
-        self.soft.cancel();
+    pub async fn supervise(&self, drain_limit: Duration) -> Ending {
+        self.soft.cancelled().await;
+        tracing::info!(limit = ?drain_limit, "draining");
         self.tasks.close();
         let drain_until = Instant::now() + drain_limit;
         tokio::select! {
-            // Cancel-safe, all four.
+            // Cancel-safe, all three.
             () = self.tasks.wait() => return Ending::Drained,
-            name = next_signal() => tracing::warn!(signal = name, tasks = self.tasks.len(), "stopping now"),
             () = self.hard.cancelled() => {}
             _ = timeout_at(drain_until, std::future::pending::<()>()) => {
                 tracing::warn!(limit = ?drain_limit, tasks = self.tasks.len(), "drain limit reached, stopping now");
@@ -125,19 +123,19 @@ impl Lifecycle {
 mod tests {
     use super::*;
 
-    /// Signals at the given seconds of virtual time, then none.
-    fn signals_at(seconds: &[u64]) -> impl AsyncFnMut() -> &'static str {
+    /// What becomes of a process that gets signals at the given seconds of virtual time.
+    async fn ending(life: &Lifecycle, signals: &[u64], drain_limit: Duration) -> Ending {
         let start = Instant::now();
-        let mut left = seconds.to_vec();
-        left.reverse();
-        let mut next = left.pop();
-        async move || {
-            match next {
-                Some(at) => tokio::time::sleep_until(start + Duration::from_secs(at)).await,
-                None => std::future::pending().await,
+        let sent = async {
+            for at in signals {
+                tokio::time::sleep_until(start + Duration::from_secs(*at)).await;
+                life.told_to_end("TEST");
             }
-            next = left.pop();
-            "TEST"
+            std::future::pending().await
+        };
+        tokio::select! {
+            ending = sent => ending,
+            ending = life.supervise(drain_limit) => ending,
         }
     }
 
@@ -150,10 +148,7 @@ mod tests {
             tokio::time::sleep(Duration::from_secs(30)).await;
         });
         let start = Instant::now();
-        assert_eq!(
-            life.supervise_by(signals_at(&[1]), Duration::from_mins(1)).await,
-            Ending::Drained
-        );
+        assert_eq!(ending(&life, &[1], Duration::from_mins(1)).await, Ending::Drained);
         assert_eq!(start.elapsed().as_secs(), 31);
         assert!(!life.hard.is_cancelled());
     }
@@ -164,11 +159,7 @@ mod tests {
         let hard = life.hard.clone();
         life.tasks.spawn(async move { hard.cancelled().await });
         let start = Instant::now();
-        assert_eq!(
-            life.supervise_by(signals_at(&[1, 3]), Duration::from_mins(1))
-                .await,
-            Ending::Cut
-        );
+        assert_eq!(ending(&life, &[1, 3], Duration::from_mins(1)).await, Ending::Cut);
         assert_eq!(start.elapsed().as_secs(), 3);
     }
 
@@ -178,7 +169,7 @@ mod tests {
         life.tasks.spawn(std::future::pending::<()>());
         let start = Instant::now();
         assert_eq!(
-            life.supervise_by(signals_at(&[0]), Duration::from_secs(7)).await,
+            ending(&life, &[0], Duration::from_secs(7)).await,
             Ending::Abandoned(1)
         );
         assert_eq!(start.elapsed(), Duration::from_secs(7) + HARD_LIMIT);
@@ -189,23 +180,18 @@ mod tests {
         let life = Lifecycle::new();
         let soft = life.soft.clone();
         life.tasks.spawn(async move { soft.cancel() });
-        assert_eq!(
-            life.supervise_by(signals_at(&[]), Duration::from_secs(7)).await,
-            Ending::Drained
-        );
+        assert_eq!(ending(&life, &[], Duration::from_secs(7)).await, Ending::Drained);
     }
 
     #[tokio::test]
-    async fn a_real_sigterm_drains() {
+    async fn a_real_sigterm_ends_what_is_prepared_and_is_not_forgotten_after_it() {
         let life = Lifecycle::new();
-        let terminate = async {
-            // Polled second: the handler is there already.
-            let pid = std::process::id().to_string();
-            std::process::Command::new("kill").args(["-TERM", &pid]).status()
-        };
-        let (ending, sent) = tokio::join!(life.supervise(Duration::from_secs(5)), terminate);
+        life.take_signals().unwrap();
+        let pid = std::process::id().to_string();
+        let sent = std::process::Command::new("kill").args(["-TERM", &pid]).status();
         assert!(sent.unwrap().success());
-        assert_eq!(ending.unwrap(), Ending::Drained);
+        assert_eq!(life.prepare(std::future::pending::<()>()).await, None);
+        assert_eq!(life.supervise(Duration::from_secs(5)).await, Ending::Drained);
         assert!(life.soft.is_cancelled() && !life.hard.is_cancelled());
     }
 

@@ -4,6 +4,7 @@
 //! with a synthetic phone. What it shows comes from two places that know nothing of each other: the phone's own SIP and
 //! RTP, and the store that the system writes. At the end both stories are compared, and a difference fails the demo.
 
+mod brains;
 mod checks;
 mod conversation;
 mod paint;
@@ -66,6 +67,9 @@ pub(crate) struct Arguments {
     /// What the caller offers: g722, pcmu or pcma. The offline recogniser needs the wide band of g722.
     #[arg(long, default_value = "g722", value_parser = codec)]
     codec: Codec,
+    /// The offline agent, also where `OPENAI_API_KEY` is set.
+    #[arg(long)]
+    offline: bool,
     /// The livekit-server to start; else that of the variable `TRUNKLINE_LIVEKIT_SERVER`, else the one beside this program, in
     /// `.cache/bin` of this folder, the program's or one above, or on the PATH.
     #[arg(long, value_name = "FILE")]
@@ -87,7 +91,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     screen.print(&summary::title(arguments.codec));
     // Dropping a stage in the making ends what it has started.
     let mut stage = tokio::select! {
-        stage = Stage::start(&folder, livekit_server(&arguments), &mut screen) => stage?,
+        stage = Stage::start(&folder, &arguments, &mut screen) => stage?,
         () = stop.cancelled() => return Ok(ExitCode::from(INTERRUPTED)),
     };
     let mut shown = show(&arguments, &stage, &folder, &mut screen, &stop).await;
@@ -100,12 +104,19 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         }
     }
     screen.release();
+    let log = stage.log().to_path_buf();
     stage.stop().await.context("ending what the demo started")?;
     match shown {
         Ok(Some(true)) => Ok(ExitCode::SUCCESS),
-        Ok(Some(false)) => Ok(ExitCode::FAILURE),
+        Ok(Some(false)) => {
+            screen.print(&summary::complaints(&brains::complaints(&log)));
+            Ok(ExitCode::FAILURE)
+        }
         Ok(None) => Ok(ExitCode::from(INTERRUPTED)),
-        Err(error) => Err(error.context(format!("the logs are in {}", folder.display()))),
+        Err(error) => {
+            screen.print(&summary::complaints(&brains::complaints(&log)));
+            Err(error.context(format!("the logs are in {}", folder.display())))
+        }
     }
 }
 

@@ -13,9 +13,9 @@ use platform::store::FolderStore;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::CALLED;
 use super::paint::Line;
 use super::screen::Screen;
+use super::{Arguments, CALLED, brains};
 
 /// The profile that answers.
 const PROFILE: &str = "reception";
@@ -46,14 +46,14 @@ pub(super) struct Stage {
 impl Stage {
     pub(super) async fn start(
         folder: &Path,
-        livekit_server: Option<PathBuf>,
+        arguments: &Arguments,
         screen: &mut Screen,
     ) -> anyhow::Result<Self> {
         // Held until `serve` starts: livekit-server has to know where its webhooks go before that.
         let http = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("finding a free port")?;
         let listen = http.local_addr()?;
         let stack = LocalStack::start(LocalStackConfig {
-            livekit_server,
+            livekit_server: super::livekit_server(arguments),
             webhook_url: Some(format!("http://{listen}/webhooks/livekit")),
             dir: Some(folder.join("stack")),
             ..LocalStackConfig::default()
@@ -63,16 +63,17 @@ impl Stage {
         screen.print(&[Line::step("Redis and livekit-server are up")]);
         let store = FolderStore::open(folder.join("store")).await?;
         let rtp = RtpPorts::reserve()?;
-        let config = write_config(folder, &stack, listen, &rtp)?;
+        let config = write_config(folder, &stack, listen, &rtp, arguments.offline)?;
         drop(http);
         let program = std::env::current_exe().context("finding this program")?;
-        let arguments = [
+        let command = [
             "serve".to_owned(),
             "--config".to_owned(),
             config.display().to_string(),
         ];
-        let mut serve = Server::spawn("trunkline serve", &program, &arguments, &folder.join("serve.log"))?;
+        let mut serve = Server::spawn("trunkline serve", &program, &command, &folder.join("serve.log"))?;
         let sip = ready(&mut serve).await?;
+        screen.print(&[brains::told(arguments.offline)]);
         screen.print(&[Line::step("trunkline serve is up: webhook, worker, gateway")]);
         route(&stack).await?;
         screen.print(&[Line::step("trunk and dispatch rule are made")]);
@@ -98,6 +99,11 @@ impl Stage {
     /// Where SIP is listened to.
     pub(super) fn sip(&self) -> SocketAddr {
         self.sip
+    }
+
+    /// The log of `trunkline serve`.
+    pub(super) fn log(&self) -> &Path {
+        self.serve.log()
     }
 
     pub(super) fn store(&self) -> &FolderStore {
@@ -134,11 +140,14 @@ fn write_config(
     stack: &LocalStack,
     listen: SocketAddr,
     rtp: &RtpPorts,
+    offline: bool,
 ) -> anyhow::Result<PathBuf> {
     let profiles = folder.join("profiles");
     std::fs::create_dir_all(&profiles)?;
+    let providers = if offline { brains::OFFLINE } else { "" };
+    let profile = format!("{}{providers}", include_str!("../../../profiles/reception.yaml"));
     for (name, text) in [
-        ("reception.yaml", include_str!("../../../profiles/reception.yaml")),
+        ("reception.yaml", profile.as_str()),
         (
             "reception.dialogue.yaml",
             include_str!("../../../profiles/reception.dialogue.yaml"),

@@ -154,6 +154,23 @@ pub(super) fn findings(findings: &[Finding]) -> Vec<Line> {
 }
 
 /// What `--keep` says.
+/// What `serve` has complained of; nothing where it has not.
+pub(super) fn complaints(complaints: &[String]) -> Vec<Line> {
+    if complaints.is_empty() {
+        return Vec::new();
+    }
+    let mut lines = vec![
+        Line::empty(),
+        Line::heading("  What trunkline serve complained of"),
+    ];
+    lines.extend(
+        complaints
+            .iter()
+            .map(|told| Line::of(format!("    {told}"), Tone::Bad)),
+    );
+    lines
+}
+
 pub(super) fn keep(sip: SocketAddr, called: &str) -> Vec<Line> {
     vec![
         Line::heading(

@@ -30,6 +30,8 @@ use tokio::{
 use crate::{
     canaries::{self, OPENAI_KEY},
     cloud::Cloud,
+    http::KEY,
+    outbound::{CALLEE, ELSEWHERE},
     program::{LIVEKIT_SECRET, REDIS_URL, config, faked_clock, log_path, spawn_serve, write_profile},
     wire::Wire,
 };
@@ -282,11 +284,19 @@ impl System {
 
     /// Asks every process to end and waits for it; then holds its log against everything that it must not contain.
     pub(crate) async fn stop(mut self) {
+        // A test may have killed it.
+        let was_killed = self.pid().is_none();
         self.terminate();
         let ended = timeout(Duration::from_secs(20), self.serve.wait()).await;
         assert!(
             ended.is_ok(),
             "serve did not end within 20 s of SIGTERM; its log: {}",
+            self.log.display()
+        );
+        let ended = ended.unwrap().unwrap();
+        assert!(
+            was_killed || ended.success(),
+            "{ended}; log: {}",
             self.log.display()
         );
         for mut other in self.others.drain(..) {
@@ -418,9 +428,14 @@ impl System {
         }
     }
 
-    /// No secret, no number and no word of the test may stand in the log, whatever its level.
+    /// No secret, no number and no word of the test may stand in the log, whatever its level, and no panic.
     fn scan_log(&self) {
         let log = std::fs::read_to_string(&self.log).unwrap();
+        assert!(
+            !log.contains("panicked"),
+            "a task panicked; log: {}",
+            self.log.display()
+        );
         let secrets = [
             self.stack.keys().api_secret(),
             self.stack.keys().redis_password(),
@@ -432,6 +447,11 @@ impl System {
             DIALLED,
             &DIALLED[1..],
             &DIALLED[2..],
+            CALLEE,
+            &CALLEE[2..],
+            ELSEWHERE,
+            &ELSEWHERE[2..],
+            KEY,
             "eyJhbGciOi",
         ];
         if let Some((canary, line)) = canaries::find(&log, &secrets) {

@@ -1,7 +1,7 @@
 //! The system tests: real servers, real sockets, a real call each.
 //!
-//! They run one after the other, since they measure sound on a machine of two cores: every test begins with
-//! [`harness::turn`].
+//! A test that measures sound, time or memory runs alone, since the machine may have two cores: it begins with [`harness::turn`]. One that
+//! mostly waits begins with [`harness::shared_turn`] and runs beside others of its kind.
 
 #![allow(
     clippy::unwrap_used,

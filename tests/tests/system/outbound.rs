@@ -10,8 +10,8 @@ use crate::{
     sipp::{self, Sipp},
 };
 
-const CALLEE: &str = "+14155557777";
-const ELSEWHERE: &str = "+14155558888";
+pub(crate) const CALLEE: &str = "+14155557777";
+pub(crate) const ELSEWHERE: &str = "+14155558888";
 
 fn sections(port: u16) -> String {
     let key = json!({

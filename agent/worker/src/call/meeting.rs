@@ -6,6 +6,7 @@ use events::Step;
 use livekit::{
     DisconnectReason,
     id::TrackSid,
+    participant::ParticipantKind,
     prelude::{RemoteAudioTrack, RoomEvent},
 };
 use pipeline::{
@@ -32,6 +33,10 @@ use crate::{Agent, cause, progress::JournalError, recording::Recorder};
 
 /// How long the agent waits in the room for a caller.
 const CALLER_LIMIT: Duration = Duration::from_secs(30);
+/// How long the agent waits for a phone in its room to be answered. Its gateway ends the call before: one that is dialled rings for
+/// 80 s at most, one that calls in for 180 s (`sip.no_agent_timeout`), and an answer that nobody acknowledges is given up after 32 s
+/// (RFC 3261 section 13.3.1.4).
+const PHONE_LIMIT: Duration = Duration::from_secs(180 + 32 + 8);
 /// How long an agent that has taken a call over waits to hear its caller: livekit-server takes some 20 s to notice that the process on
 /// the other side has died.
 const HEIR_LIMIT: Duration = Duration::from_secs(30);
@@ -174,6 +179,9 @@ impl<'a> Meeting<'a> {
                     &self.call.setup.regions,
                 );
                 self.delays = distance::delays(&participant.attributes());
+                if self.call.generation == 1 && participant.kind() == ParticipantKind::Sip {
+                    self.patience = Instant::now() + PHONE_LIMIT;
+                }
                 self.write().await
             }
             Change::Track(track) => {
