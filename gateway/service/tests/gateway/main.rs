@@ -29,6 +29,7 @@ mod refusals;
 mod registration;
 mod sessions;
 mod signalling;
+mod srtp;
 mod strangers;
 mod streams;
 mod transfers;
