@@ -18,7 +18,7 @@ use tokio::{
 };
 
 use crate::{
-    harness::{Options, System, children, turn},
+    harness::{Options, System, children, shared_turn, turn},
     http::{KEY, answer, ask, head, sections},
     phone::SOON,
     sweep::browser,
@@ -170,7 +170,7 @@ async fn oversized(system: &System, target: &str, headers: &str) -> Option<(u16,
 
 #[tokio::test(flavor = "multi_thread")]
 async fn bodies_without_end_are_refused_in_little_memory() {
-    let _turn = turn().await;
+    let _turn = shared_turn().await;
     let system = start().await;
     let before = system.vitals().await;
     let routes = ["/v1/rooms", "/v1/token", "/v1/calls"];
@@ -207,7 +207,7 @@ async fn bodies_without_end_are_refused_in_little_memory() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn slow_clients_are_sent_away_and_keep_nobody_waiting() {
-    let _turn = turn().await;
+    let _turn = shared_turn().await;
     let system = start().await;
     let slow = (0..200).map(|at| {
         let system = &system;
@@ -284,7 +284,7 @@ const CLIMBING: [&str; 14] = [
 
 #[tokio::test(flavor = "multi_thread")]
 async fn names_that_climb_lead_nowhere() {
-    let _turn = turn().await;
+    let _turn = shared_turn().await;
     let system = start().await;
     let before: BTreeSet<_> = files(system.dir.path());
     for name in CLIMBING {
@@ -358,7 +358,7 @@ async fn names_that_climb_lead_nowhere() {
 /// The only hosts that a client can name are those of SIP URIs (`recordings` and `ingress` check theirs themselves).
 #[tokio::test(flavor = "multi_thread")]
 async fn no_host_inside_is_called_for_a_client() {
-    let _turn = turn().await;
+    let _turn = shared_turn().await;
     let system = start().await;
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let inside = listener.local_addr().unwrap();

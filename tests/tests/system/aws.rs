@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::{
     cloud::{API_KEY, Cloud},
-    harness::{Options, System, turn},
+    harness::{Options, System, shared_turn},
     lambda::{Front, Function},
     phone::{self, PAUSE, SOON, answered, voice},
 };
@@ -124,7 +124,7 @@ impl Aws {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn functions_on_lambda_with_queue_and_store_on_aws_serve_a_call_as_one_process_does() {
-    let _turn = turn().await;
+    let _turn = shared_turn().await;
     let aws = Aws::start().await;
 
     let call = answered(&aws.system, Codec::G722).await;
@@ -188,7 +188,7 @@ async fn functions_on_lambda_with_queue_and_store_on_aws_serve_a_call_as_one_pro
 /// SQS, S3 and SSM take every request and answer none.
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_seconds_without_an_answer_from_queue_and_store_cost_a_call_no_more_than_a_pause() {
-    let _turn = turn().await;
+    let _turn = shared_turn().await;
     let aws = Aws::start().await;
     let call = answered(&aws.system, Codec::G722).await;
     let mut ear = call.ear_from_start();
@@ -217,7 +217,7 @@ async fn ten_seconds_without_an_answer_from_queue_and_store_cost_a_call_no_more_
 /// another minute and a half takes the call all the same, and so does one that is ahead.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_heir_whose_clock_differs_by_90_seconds_takes_the_call() {
-    let _turn = turn().await;
+    let _turn = shared_turn().await;
     for clock_ahead_s in [-90, 90] {
         let mut aws = Aws::start().await;
         let call = answered(&aws.system, Codec::G722).await;

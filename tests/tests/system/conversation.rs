@@ -11,7 +11,7 @@ use providers::{
 use serde_json::Value;
 
 use crate::{
-    harness::{Options, System, turn},
+    harness::{Options, System, shared_turn, turn},
     phone::{self, PAUSE, SOON, answered, voice, vowel},
 };
 
@@ -69,7 +69,7 @@ pub(crate) fn plain(text: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn on_a_g722_call_a_recogniser_hears_the_agents_words_in_two_turns() {
-    let _turn = turn().await;
+    let _turn = shared_turn().await;
     let system = System::start(Options::default()).await;
     let before = system.calls();
     let call = answered(&system, Codec::G722).await;
@@ -98,7 +98,7 @@ async fn on_a_g722_call_a_recogniser_hears_the_agents_words_in_two_turns() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn three_processes_serve_a_call_as_one_does() {
-    let _turn = turn().await;
+    let _turn = shared_turn().await;
     let system = System::start(Options {
         apart: true,
         ..Options::default()

@@ -8,13 +8,13 @@ use dev::Program;
 use tokio::time::{Instant, sleep};
 
 use crate::{
-    harness::{Options, System, children, read_json, turn},
+    harness::{Options, System, children, read_json, shared_turn},
     phone::{PAUSE, SOON, answered},
 };
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_call_leaves_its_recording_and_is_closed_as_interrupted_by_the_next_process() {
-    let _turn = turn().await;
+    let _turn = shared_turn().await;
     let mut system = System::start(Options::default()).await;
     let before = system.calls();
     let call = answered(&system, Codec::G722).await;
@@ -76,7 +76,7 @@ async fn a_killed_call_leaves_its_recording_and_is_closed_as_interrupted_by_the_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_whose_livekit_server_dies_was_not_hung_up_by_its_caller() {
-    let _turn = turn().await;
+    let _turn = shared_turn().await;
     let mut system = System::start(Options::default()).await;
     let before = system.calls();
     let call = answered(&system, Codec::G722).await;

@@ -8,7 +8,7 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
 use crate::{
-    harness::{Options, System, children, read_json, turn},
+    harness::{Options, System, children, read_json, shared_turn},
     phone::{self, PAUSE, SOON, answered, voice},
     wire::Weather,
 };
@@ -133,7 +133,7 @@ fn outcome(record: &Value) -> &str {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_caller_hangs_up_in_the_conversation_and_nothing_is_left() {
-    let _turn = turn().await;
+    let _turn = shared_turn().await;
     let system = System::start(Options::default()).await;
     let vitals = warm_up(&system).await;
     let before = system.calls();
@@ -154,7 +154,7 @@ async fn the_caller_hangs_up_in_the_conversation_and_nothing_is_left() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_operator_ends_the_call_and_the_record_says_so() {
-    let _turn = turn().await;
+    let _turn = shared_turn().await;
     let system = System::start(Options::default()).await;
     let before = system.calls();
     let call = answered(&system, Codec::Pcmu).await;
@@ -173,7 +173,7 @@ async fn an_operator_ends_the_call_and_the_record_says_so() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_agent_says_goodbye_and_hangs_up_and_nothing_is_left() {
-    let _turn = turn().await;
+    let _turn = shared_turn().await;
     let system = System::start(Options::default()).await;
     let vitals = warm_up(&system).await;
     let before = system.calls();
@@ -204,7 +204,7 @@ async fn the_agent_says_goodbye_and_hangs_up_and_nothing_is_left() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cancel_while_ringing_leaves_a_cancelled_record_and_nothing_else() {
-    let _turn = turn().await;
+    let _turn = shared_turn().await;
     let system = System::start(Options {
         slots: 1,
         ..Options::default()
@@ -249,7 +249,7 @@ fn assert_is_complete(record: &Value) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cancel_while_the_agent_joins_leaves_a_cancelled_record_and_no_room() {
-    let _turn = turn().await;
+    let _turn = shared_turn().await;
     let system = System::start(Options {
         wired: true,
         ..Options::default()
@@ -324,7 +324,7 @@ async fn a_cancel_while_the_agent_joins_leaves_a_cancelled_record_and_no_room() 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_free_agent_the_phone_gets_480_after_ten_seconds() {
-    let _turn = turn().await;
+    let _turn = shared_turn().await;
     let system = System::start(Options {
         slots: 1,
         ..Options::default()
@@ -362,7 +362,7 @@ async fn without_a_free_agent_the_phone_gets_480_after_ten_seconds() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_rule_the_phone_gets_404_at_once() {
-    let _turn = turn().await;
+    let _turn = shared_turn().await;
     let system = System::start(Options {
         rule: false,
         ..Options::default()
@@ -383,7 +383,7 @@ async fn without_a_rule_the_phone_gets_404_at_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_number_that_no_agent_has_is_named_in_the_record() {
-    let _turn = turn().await;
+    let _turn = shared_turn().await;
     let system = System::start(Options {
         agents: "[{profile: reception, numbers: [\"+15550100999\"]}]",
         ..Options::default()

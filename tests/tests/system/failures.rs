@@ -8,7 +8,7 @@ use tokio::{net::TcpListener, task::JoinSet};
 
 use crate::{
     conversation::turns,
-    harness::{Options, System, turn},
+    harness::{Options, System, shared_turn},
     phone::{
         ANSWER, GOODBYE, GREETING, OTHER_ANSWER, OTHER_QUESTION, PAUSE, QUESTION, SOON, answered, voice,
     },
@@ -62,7 +62,7 @@ fn fallbacks(report: &Value) -> Vec<&str> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_caller_whom_no_recogniser_hears_gets_along_by_keys() {
     const MENU: &str = "I can not hear you. For our opening hours press one.";
-    let _turn = turn().await;
+    let _turn = shared_turn().await;
     let system = System::start(Options {
         // Nobody listens there.
         providers: "{stt: openai, llm: dialogue, tts: flite}",
@@ -96,7 +96,7 @@ async fn a_caller_whom_no_recogniser_hears_gets_along_by_keys() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_goes_on_when_the_connections_of_its_providers_are_cut_one_after_the_other() {
-    let _turn = turn().await;
+    let _turn = shared_turn().await;
     let (address, _service) = service().await;
     let wire = Wire::to(&address).await;
     let system = System::start(Options {

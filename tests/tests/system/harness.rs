@@ -23,7 +23,7 @@ use platform::queue::{Queue, SqliteQueue};
 use serde_json::Value;
 use tokio::{
     process::Child,
-    sync::{Mutex, MutexGuard},
+    sync::{RwLock, RwLockReadGuard, RwLockWriteGuard},
     time::{Instant, sleep, timeout},
 };
 
@@ -39,11 +39,18 @@ pub(crate) const DIALLED: &str = "+15550100100";
 /// The number of the caller. It must never be seen in a log.
 pub(crate) const CALLER: &str = "+15557654321";
 
-/// The turn of a test; held to its end.
-pub(crate) async fn turn() -> MutexGuard<'static, ()> {
-    static TURN: Mutex<()> = Mutex::const_new(());
+static TURNS: RwLock<()> = RwLock::const_new(());
+
+/// The turn of a test that measures sound, time or memory, or that keeps the machine busy: no other one runs. Held to its end.
+pub(crate) async fn turn() -> RwLockWriteGuard<'static, ()> {
     platform::install_providers();
-    TURN.lock().await
+    TURNS.write().await
+}
+
+/// The turn of a test that mostly waits, and looks at what happened: others of its kind run beside it. Held to its end.
+pub(crate) async fn shared_turn() -> RwLockReadGuard<'static, ()> {
+    platform::install_providers();
+    TURNS.read().await
 }
 
 /// What a test changes about the system.

@@ -9,7 +9,7 @@ use tokio::{
 
 use crate::{
     canaries,
-    harness::{Options, System, turn},
+    harness::{Options, System, shared_turn},
     phone::{PAUSE, SOON, answered},
 };
 
@@ -33,7 +33,7 @@ async fn fetch(system: &System, path: &str, headers: &str) -> (u16, Vec<u8>) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_link_to_what_the_agent_recorded_opens_without_a_key() {
-    let _turn = turn().await;
+    let _turn = shared_turn().await;
     let system = System::start(Options {
         sections: ACCESS.to_owned(),
         ..Options::default()

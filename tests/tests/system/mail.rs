@@ -14,7 +14,7 @@ use tokio::{
 };
 
 use crate::{
-    harness::{Options, System, turn},
+    harness::{Options, System, shared_turn},
     phone::{GOODBYE, PAUSE, QUESTION, SOON, answered, config, voice},
 };
 
@@ -155,7 +155,7 @@ async fn conversation(system: &System) -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn webhooks_in_the_wrong_order_and_twice_leave_what_the_right_ones_leave() {
-    let _turn = turn().await;
+    let _turn = shared_turn().await;
     let system = System::start(Options {
         webhooks: false,
         ..Options::default()
@@ -175,7 +175,7 @@ async fn webhooks_in_the_wrong_order_and_twice_leave_what_the_right_ones_leave()
 
 #[tokio::test(flavor = "multi_thread")]
 async fn webhooks_that_come_a_minute_late_leave_what_prompt_ones_leave() {
-    let _turn = turn().await;
+    let _turn = shared_turn().await;
     let system = System::start(Options {
         webhooks: false,
         apart: true,

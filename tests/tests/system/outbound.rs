@@ -4,7 +4,7 @@ use platform::{Secret, config::LiveKitConfig, livekit::LiveKit};
 use serde_json::{Value, json};
 
 use crate::{
-    harness::{Options, System, turn},
+    harness::{Options, System, shared_turn},
     http::{KEY, ask, ask_within},
     phone::SOON,
     sipp::{self, Sipp},
@@ -54,7 +54,7 @@ fn dial(room: &str) -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_becomes_of_a_phone_is_told_as_the_network_told_it() {
-    let _turn = turn().await;
+    let _turn = shared_turn().await;
     let port = sipp::free_port();
     let mut system = System::start(Options {
         sections: sections(port),
@@ -102,7 +102,7 @@ async fn what_becomes_of_a_phone_is_told_as_the_network_told_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_phone_that_is_picked_up_is_sent_elsewhere_and_an_address_is_dialled_without_a_trunk() {
-    let _turn = turn().await;
+    let _turn = shared_turn().await;
     let port = sipp::free_port();
     let mut system = System::start(Options {
         sections: sections(port),
@@ -187,7 +187,7 @@ async fn hung_up_while_dialled(system: &System, room: &str, moment: impl AsyncFn
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_phone_that_is_hung_up_while_it_is_dialled_stops_ringing_and_frees_its_place() {
-    let _turn = turn().await;
+    let _turn = shared_turn().await;
     let port = sipp::free_port();
     let mut system = System::start(Options {
         sections: sections(port),

@@ -14,7 +14,7 @@ use tokio::{
 
 use crate::{
     canaries::OPENAI_KEY,
-    harness::{Options, System, turn},
+    harness::{Options, System, shared_turn},
     phone::{self, PAUSE, SOON, answered, voice},
 };
 
@@ -47,7 +47,7 @@ async fn refuse_one(mut stream: TcpStream, refused: Arc<AtomicUsize>) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_service_that_refuses_the_key_costs_an_apology_and_the_key_stays_out_of_the_log() {
-    let _turn = turn().await;
+    let _turn = shared_turn().await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let service = listener.local_addr().unwrap();
     let refused = Arc::new(AtomicUsize::new(0));

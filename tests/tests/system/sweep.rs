@@ -18,7 +18,7 @@ use tokio::{
 };
 
 use crate::{
-    harness::{Options, System, children, read_json, turn},
+    harness::{Options, System, children, read_json, shared_turn},
     phone::{PAUSE, SOON, answered, config},
 };
 
@@ -86,7 +86,7 @@ pub(crate) async fn browser(system: &System, name: &str) -> (Room, mpsc::Unbound
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_whose_worker_died_and_whose_job_is_gone_is_closed_soon_after_the_next_start() {
-    let _turn = turn().await;
+    let _turn = shared_turn().await;
     let mut system = System::start(Options::default()).await;
     let before = system.calls();
     let call = answered(&system, Codec::G722).await;
@@ -121,7 +121,7 @@ async fn a_call_whose_worker_died_and_whose_job_is_gone_is_closed_soon_after_the
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_whose_end_nobody_heard_of_is_closed_soon_after_the_next_start() {
-    let _turn = turn().await;
+    let _turn = shared_turn().await;
     let mut system = System::start(Options {
         agents: "[{profile: reception, numbers: [\"+15559999999\"]}]",
         ..Options::default()
@@ -151,7 +151,7 @@ async fn a_call_whose_end_nobody_heard_of_is_closed_soon_after_the_next_start() 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_caller_whom_no_webhook_told_of_gets_an_agent_soon_after_the_next_start() {
-    let _turn = turn().await;
+    let _turn = shared_turn().await;
     let mut system = System::start(Options {
         agents: "[{profile: reception}]",
         webhooks: false,

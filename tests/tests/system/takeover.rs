@@ -15,7 +15,7 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::{
-    harness::{Options, System, read_json, turn},
+    harness::{Options, System, read_json, shared_turn},
     phone::{self, PAUSE, SOON, answered, voice},
 };
 
@@ -136,7 +136,7 @@ async fn asked_once(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_whose_worker_is_killed_goes_on_in_another_with_its_history() {
-    let _turn = turn().await;
+    let _turn = shared_turn().await;
     let mut system = system().await;
     for run in 1..=kills() {
         let before = system.calls();
@@ -181,7 +181,7 @@ async fn a_call_whose_worker_is_killed_goes_on_in_another_with_its_history() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_that_was_stopped_in_mid_sentence_and_goes_on_is_silent_and_writes_nothing() {
-    let _turn = turn().await;
+    let _turn = shared_turn().await;
     let system = system().await;
     let before = system.calls();
     let call = answered(&system, Codec::G722).await;
@@ -244,7 +244,7 @@ fn agent_of(call: &Path) -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_that_is_told_to_end_ends_its_call_in_its_own_time_and_leaves_the_next_to_another() {
-    let _turn = turn().await;
+    let _turn = shared_turn().await;
     let mut system = System::start(Options {
         apart: true,
         slots: 1,

@@ -9,7 +9,7 @@ use tokio::{net::TcpListener, sync::mpsc, task::JoinSet, time::sleep};
 
 use crate::{
     conversation::turns,
-    harness::{Options, System, turn},
+    harness::{Options, System, shared_turn},
     phone::{GOODBYE, PAUSE, SOON, answered, voice},
 };
 
@@ -153,7 +153,7 @@ fn assert_log(system: &System) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_agent_asks_a_slow_service_and_refuses_to_transfer_where_it_may_not() {
-    let _turn = turn().await;
+    let _turn = shared_turn().await;
     let (base, mut asked, _service) = service().await;
     let system = System::start(Options {
         dialogue: Some(DIALOGUE),
@@ -220,7 +220,7 @@ fallback: Sorry?
 #[tokio::test(flavor = "multi_thread")]
 async fn who_has_to_look_a_number_up_is_left_in_peace_and_what_they_type_is_collected() {
     const LOOKS_IT_UP: Duration = Duration::from_secs(4);
-    let _turn = turn().await;
+    let _turn = shared_turn().await;
     let system = System::start(Options {
         dialogue: Some(KEYPAD),
         profile: "dtmf: true\nreprompt: Are you still on the line?\nturns: {user_away_timeout: 3s}\n".into(),

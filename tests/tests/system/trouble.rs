@@ -13,7 +13,7 @@ use tokio::{
 };
 
 use crate::{
-    harness::{Options, System, turn},
+    harness::{Options, System, shared_turn},
     phone::{self, PAUSE, SOON, answered, voice},
     wire::Weather,
 };
@@ -46,7 +46,7 @@ fn logged(system: &System, words: &str) -> bool {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn clocks_that_differ_by_90_seconds_lose_no_call() {
-    let _turn = turn().await;
+    let _turn = shared_turn().await;
     for clock_ahead_s in [90, -90] {
         let system = System::start(Options {
             clock_ahead_s,
@@ -65,7 +65,7 @@ async fn clocks_that_differ_by_90_seconds_lose_no_call() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_that_is_away_for_ten_seconds_costs_a_call_no_more_than_a_pause() {
-    let _turn = turn().await;
+    let _turn = shared_turn().await;
     let system = System::start(Options::default()).await;
     let before = system.calls();
     let call = answered(&system, Codec::G722).await;
@@ -108,7 +108,7 @@ const LOCKED: Duration = Duration::from_secs(16);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_queue_that_is_locked_when_the_phone_rings_delays_the_answer_and_loses_no_call() {
-    let _turn = turn().await;
+    let _turn = shared_turn().await;
     let system = System::start(Options::default()).await;
     let before = system.calls();
     let script = "import sqlite3, sys, time\nc = sqlite3.connect(sys.argv[1], isolation_level=None)\n\
@@ -145,7 +145,7 @@ async fn a_queue_that_is_locked_when_the_phone_rings_delays_the_answer_and_loses
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_api_that_is_slow_or_refuses_for_a_while_loses_no_call() {
-    let _turn = turn().await;
+    let _turn = shared_turn().await;
     let system = System::start(Options {
         wired: true,
         ..Options::default()
@@ -202,7 +202,7 @@ async fn an_api_that_is_slow_or_refuses_for_a_while_loses_no_call() {
 /// With what it knows saved before, as a Redis that keeps its data does.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_redis_that_restarts_in_a_call_loses_neither_this_one_nor_the_next() {
-    let _turn = turn().await;
+    let _turn = shared_turn().await;
     let mut system = System::start(Options::default()).await;
     let before = system.calls();
     let call = answered(&system, Codec::G722).await;
@@ -237,7 +237,7 @@ async fn a_redis_that_restarts_in_a_call_loses_neither_this_one_nor_the_next() {
 /// As when the answer to a receive was lost: the queue gives the job out again and again, and whoever gets it finds the call held.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_job_of_a_live_call_that_the_queue_gives_out_again_is_never_put_aside() {
-    let _turn = turn().await;
+    let _turn = shared_turn().await;
     let system = System::start(Options::default()).await;
     let before = system.calls();
     let call = answered(&system, Codec::G722).await;

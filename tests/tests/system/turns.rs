@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::{
     conversation::turns,
-    harness::{Options, System, turn},
+    harness::{Options, System, shared_turn, turn},
     phone::{self, PAUSE, SOON, answered, voice, vowel},
     recogniser::{PROVIDERS, Recogniser},
 };
@@ -149,7 +149,7 @@ async fn a_false_interruption_pauses_the_agent_who_then_goes_on_where_it_was() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backchannel_that_is_longer_than_an_interruption_does_not_end_the_agents_turn() {
-    let _turn = turn().await;
+    let _turn = shared_turn().await;
     let recogniser = Recogniser::start(&["Okay, I see."]).await;
     let system = System::start(Options {
         providers: PROVIDERS,
@@ -198,7 +198,7 @@ async fn the_same_voice_with_other_words_takes_the_floor() {
 async fn a_caller_who_says_nothing_is_asked_then_bidden_goodbye_and_hung_up_on() {
     const REPROMPT: &str = "Are you still on the line?";
     const GOODBYE: &str = "I cannot hear you. Please call again. Goodbye.";
-    let _turn = turn().await;
+    let _turn = shared_turn().await;
     let system = System::start(Options {
         profile: "reprompt: Are you still on the line?\nturns: {user_away_timeout: 2s, reprompts: 1}".into(),
         ..Options::default()
@@ -226,7 +226,7 @@ async fn a_caller_who_says_nothing_is_asked_then_bidden_goodbye_and_hung_up_on()
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_speaks_the_moment_the_phone_is_answered_is_heard_from_the_first_word() {
-    let _turn = turn().await;
+    let _turn = shared_turn().await;
     let recogniser = Recogniser::start(&[phone::QUESTION]).await;
     let system = System::start(Options {
         providers: PROVIDERS,

@@ -138,8 +138,19 @@ impl Host {
         self.ask("POST", "/v1/calls", KEY, Some(wanted(&change))).await
     }
 
-    /// Somebody who joins the room, as far as LiveKit's signalling goes. The socket ends when it is sent away.
+    /// Somebody who joins the room, as far as LiveKit's signalling goes, and is seen there.
     pub(crate) async fn join(&self, room: &str, identity: &str, attributes: &[(&str, &str)]) -> TcpStream {
+        let socket = self.enter(room, identity, attributes).await;
+        let until = Instant::now() + SOON;
+        while self.livekit.participant(room, identity).await.unwrap().is_none() {
+            assert!(Instant::now() < until, "{identity} is not in {room}");
+            sleep(Duration::from_millis(20)).await;
+        }
+        socket
+    }
+
+    /// Somebody who joins the room and may be sent away before anybody has seen it there. The socket ends when it is.
+    pub(crate) async fn enter(&self, room: &str, identity: &str, attributes: &[(&str, &str)]) -> TcpStream {
         let request = TokenRequest::new(room, identity).attributes(attributes.iter().copied());
         let token = self.livekit.participant_token(request).unwrap();
         let server = self.stack.http_url();
@@ -155,11 +166,6 @@ impl Host {
         let mut answer = [0; 12];
         socket.read_exact(&mut answer).await.unwrap();
         assert_eq!(&answer, b"HTTP/1.1 101");
-        let until = Instant::now() + SOON;
-        while self.livekit.participant(room, identity).await.unwrap().is_none() {
-            assert!(Instant::now() < until, "{identity} is not in {room}");
-            sleep(Duration::from_millis(20)).await;
-        }
         socket
     }
 
