@@ -20,7 +20,7 @@ pub(crate) fn config(encryption: proto::SipMediaEncryption) -> proto::SipMediaCo
     }
 }
 
-pub(crate) fn encrypting(encryption: proto::SipMediaEncryption) -> proto::SipInboundTrunkInfo {
+fn encrypting(encryption: proto::SipMediaEncryption) -> proto::SipInboundTrunkInfo {
     proto::SipInboundTrunkInfo {
         media: Some(config(encryption)),
         ..proto::SipInboundTrunkInfo::default()
