@@ -193,6 +193,7 @@ impl Offered {
             codecs: &self.codecs,
             session_id: u64::from(self.rtp.port()),
             version: 1,
+            srtp: None,
         }
     }
 }

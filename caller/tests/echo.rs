@@ -65,6 +65,7 @@ async fn serve_sip(socket: UdpSocket, rtp_port: u16) {
                     codecs: &codecs,
                     session_id: 1,
                     version: 1,
+                    srtp: None,
                 };
                 let (sdp, _) = answer(offer.as_bytes(), &local).unwrap();
                 vec![

@@ -146,6 +146,9 @@ pub struct SipStatus {
 pub struct LegMedia {
     /// The codec agreed on, both ways.
     pub codec: String,
+    /// The SRTP suite agreed on, both ways; `None` for plain RTP.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub srtp: Option<String>,
     /// Packets that came in.
     pub packets_received: u64,
     /// Packets that never came, or too late.
@@ -181,6 +184,7 @@ mod tests {
         });
         leg.media = Some(LegMedia {
             codec: "PCMU".into(),
+            srtp: Some("AES_CM_128_HMAC_SHA1_80".into()),
             packets_received: 100,
             packets_lost: 1,
             loss_percent: 1.0,

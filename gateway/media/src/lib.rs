@@ -13,6 +13,9 @@
 //! The parsers ([`sdp`], [`rtp`], [`dtmf`]) and the two halves of a stream ([`Receiver`], [`Transmitter`])
 //! know no socket and no clock. Bytes from the network can only be counted or refused: they cause no panic,
 //! no allocation beyond fixed bounds, no log line.
+//!
+//! An encrypted session ([`SessionOptions::srtp`]) sends nothing in the clear and takes nothing that is not authentic. Its packets cost an
+//! allocation each, in the library that seals and opens them.
 
 #![warn(missing_docs)]
 #![allow(
@@ -31,6 +34,7 @@ pub mod rtp;
 pub mod sdp;
 mod session;
 mod source;
+mod srtp;
 mod stats;
 mod transmit;
 
@@ -41,5 +45,6 @@ pub use ports::{PortError, PortPool, PortRange, PortRangeError, RtpPort};
 pub use receive::{Received, Receiver, ReceiverOptions};
 pub use session::{RtpControl, RtpSender, RtpSession, SessionOptions};
 pub use source::SourcePolicy;
+pub use srtp::{MasterKey, SrtpKeys, Suite};
 pub use stats::RtpStats;
 pub use transmit::{Start, Transmitter};

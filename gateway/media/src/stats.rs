@@ -17,6 +17,10 @@ pub struct RtpStats {
     pub packets_malformed: u64,
     /// Datagrams from an address that is not the peer's.
     pub packets_foreign: u64,
+    /// SRTP packets that nobody with the key has sent so: changed on their way, of another key, not encrypted at all.
+    pub packets_unauthentic: u64,
+    /// SRTP packets that were here before.
+    pub packets_replayed: u64,
     /// Packets of a payload type that was not agreed on.
     pub packets_unexpected: u64,
     /// Times that the peer went on with another SSRC.

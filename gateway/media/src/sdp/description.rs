@@ -5,7 +5,8 @@ use std::net::IpAddr;
 use audio::Codec;
 use sdp_types::{Connection, Media, Session};
 
-use super::{Direction, MAX_BYTES, MAX_FORMATS, MAX_MEDIA, SdpError};
+use super::crypto::Crypto;
+use super::{Direction, LocalSrtp, MAX_BYTES, MAX_FORMATS, MAX_MEDIA, SdpError};
 
 /// What matters of a description.
 #[derive(Debug)]
@@ -33,6 +34,18 @@ pub(super) struct Audio {
     pub(super) formats: Vec<Format>,
     /// `None`: there is no `c=` line.
     pub(super) address: Option<Result<IpAddr, BadAddress>>,
+    /// The keys offered, as far as they can be used.
+    cryptos: Vec<Crypto>,
+}
+
+/// Audio that can be used as we are told to.
+pub(super) struct Usable<'a> {
+    /// The place of its line.
+    pub(super) index: usize,
+    pub(super) line: &'a MediaLine,
+    pub(super) audio: &'a Audio,
+    /// The peer's key, if it is encrypted.
+    pub(super) crypto: Option<Crypto>,
 }
 
 /// A payload type and what it means to us.
@@ -68,30 +81,32 @@ impl Description {
         Ok(Self { media })
     }
 
-    /// The first audio that can be used, and its place.
-    pub(super) fn audio(&self) -> Result<(usize, &Audio), SdpError> {
-        let usable = |(index, line): (usize, &'_ MediaLine)| line.is_plain_rtp().then_some(index);
-        if let Some(index) = self
-            .media
-            .iter()
-            .enumerate()
-            .filter(|(_, line)| line.audio.is_some())
-            .find_map(usable)
-            && let Some(audio) = &self.media[index].audio
-        {
-            return Ok((index, audio));
+    /// The audio that can be used: encrypted before plain, then the first.
+    pub(super) fn audio(&self, srtp: Option<LocalSrtp<'_>>) -> Result<Usable<'_>, SdpError> {
+        let (mut plain, mut refusal) = (None, None);
+        for (index, line) in self.media.iter().enumerate() {
+            let Some(audio) = &line.audio else { continue };
+            let usable = |crypto| Usable {
+                index,
+                line,
+                audio,
+                crypto,
+            };
+            match line.protection(audio, srtp) {
+                Ok(Some(crypto)) => return Ok(usable(Some(crypto))),
+                Ok(None) => plain = plain.or(Some(usable(None))),
+                Err(error) => refusal = refusal.or(Some(error)),
+            }
         }
-        let audio_line = |line: &&MediaLine| line.kind == "audio";
-        let refused = self
-            .media
-            .iter()
-            .filter(audio_line)
-            .find(|line| line.audio.is_some());
-        match (refused, self.media.iter().any(|line| line.kind == "audio")) {
-            (Some(line), _) => Err(SdpError::UnsupportedTransport(line.transport.clone())),
-            (None, true) => Err(SdpError::PortZero),
-            (None, false) => Err(SdpError::NoAudio),
-        }
+        plain.ok_or_else(|| {
+            refusal.unwrap_or_else(|| {
+                if self.media.iter().any(|line| line.kind == "audio") {
+                    SdpError::PortZero
+                } else {
+                    SdpError::NoAudio
+                }
+            })
+        })
     }
 }
 
@@ -115,9 +130,30 @@ impl MediaLine {
         })
     }
 
-    fn is_plain_rtp(&self) -> bool {
+    /// The key by which this line can be used; `None` if it can be as it is, unencrypted.
+    ///
+    /// Keys in a line of plain RTP are an offer to encrypt that whoever does not know them passes over.
+    fn protection(&self, audio: &Audio, srtp: Option<LocalSrtp<'_>>) -> Result<Option<Crypto>, SdpError> {
         // AVPF (RFC 4585) adds feedback only, which nobody has to send.
-        self.transport == "RTP/AVP" || self.transport == "RTP/AVPF"
+        let is_secure = match self.transport.as_str() {
+            "RTP/AVP" | "RTP/AVPF" => false,
+            "RTP/SAVP" | "RTP/SAVPF" => true,
+            other => return Err(SdpError::UnsupportedTransport(other.to_owned())),
+        };
+        let Some(srtp) = srtp else {
+            return if is_secure {
+                Err(SdpError::EncryptionOff)
+            } else {
+                Ok(None)
+            };
+        };
+        let is_ours = |crypto: &&Crypto| srtp.key(crypto.suite).is_some();
+        match audio.cryptos.iter().find(is_ours) {
+            Some(crypto) => Ok(Some(*crypto)),
+            None if is_secure => Err(SdpError::NoCommonSuite),
+            None if srtp.required => Err(SdpError::NotEncrypted),
+            None => Ok(None),
+        }
     }
 }
 
@@ -146,6 +182,7 @@ impl Audio {
             direction,
             formats,
             address: connection.map(address),
+            cryptos: cryptos(media),
         }
     }
 
@@ -207,6 +244,15 @@ fn meaning(payload_type: u8, media: &Media) -> Option<Meaning> {
         return Some(Meaning::TelephoneEvent);
     }
     Codec::from_name(name).map(Meaning::Codec)
+}
+
+fn cryptos(media: &Media) -> Vec<Crypto> {
+    media
+        .attributes
+        .iter()
+        .filter(|attribute| attribute.attribute == "crypto")
+        .filter_map(|attribute| Crypto::parse(attribute.value.as_deref()?))
+        .collect()
 }
 
 fn address(connection: &Connection) -> Result<IpAddr, BadAddress> {

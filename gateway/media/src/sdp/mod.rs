@@ -3,12 +3,15 @@
 //! What comes from the peer is parsed once, in `description`, into bounded types; `sdp-types` does not
 //! reach further.
 
+mod crypto;
 mod description;
 mod negotiate;
 
 use std::net::{IpAddr, SocketAddr};
 
 use audio::Codec;
+
+use crate::srtp::{MasterKey, SrtpKeys, Suite};
 
 pub use negotiate::{answer, make_offer, parse_answer};
 
@@ -39,6 +42,25 @@ pub struct LocalMedia<'a> {
     /// The version in `o=`: to be raised with every description that differs from the one before (RFC 3264
     /// §8).
     pub version: u64,
+    /// Whether and how sound is encrypted; `None` for plain RTP only.
+    pub srtp: Option<LocalSrtp<'a>>,
+}
+
+/// What we have for SRTP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LocalSrtp<'a> {
+    /// Whether plain RTP is refused. Otherwise it is taken from whoever offers no key, and our own offer is one of plain RTP with keys
+    /// beside it, which whoever knows them may take.
+    pub required: bool,
+    /// Suites with a key of ours each, the preferred one first. A key is for one suite of one call.
+    pub keys: &'a [(Suite, MasterKey)],
+}
+
+impl LocalSrtp<'_> {
+    fn key(&self, suite: Suite) -> Option<MasterKey> {
+        let mut keys = self.keys.iter();
+        keys.find(|(ours, _)| *ours == suite).map(|(_, key)| *key)
+    }
 }
 
 /// What both sides have agreed on.
@@ -56,6 +78,8 @@ pub struct Negotiated {
     pub direction: Direction,
     /// Whether the peer holds the call: it does not want to hear us.
     pub held: bool,
+    /// What the sound is encrypted with, if it is.
+    pub srtp: Option<SrtpKeys>,
 }
 
 /// Who sends, from the point of view of the side named.
@@ -127,9 +151,18 @@ pub enum SdpError {
     /// The audio is refused or switched off: its port is 0.
     #[error("port 0 in m=audio")]
     PortZero,
-    /// Not plain RTP: this gateway has no SRTP.
-    #[error("transport `{0}` in m=audio; only RTP/AVP is supported")]
+    /// Neither RTP nor SRTP with keys in the SDP.
+    #[error("transport `{0}` in m=audio; only RTP/AVP and RTP/SAVP are supported")]
     UnsupportedTransport(String),
+    /// SRTP, where we are told to have none.
+    #[error("SRTP in m=audio, and encryption is off")]
+    EncryptionOff,
+    /// RTP without a key, where we are told to have SRTP only.
+    #[error("no SRTP in m=audio, and encryption is required")]
+    NotEncrypted,
+    /// SRTP, and none of its `a=crypto` lines can be used.
+    #[error("no common suite in a=crypto: ours are AES_CM_128_HMAC_SHA1_80 and AES_CM_128_HMAC_SHA1_32")]
+    NoCommonSuite,
     /// There is no `c=` line, neither for the audio nor for the session.
     #[error("no c= line for m=audio")]
     NoAddress,
@@ -156,6 +189,9 @@ impl SdpError {
             | Self::NoAudio
             | Self::PortZero
             | Self::UnsupportedTransport(_)
+            | Self::EncryptionOff
+            | Self::NotEncrypted
+            | Self::NoCommonSuite
             | Self::NoCommonCodec { .. } => "m=audio",
         }
     }

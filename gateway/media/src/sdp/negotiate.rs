@@ -6,29 +6,34 @@ use audio::Codec;
 use sdp_types::{Connection, Media, MediaType, Origin, Session, TransportProto};
 
 use super::{
-    DTMF_PAYLOAD_TYPE, Direction, LocalMedia, Negotiated, SdpError,
-    description::{Audio, Description, MediaLine},
+    DTMF_PAYLOAD_TYPE, Direction, LocalMedia, Negotiated, SdpError, crypto,
+    description::{Description, MediaLine, Usable},
 };
+use crate::srtp::SrtpKeys;
 
 /// Answers an offer: the description to send, and what is agreed on.
 ///
 /// Of our codecs the first that the offer has is chosen, with the offer's payload type, and telephone-events
-/// if the offer has them. The first `m=audio` line over plain RTP is taken; every other line is refused with
-/// port 0 (RFC 3264 §6).
+/// if the offer has them. Of `m=audio` lines an encrypted one is taken before a plain one, then the first; every other line is
+/// refused with port 0 (RFC 3264 §6).
 pub fn answer(offer: &[u8], local: &LocalMedia<'_>) -> Result<(String, Negotiated), SdpError> {
     let description = Description::parse(offer)?;
-    let (index, audio) = description.audio()?;
-    let (codec, payload_type) = audio.choose(local.codecs)?;
-    let negotiated = negotiated(audio, codec, payload_type)?;
-    let ours = our_audio(
+    let usable = description.audio(local.srtp)?;
+    let (codec, payload_type) = usable.audio.choose(local.codecs)?;
+    let negotiated = negotiated(&usable, local, codec, payload_type)?;
+    let mut ours = our_audio(
         local,
         &[(codec, payload_type)],
         negotiated.dtmf_payload_type,
         negotiated.direction,
     );
+    ours.proto.clone_from(&usable.line.transport);
+    if let (Some(theirs), Some(keys)) = (usable.crypto, negotiated.srtp) {
+        ours.add_attribute_with_value("crypto", crypto::line(theirs.tag, keys.suite, keys.sending));
+    }
     let mut session = our_session(local);
     for (place, line) in description.media.iter().enumerate() {
-        session.add_media(if place == index {
+        session.add_media(if place == usable.index {
             ours.clone()
         } else {
             refused(line)
@@ -44,25 +49,35 @@ pub fn make_offer(local: &LocalMedia<'_>) -> String {
         .iter()
         .map(|codec| (*codec, codec.payload_type()))
         .collect();
+    let mut ours = our_audio(local, &formats, Some(DTMF_PAYLOAD_TYPE), Direction::SendRecv);
+    if let Some(srtp) = local.srtp {
+        if srtp.required {
+            ours.proto = TransportProto::RtpSavp.to_string();
+        }
+        for (tag, (suite, key)) in (1..).zip(srtp.keys) {
+            ours.add_attribute_with_value("crypto", crypto::line(tag, *suite, *key));
+        }
+    }
     let mut session = our_session(local);
-    session.add_media(our_audio(
-        local,
-        &formats,
-        Some(DTMF_PAYLOAD_TYPE),
-        Direction::SendRecv,
-    ));
+    session.add_media(ours);
     session.to_string()
 }
 
 /// Reads the answer to [`make_offer`]. The first of our codecs that the answer has is agreed on.
 pub fn parse_answer(answer: &[u8], local: &LocalMedia<'_>) -> Result<Negotiated, SdpError> {
     let description = Description::parse(answer)?;
-    let (_, audio) = description.audio()?;
-    let (codec, payload_type) = audio.choose(local.codecs)?;
-    negotiated(audio, codec, payload_type)
+    let usable = description.audio(local.srtp)?;
+    let (codec, payload_type) = usable.audio.choose(local.codecs)?;
+    negotiated(&usable, local, codec, payload_type)
 }
 
-fn negotiated(audio: &Audio, codec: Codec, payload_type: u8) -> Result<Negotiated, SdpError> {
+fn negotiated(
+    usable: &Usable<'_>,
+    local: &LocalMedia<'_>,
+    codec: Codec,
+    payload_type: u8,
+) -> Result<Negotiated, SdpError> {
+    let audio = usable.audio;
     let address = audio
         .address
         .ok_or(SdpError::NoAddress)?
@@ -81,6 +96,13 @@ fn negotiated(audio: &Audio, codec: Codec, payload_type: u8) -> Result<Negotiate
         remote: (!nowhere).then(|| SocketAddr::new(address, audio.port)),
         direction: theirs.reversed(),
         held: matches!(theirs, Direction::SendOnly | Direction::Inactive),
+        srtp: usable.crypto.and_then(|theirs| {
+            Some(SrtpKeys {
+                suite: theirs.suite,
+                sending: local.srtp?.key(theirs.suite)?,
+                receiving: theirs.key,
+            })
+        }),
     })
 }
 

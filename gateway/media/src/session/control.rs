@@ -8,7 +8,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use crate::{RtpStats, source::SourceLock};
+use crate::{MasterKey, RtpStats, source::SourceLock};
 
 /// A view of a running session. Clones see the same one.
 #[derive(Debug, Clone)]
@@ -27,6 +27,8 @@ pub(super) struct Link {
     pub(super) sending: bool,
     pub(super) stats: RtpStats,
     pub(super) last_packet: Option<Instant>,
+    /// A key of the peer's that the task does not know yet.
+    pub(super) their_key: Option<MasterKey>,
 }
 
 impl RtpControl {
@@ -36,6 +38,7 @@ impl RtpControl {
             sending,
             stats: RtpStats::default(),
             last_packet: None,
+            their_key: None,
         };
         Self(Arc::new(Shared {
             started: Instant::now(),
@@ -73,6 +76,11 @@ impl RtpControl {
         let mut link = self.link();
         link.lock.set_sdp(remote);
         link.sending = sending;
+    }
+
+    /// Follows a re-INVITE by which the peer encrypts with another key. Ours stays. Nothing where the stream is not encrypted.
+    pub fn rekey(&self, key: MasterKey) {
+        self.link().their_key = Some(key);
     }
 
     /// This instant on the session's own clock, which begins at its start.

@@ -11,8 +11,10 @@ use tokio::sync::mpsc;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    Digit, Frame, Receiver, ReceiverOptions, RtpPort, SourcePolicy, Start, Transmitter, sdp::Negotiated,
+    Digit, Frame, Receiver, ReceiverOptions, RtpPort, RtpStats, SourcePolicy, SrtpKeys, Start, Transmitter,
+    sdp::Negotiated,
     source::SourceLock,
+    srtp::{Protector, Unprotector},
 };
 pub use control::RtpControl;
 pub use sender::RtpSender;
@@ -35,6 +37,8 @@ pub struct SessionOptions {
     pub source: SourcePolicy,
     /// How long the first packet waits in the jitter buffer, 0 to 400 ms. Default 40 ms.
     pub jitter_target: Duration,
+    /// What packets are encrypted with; `None` for plain RTP.
+    pub srtp: Option<SrtpKeys>,
 }
 
 impl SessionOptions {
@@ -54,6 +58,7 @@ impl From<&Negotiated> for SessionOptions {
             sending: negotiated.direction.sends(),
             source: SourcePolicy::default(),
             jitter_target: Self::JITTER_TARGET,
+            srtp: negotiated.srtp,
         }
     }
 }
@@ -106,13 +111,17 @@ impl RtpSession {
             receiver,
             frames: frames_in,
             digits: digits_in,
-            foreign: 0,
-            frames_dropped: 0,
+            unprotector: options
+                .srtp
+                .map(|keys| Unprotector::new(keys.suite, keys.receiving)),
+            own: RtpStats::default(),
         };
         tasks.spawn(task.run(cancel));
         let start = Start {
             ssrc: rand::random(),
-            sequence: rand::random(),
+            // The upper half is left free: a receiver that misses the first packets must not miss that the number began anew (RFC
+            // 3711 §3.3.1).
+            sequence: rand::random::<u16>() >> 1,
             timestamp: rand::random(),
         };
         let transmitter = Transmitter::new(codec, payload_type, dtmf_payload_type, start);
@@ -120,6 +129,7 @@ impl RtpSession {
             port,
             control: control.clone(),
             transmitter,
+            protector: options.srtp.map(|keys| Protector::new(keys.suite, keys.sending)),
             codec,
         };
         Self {

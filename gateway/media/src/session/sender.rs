@@ -5,13 +5,14 @@ use std::sync::Arc;
 use audio::Codec;
 
 use super::RtpControl;
-use crate::{Digit, RtpPort, Transmitter, dtmf::TooManyDigits};
+use crate::{Digit, RtpPort, Transmitter, dtmf::TooManyDigits, srtp::Protector};
 
 /// Sends to the peer. It has no clock: each call stands for 20 ms, and its caller keeps the pace.
 pub struct RtpSender {
     pub(super) port: Arc<RtpPort>,
     pub(super) control: RtpControl,
     pub(super) transmitter: Transmitter,
+    pub(super) protector: Option<Protector>,
     pub(super) codec: Codec,
 }
 
@@ -30,10 +31,15 @@ impl RtpSender {
         };
         let (mut sent, mut failed) = (0, 0);
         self.transmitter.frame(pcm, |datagram| {
-            match self.port.outgoing.send_to(datagram, destination) {
-                Ok(_) => sent += 1,
-                Err(_) => failed += 1,
-            }
+            let is_sent = match &mut self.protector {
+                None => self.port.outgoing.send_to(datagram, destination).is_ok(),
+                // What cannot be encrypted does not leave.
+                Some(protector) => protector.rtp(datagram).is_some_and(|sealed| {
+                    let sent = self.port.outgoing.send_to(sealed.as_ref(), destination);
+                    sent.is_ok()
+                }),
+            };
+            *(if is_sent { &mut sent } else { &mut failed }) += 1;
         });
         let mut link = self.control.link();
         link.stats.packets_sent += sent;

@@ -9,6 +9,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::RtpControl;
+use crate::srtp::{Rejected, Unprotector};
 use crate::{Digit, Frame, Received, Receiver, RtpPort, RtpStats, rtp};
 
 /// Between two ticks no more datagrams are read at once than fifty streams would send.
@@ -20,9 +21,10 @@ pub(super) struct ReceiveTask {
     pub(super) receiver: Receiver,
     pub(super) frames: mpsc::Sender<Frame>,
     pub(super) digits: mpsc::Sender<Digit>,
-    /// Datagrams from a wrong address.
-    pub(super) foreign: u64,
-    pub(super) frames_dropped: u64,
+    /// Of an encrypted stream.
+    pub(super) unprotector: Option<Unprotector>,
+    /// What does not come as far as the receiver, or does not get on from it.
+    pub(super) own: RtpStats,
 }
 
 impl ReceiveTask {
@@ -64,9 +66,23 @@ impl ReceiveTask {
         let now = Instant::now();
         let mut link = self.control.link();
         if !link.lock.accepts(from) {
-            self.foreign += 1;
+            self.own.packets_foreign += 1;
             return;
         }
+        if let (Some(key), Some(unprotector)) = (link.their_key.take(), &mut self.unprotector) {
+            *unprotector = Unprotector::new(unprotector.suite(), key);
+        }
+        let opened = self
+            .unprotector
+            .as_mut()
+            .map(|unprotector| unprotector.rtp(datagram))
+            .transpose();
+        let opened = match opened {
+            Ok(opened) => opened,
+            Err(Rejected::Unauthentic) => return self.own.packets_unauthentic += 1,
+            Err(Rejected::Replayed) => return self.own.packets_replayed += 1,
+        };
+        let datagram = opened.as_ref().map_or(datagram, AsRef::as_ref);
         let received = self.receiver.datagram(datagram, self.control.at(now));
         if let Received::Packet | Received::Digit(_) = received {
             link.lock.confirm(from);
@@ -82,13 +98,15 @@ impl ReceiveTask {
     fn emit_frame(&mut self) {
         let frame = self.receiver.frame(self.control.at(Instant::now()));
         if let Err(mpsc::error::TrySendError::Full(_)) = self.frames.try_send(frame) {
-            self.frames_dropped += 1;
+            self.own.frames_dropped += 1;
         }
         let received = self.receiver.stats();
         let mut link = self.control.link();
         link.stats = RtpStats {
-            frames_dropped: self.frames_dropped,
-            packets_foreign: received.packets_foreign + self.foreign,
+            frames_dropped: self.own.frames_dropped,
+            packets_foreign: received.packets_foreign + self.own.packets_foreign,
+            packets_unauthentic: self.own.packets_unauthentic,
+            packets_replayed: self.own.packets_replayed,
             packets_sent: link.stats.packets_sent,
             send_errors: link.stats.send_errors,
             ..received

@@ -90,6 +90,7 @@ fn start(
         sending: true,
         source: SourcePolicy::SdpAddress,
         jitter_target: SessionOptions::JITTER_TARGET,
+        srtp: None,
     };
     RtpSession::start(port, options, tasks, cancel.clone())
 }

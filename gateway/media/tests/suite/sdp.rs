@@ -1,8 +1,11 @@
 use std::net::SocketAddr;
 
 use media::{
-    Codec,
-    sdp::{CODECS, Direction, LocalMedia, MAX_BYTES, Negotiated, SdpError, answer, make_offer, parse_answer},
+    Codec, MasterKey, Suite,
+    sdp::{
+        CODECS, Direction, LocalMedia, LocalSrtp, MAX_BYTES, Negotiated, SdpError, answer, make_offer,
+        parse_answer,
+    },
 };
 use proptest::prelude::*;
 
@@ -13,6 +16,7 @@ fn local() -> LocalMedia<'static> {
         codecs: &CODECS,
         session_id: 42,
         version: 1,
+        srtp: None,
     }
 }
 
@@ -48,6 +52,7 @@ fn the_answer_takes_our_preferred_codec_with_the_peers_numbers() {
             remote: Some(address("203.0.113.5:4000")),
             direction: Direction::SendRecv,
             held: false,
+            srtp: None,
         }
     );
     assert_eq!(
@@ -169,7 +174,12 @@ fn each_refusal_names_its_line() {
         (
             offer("m=audio 4000 RTP/SAVP 0\r\n"),
             "m=audio",
-            "transport `RTP/SAVP` in m=audio; only RTP/AVP is supported",
+            "SRTP in m=audio, and encryption is off",
+        ),
+        (
+            offer("m=audio 4000 UDP/TLS/RTP/SAVP 0\r\n"),
+            "m=audio",
+            "transport `UDP/TLS/RTP/SAVP` in m=audio; only RTP/AVP and RTP/SAVP are supported",
         ),
         (
             offer(&format!("m=audio 4000 RTP/AVP{many_formats}\r\n")),
@@ -255,6 +265,125 @@ fn a_terse_answer_with_bare_line_ends_is_read() {
         parse_answer(refused.as_bytes(), &local()),
         Err(SdpError::PortZero)
     ));
+}
+
+const THEIR_KEY: &str = "inline:WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz";
+
+/// Keys of ours, and what they make of `required`.
+fn keys() -> [(Suite, MasterKey); 2] {
+    Suite::ALL.map(|suite| (suite, MasterKey::random()))
+}
+
+fn encrypting(required: bool, keys: &[(Suite, MasterKey)]) -> LocalMedia<'_> {
+    LocalMedia {
+        srtp: Some(LocalSrtp { required, keys }),
+        ..local()
+    }
+}
+
+#[test]
+fn the_first_key_that_can_be_used_is_answered_with_its_tag_and_a_key_of_ours() {
+    let keys = keys();
+    let text = offer(&format!(
+        "m=audio 4000 RTP/SAVP 0\r\na=crypto:1 AEAD_AES_256_GCM inline:AAAA\r\n\
+         a=crypto:2 AES_CM_128_HMAC_SHA1_32 {THEIR_KEY}|2^31\r\na=crypto:3 AES_CM_128_HMAC_SHA1_80 {THEIR_KEY}\r\n"
+    ));
+    for required in [false, true] {
+        let (answer, agreed) = answer(text.as_bytes(), &encrypting(required, &keys)).unwrap();
+        let srtp = agreed.srtp.expect("encrypted");
+        assert_eq!((srtp.suite, srtp.sending), (Suite::Aes128CmSha1_32, keys[1].1));
+        assert_ne!(srtp.sending, srtp.receiving);
+        assert!(answer.contains("m=audio 10000 RTP/SAVP 0\r\n"), "{answer}");
+        assert!(
+            answer.contains("a=crypto:2 AES_CM_128_HMAC_SHA1_32 inline:"),
+            "{answer}"
+        );
+        assert!(!answer.contains("WVNf") && !format!("{agreed:?}").contains("inline"));
+    }
+}
+
+#[test]
+fn an_encrypted_line_goes_before_a_plain_one_and_plain_rtp_with_keys_is_an_offer_too() {
+    let keys = keys();
+    let crypto = format!("a=crypto:1 AES_CM_128_HMAC_SHA1_80 {THEIR_KEY}\r\n");
+    let both = offer(&format!(
+        "m=audio 4000 RTP/AVP 0\r\nm=audio 4002 RTP/SAVP 0\r\n{crypto}"
+    ));
+    let (text, agreed) = answer(both.as_bytes(), &encrypting(false, &keys)).unwrap();
+    assert_eq!(agreed.remote, Some(address("203.0.113.5:4002")));
+    assert!(
+        agreed.srtp.is_some() && text.contains("m=audio 0 RTP/AVP 0"),
+        "{text}"
+    );
+    let (text, agreed) = answer(both.as_bytes(), &local()).unwrap();
+    assert_eq!(
+        (agreed.srtp, agreed.remote),
+        (None, Some(address("203.0.113.5:4000")))
+    );
+    assert!(!text.contains("a=crypto"), "{text}");
+
+    let beside = offer(&format!("m=audio 4000 RTP/AVP 0\r\n{crypto}"));
+    let (text, agreed) = answer(beside.as_bytes(), &encrypting(true, &keys)).unwrap();
+    assert!(
+        agreed.srtp.is_some() && text.contains("m=audio 10000 RTP/AVP 0"),
+        "{text}"
+    );
+    let (text, agreed) = answer(beside.as_bytes(), &local()).unwrap();
+    assert!(agreed.srtp.is_none() && !text.contains("a=crypto"), "{text}");
+}
+
+#[test]
+fn what_is_required_or_off_is_not_negotiable() {
+    let keys = keys();
+    let plain = offer("m=audio 4000 RTP/AVP 0\r\n");
+    let unknown = offer("m=audio 4000 RTP/SAVP 0\r\na=crypto:1 AEAD_AES_256_GCM inline:AAAA\r\n");
+    let required = encrypting(true, &keys);
+    assert!(matches!(
+        answer(plain.as_bytes(), &required),
+        Err(SdpError::NotEncrypted)
+    ));
+    assert!(matches!(
+        parse_answer(plain.as_bytes(), &required),
+        Err(SdpError::NotEncrypted)
+    ));
+    let allowed = encrypting(false, &keys);
+    assert_eq!(answer(plain.as_bytes(), &allowed).unwrap().1.srtp, None);
+    for local in [required, allowed] {
+        assert!(matches!(
+            answer(unknown.as_bytes(), &local),
+            Err(SdpError::NoCommonSuite)
+        ));
+    }
+    assert!(matches!(
+        answer(unknown.as_bytes(), &local()),
+        Err(SdpError::EncryptionOff)
+    ));
+}
+
+#[test]
+fn two_of_us_agree_on_keys_crosswise() {
+    let (ours, theirs) = (keys(), keys());
+    for (required, transport) in [(true, "RTP/SAVP"), (false, "RTP/AVP")] {
+        let caller = encrypting(required, &ours);
+        let made = make_offer(&caller);
+        assert!(made.contains(&format!("m=audio 10000 {transport} 9")), "{made}");
+        let (text, callee) = answer(made.as_bytes(), &encrypting(true, &theirs)).unwrap();
+        let caller = parse_answer(text.as_bytes(), &caller).unwrap().srtp.unwrap();
+        let callee = callee.srtp.unwrap();
+        assert_eq!(
+            (caller.sending, caller.receiving),
+            (callee.receiving, callee.sending)
+        );
+        assert_eq!(
+            (caller.suite, callee.suite),
+            (Suite::Aes128CmSha1_80, Suite::Aes128CmSha1_80)
+        );
+    }
+    // Whoever does not know keys passes them over.
+    let caller = encrypting(false, &ours);
+    let (text, callee) = answer(make_offer(&caller).as_bytes(), &local()).unwrap();
+    let caller = parse_answer(text.as_bytes(), &caller).unwrap();
+    assert_eq!((caller.srtp, callee.srtp), (None, None));
 }
 
 proptest! {

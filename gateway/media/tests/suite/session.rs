@@ -9,7 +9,8 @@ use std::{
 
 use audio::{correlate, tone::Tone};
 use media::{
-    Codec, Digit, FrameKind, PortPool, PortRange, RtpSession, SessionOptions, SourcePolicy,
+    Codec, Digit, FrameKind, MasterKey, PortPool, PortRange, RtpSession, SessionOptions, SourcePolicy,
+    SrtpKeys, Suite,
     rtp::Packet,
     sdp::{self, LocalMedia},
 };
@@ -58,6 +59,7 @@ fn options(codec: Codec, remote: Option<SocketAddr>) -> SessionOptions {
         sending: true,
         source: SourcePolicy::SdpAddress,
         jitter_target: Duration::from_millis(40),
+        srtp: None,
     }
 }
 
@@ -105,6 +107,7 @@ async fn two_sessions_that_agreed_by_sdp_hear_each_other() {
             codecs,
             session_id: 1,
             version: 1,
+            srtp: None,
         };
         let caller = local(caller_port.port());
         let (answer, callee) =
@@ -367,5 +370,68 @@ async fn after_a_stall_the_packets_of_that_time_are_played_and_none_is_concealed
         kinds[5..].iter().all(|kind| *kind == FrameKind::Received),
         "{kinds:?}"
     );
+    running.stop().await;
+}
+
+/// Two encrypted sessions with a relay between them, that changes a packet, sends one twice and one in the clear.
+#[tokio::test]
+async fn of_an_encrypted_stream_only_what_is_authentic_and_new_is_heard() {
+    let (running, relay) = (Running::new(), bare_peer().await);
+    let (here, there) = (MasterKey::random(), MasterKey::random());
+    let start = |sending, receiving| {
+        let port = pool().bind(LOOPBACK).unwrap();
+        let address = SocketAddr::new(LOOPBACK, port.port());
+        let options = SessionOptions {
+            srtp: Some(SrtpKeys {
+                suite: Suite::Aes128CmSha1_80,
+                sending,
+                receiving,
+            }),
+            ..options(Codec::Pcmu, Some(relay.1))
+        };
+        let session = RtpSession::start(port, options, &running.tasks, running.cancel.clone());
+        (session, address)
+    };
+    let ((mut caller, _), (mut callee, to_callee)) = (start(here, there), start(there, here));
+    let relay = relay.0;
+    let mut pass = async |change: &dyn Fn(&mut Vec<u8>)| {
+        caller.sender.send(&[2_000; 160]);
+        let mut datagram = received(&relay).await;
+        assert_eq!(datagram.len(), 12 + 160 + 10);
+        change(&mut datagram);
+        relay.send_to(&datagram, to_callee).await.unwrap();
+        datagram
+    };
+    let last = pass(&|_| {}).await;
+    relay.send_to(&last, to_callee).await.unwrap();
+    pass(&|datagram| datagram[40] ^= 1).await;
+    let plain = packet(9, 0, 7);
+    relay.send_to(&plain, to_callee).await.unwrap();
+    pass(&|_| {}).await;
+    let mut heard = false;
+    let stats = loop {
+        let frame = timeout(PATIENCE, callee.frames.recv()).await.unwrap().unwrap();
+        heard |= frame.kind() == FrameKind::Received && frame.iter().any(|sample| *sample > 1_500);
+        let stats = callee.control.stats();
+        if heard && stats.packets_received == 2 {
+            break stats;
+        }
+    };
+    assert_eq!(
+        (
+            stats.packets_unauthentic,
+            stats.packets_replayed,
+            stats.packets_malformed
+        ),
+        (2, 1, 0)
+    );
+
+    // Who has got another key is heard by it.
+    let other = MasterKey::random();
+    callee.control.rekey(other);
+    pass(&|_| {}).await;
+    while callee.control.stats().packets_unauthentic < 3 {
+        timeout(PATIENCE, callee.frames.recv()).await.unwrap();
+    }
     running.stop().await;
 }

@@ -55,6 +55,7 @@ pub(super) fn heard(leg: &mut LegRecord, media: &MediaLeg, delay: Duration) {
     let mos = (stats.packets_received > 0).then(|| quality::mos(loss_percent, delay));
     leg.media = Some(LegMedia {
         codec: codec.name().to_owned(),
+        srtp: media.suite().map(|suite| suite.name().to_owned()),
         packets_received: stats.packets_received,
         packets_lost: stats.packets_lost,
         loss_percent: rounded(loss_percent),

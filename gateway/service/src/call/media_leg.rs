@@ -8,8 +8,8 @@ use std::time::Duration;
 use audio::Codec;
 use bus::ioinfo::MediaConfig;
 use livekit::prelude::RemoteAudioTrack;
-use media::sdp::{self, LocalMedia, Negotiated, SdpError};
-use media::{Digit, RtpControl, RtpPort, RtpSession, RtpStats, SessionOptions};
+use media::sdp::{self, LocalMedia, LocalSrtp, Negotiated, SdpError};
+use media::{Digit, MasterKey, RtpControl, RtpPort, RtpSession, RtpStats, SessionOptions, Suite};
 use parking_lot::Mutex;
 use sip::Invite;
 use tokio::sync::mpsc;
@@ -19,8 +19,6 @@ use tokio_util::task::TaskTracker;
 use crate::bridge::{self, CHANGE_QUEUE, Change, Downlink, Faults, Rates};
 use crate::room::RoomLeg;
 
-/// `SIPMediaEncryption`: SRTP required.
-const ENCRYPTION_REQUIRED: i32 = 2;
 /// Any port: for reading an offer before a port is bound.
 const NO_PORT: u16 = 9;
 /// The rate of the phone's track where its codec is not known at the join.
@@ -35,17 +33,45 @@ impl Offer {
         (!invite.body.is_empty()).then(|| Self(invite.body.clone()))
     }
 
-    /// The codec that would be agreed on.
-    pub(super) fn codec(&self, codecs: &[Codec]) -> Result<Codec, SdpError> {
+    /// Whether we could speak on it at all, whatever the trunk says of encryption, which is not known yet.
+    pub(super) fn check(&self, codecs: &[Codec]) -> Result<(), SdpError> {
+        let keys = new_keys();
         let local = LocalMedia {
             address: IpAddr::from([127, 0, 0, 1]),
             port: NO_PORT,
             codecs,
             session_id: 0,
             version: 0,
+            srtp: Some(LocalSrtp {
+                required: false,
+                keys: &keys,
+            }),
         };
-        sdp::answer(&self.0, &local).map(|(_, negotiated)| negotiated.codec)
+        sdp::answer(&self.0, &local).map(drop)
     }
+}
+
+/// `SIPMediaEncryption`: what LiveKit's trunk or rule says of SRTP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Encryption {
+    Off,
+    Allowed,
+    Required,
+}
+
+impl Encryption {
+    /// Off, where nothing is said. A value that is not known yet must not lead to less than was wanted.
+    pub(super) fn of(media: Option<&MediaConfig>) -> Self {
+        match media.map_or(0, |media| media.encryption) {
+            0 => Self::Off,
+            1 => Self::Allowed,
+            _ => Self::Required,
+        }
+    }
+}
+
+fn new_keys() -> Vec<(Suite, MasterKey)> {
+    Suite::ALL.map(|suite| (suite, MasterKey::random())).to_vec()
 }
 
 /// Our SDP as an offer for sound both ways: what was agreed on stays, and so does every `m=` line (RFC 3264 §8).
@@ -66,27 +92,18 @@ fn offered_again(description: &str, version: u64) -> String {
 }
 
 /// Our codecs, in our order, as far as LiveKit's trunk or rule allows them.
-pub(super) fn codecs(ours: &[Codec], media: Option<&MediaConfig>) -> Result<Vec<Codec>, EncryptionRequired> {
-    let Some(media) = media else {
-        return Ok(ours.to_vec());
+pub(super) fn codecs(ours: &[Codec], media: Option<&MediaConfig>) -> Vec<Codec> {
+    let Some(media) = media.filter(|media| media.only_listed_codecs) else {
+        return ours.to_vec();
     };
-    if media.encryption == ENCRYPTION_REQUIRED {
-        return Err(EncryptionRequired);
-    }
-    if !media.only_listed_codecs {
-        return Ok(ours.to_vec());
-    }
     let listed = |codec: &Codec| {
         media
             .codecs
             .iter()
             .any(|entry| entry.name.eq_ignore_ascii_case(codec.name()))
     };
-    Ok(ours.iter().copied().filter(listed).collect())
+    ours.iter().copied().filter(listed).collect()
 }
-
-/// The trunk or rule wants SRTP, which there is not.
-pub(super) struct EncryptionRequired;
 
 pub(super) struct MediaLeg {
     address: IpAddr,
@@ -99,6 +116,9 @@ pub(super) struct MediaLeg {
     negotiated: Option<Negotiated>,
     /// What we offer.
     codecs: Vec<Codec>,
+    encryption: Encryption,
+    /// Ours, and after the agreement the one of the suite agreed on.
+    keys: Vec<(Suite, MasterKey)>,
     changes: mpsc::Sender<Change>,
     faults: Arc<Mutex<Faults>>,
     state: State,
@@ -116,21 +136,23 @@ impl MediaLeg {
         port: RtpPort,
         address: IpAddr,
         codecs: &[Codec],
+        encryption: Encryption,
     ) -> Result<Self, SdpError> {
-        let mut leg = Self::waiting(port, address, codecs);
+        let mut leg = Self::waiting(port, address, codecs, encryption);
         let (answer, negotiated) = sdp::answer(&offer.0, &leg.local(&leg.codecs))?;
-        (leg.description, leg.negotiated) = (answer, Some(negotiated));
+        leg.description = answer;
+        leg.agree(negotiated);
         Ok(leg)
     }
 
     /// Makes an offer, which [`MediaLeg::accept`] is to be told the answer to.
-    pub(super) fn offering(port: RtpPort, address: IpAddr, codecs: &[Codec]) -> Self {
-        let mut leg = Self::waiting(port, address, codecs);
+    pub(super) fn offering(port: RtpPort, address: IpAddr, codecs: &[Codec], encryption: Encryption) -> Self {
+        let mut leg = Self::waiting(port, address, codecs, encryption);
         leg.description = sdp::make_offer(&leg.local(&leg.codecs));
         leg
     }
 
-    fn waiting(port: RtpPort, address: IpAddr, codecs: &[Codec]) -> Self {
+    fn waiting(port: RtpPort, address: IpAddr, codecs: &[Codec], encryption: Encryption) -> Self {
         let (changes, changes_rx) = mpsc::channel(CHANGE_QUEUE);
         Self {
             address,
@@ -141,20 +163,46 @@ impl MediaLeg {
             description: String::new(),
             negotiated: None,
             codecs: codecs.to_vec(),
+            encryption,
+            keys: new_keys(),
             changes,
             faults: Arc::default(),
             state: State::Waiting(Some((port, changes_rx))),
         }
     }
 
-    fn local<'a>(&self, codecs: &'a [Codec]) -> LocalMedia<'a> {
+    fn local<'a>(&'a self, codecs: &'a [Codec]) -> LocalMedia<'a> {
+        // What was agreed on stays: neither a stranger nor a mishap turns a call's encryption off, or on when sound runs already.
+        let srtp = match (self.negotiated, self.encryption) {
+            (Some(Negotiated { srtp: None, .. }), _) | (None, Encryption::Off) => None,
+            (agreed, encryption) => Some(LocalSrtp {
+                required: agreed.is_some() || encryption == Encryption::Required,
+                keys: &self.keys,
+            }),
+        };
         LocalMedia {
             address: self.address,
             port: self.port,
             codecs,
             session_id: self.session_id,
             version: self.version,
+            srtp,
         }
+    }
+
+    fn agree(&mut self, negotiated: Negotiated) {
+        if let Some(srtp) = negotiated.srtp {
+            self.keys.retain(|(suite, _)| *suite == srtp.suite);
+        }
+        if let State::Running(control) = &self.state {
+            control.update(negotiated.remote, negotiated.direction.sends());
+            let theirs = |negotiated: Negotiated| negotiated.srtp.map(|srtp| srtp.receiving);
+            let key = theirs(negotiated).filter(|key| self.negotiated.and_then(theirs) != Some(*key));
+            if let Some(key) = key {
+                control.rekey(key);
+            }
+        }
+        self.negotiated = Some(negotiated);
     }
 
     /// Our SDP as it stands.
@@ -182,10 +230,7 @@ impl MediaLeg {
                 theirs: negotiated.payload_type.to_string(),
             });
         }
-        if let State::Running(control) = &self.state {
-            control.update(negotiated.remote, negotiated.direction.sends());
-        }
-        self.negotiated = Some(negotiated);
+        self.agree(negotiated);
         Ok(())
     }
 
@@ -247,10 +292,7 @@ impl MediaLeg {
         }
         self.version += 1;
         self.description = answer;
-        self.negotiated = Some(negotiated);
-        if let State::Running(control) = &self.state {
-            control.update(negotiated.remote, negotiated.direction.sends());
-        }
+        self.agree(negotiated);
         tracing::info!(
             step = "renegotiated",
             held = negotiated.held,
@@ -290,6 +332,12 @@ impl MediaLeg {
     /// The codec agreed on.
     pub(super) fn codec(&self) -> Option<Codec> {
         self.negotiated.map(|negotiated| negotiated.codec)
+    }
+
+    /// How the sound is encrypted, if it is.
+    pub(super) fn suite(&self) -> Option<Suite> {
+        let srtp = self.negotiated.and_then(|negotiated| negotiated.srtp);
+        srtp.map(|srtp| srtp.suite)
     }
 
     pub(super) fn stats(&self) -> Option<RtpStats> {

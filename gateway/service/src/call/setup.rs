@@ -14,7 +14,7 @@ use tracing::Span;
 
 use super::Context;
 use super::machine::Options;
-use super::media_leg::{self, EncryptionRequired, MediaLeg, Offer};
+use super::media_leg::{self, Encryption, MediaLeg, Offer};
 use crate::attributes::{self, Moments};
 use crate::room::RoomLeg;
 use crate::token::{self, Joiner};
@@ -91,8 +91,8 @@ pub(super) async fn prepare(
     // A call that we could not speak on must not ring.
     let offer = Offer::read(invite);
     if let Some(offer) = &offer {
-        let codec = offer.codec(&context.config.codecs);
-        codec.map_err(|error| sdp_refusal(&error))?;
+        let checked = offer.check(&context.config.codecs);
+        checked.map_err(|error| sdp_refusal(&error))?;
     }
     // The caller may be gone: its event says so.
     let _ = control.ringing().await;
@@ -104,19 +104,18 @@ pub(super) async fn prepare(
         rule = dispatch.sip_dispatch_rule_id,
         "a rule matches"
     );
-    let codecs = media_leg::codecs(&context.config.codecs, dispatch.media.as_ref())
-        .map_err(|EncryptionRequired| Refused::new(488, "SRTP is required and not supported"))?;
+    let codecs = media_leg::codecs(&context.config.codecs, dispatch.media.as_ref());
+    let encryption = Encryption::of(dispatch.media.as_ref());
     let (address, bind) = (context.config.advertised_address, context.config.listen.ip());
     let port = context
         .ports
         .bind(bind)
         .map_err(|_| Refused::unavailable("no free RTP port"))?;
     let media = match &offer {
-        Some(offer) => {
-            MediaLeg::negotiate(offer, port, address, &codecs).map_err(|error| sdp_refusal(&error))?
-        }
+        Some(offer) => MediaLeg::negotiate(offer, port, address, &codecs, encryption)
+            .map_err(|error| sdp_refusal(&error))?,
         None if codecs.is_empty() => return Err(Refused::new(488, "no common codec")),
-        None => MediaLeg::offering(port, address, &codecs),
+        None => MediaLeg::offering(port, address, &codecs, encryption),
     };
     let moments = Moments {
         invite_at,
@@ -284,7 +283,10 @@ fn sdp_refusal(error: &SdpError) -> Refused {
             Refused::new(400, "unreadable SDP offer")
         }
         SdpError::NoCommonCodec { .. } => Refused::new(488, "no common codec"),
-        SdpError::UnsupportedTransport(_) => Refused::new(488, "only RTP/AVP is supported"),
+        SdpError::UnsupportedTransport(_) => Refused::new(488, "only RTP/AVP and RTP/SAVP are supported"),
+        SdpError::EncryptionOff => Refused::new(488, "SRTP is off for this trunk"),
+        SdpError::NotEncrypted => Refused::new(488, "SRTP is required"),
+        SdpError::NoCommonSuite => Refused::new(488, "no common SRTP suite"),
         _ => Refused::new(488, "no usable audio in the SDP offer"),
     }
 }

@@ -148,7 +148,7 @@ fn shown(message: &str, whole: bool) -> String {
         return text;
     }
     if whole || body.starts_with("v=") {
-        let body = body.replace("\r\n", "\n");
+        let body = without_keys(&body.replace("\r\n", "\n"));
         let body = if whole {
             Cow::Borrowed(body.as_str())
         } else {
@@ -159,6 +159,17 @@ fn shown(message: &str, whole: bool) -> String {
         let _ = writeln!(text, "\n[{} bytes]", body.len());
     }
     text
+}
+
+/// Who has the keys of SDP (RFC 4568) hears the call.
+fn without_keys(sdp: &str) -> String {
+    let line = |line: &str| match line.split_once("inline:") {
+        Some((before, _)) => format!("{before}inline:[key]\n"),
+        // The way before RFC 4566 to say it.
+        None if line.starts_with("k=") => "k=[key]\n".to_owned(),
+        None => format!("{line}\n"),
+    };
+    sdp.lines().map(line).collect()
 }
 
 fn header(line: &str, whole: bool) -> String {
@@ -255,6 +266,18 @@ mod tests {
             assert!(text.contains(kept), "{kept} not in\n{text}");
         }
         assert_eq!(summary(INVITE), "INVITE (1 INVITE) SDP");
+    }
+
+    #[test]
+    fn keys_are_hidden_always() {
+        let ok = "SIP/2.0 200 OK\r\nContent-Type: application/sdp\r\n\r\nv=0\r\nk=base64:c2Vj\r\nm=audio 4 RTP/SAVP 0\r\n\
+            a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:WVNfX19z|2^31\r\na=sendrecv\r\n";
+        for whole in [false, true] {
+            let text = shown(ok, whole);
+            assert!(!text.contains("WVNf") && !text.contains("c2Vj"), "{text}");
+            let kept = "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:[key]\na=sendrecv";
+            assert!(text.contains(kept), "{text}");
+        }
     }
 
     #[test]

@@ -15,9 +15,9 @@ use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::{Duration, timeout};
+use tokio::time::{Duration, Instant, sleep, timeout};
 
-use crate::fixture::{Fixture, ROOM};
+use crate::fixture::{Fixture, ROOM, SOON};
 
 pub(crate) const RATE: u32 = 48_000;
 /// What an agent remembers of what it heard: half a minute.
@@ -149,6 +149,27 @@ impl Agent {
                 samples_per_channel,
             };
             let _ = self.source.capture_frame(&said).await;
+        }
+    }
+
+    /// Waits until it hears a tone in the last second, loud enough for one that was said with [`Agent::say`] and came back.
+    pub(crate) async fn hears(&self, frequency_hz: f64) {
+        let deadline = Instant::now() + SOON;
+        loop {
+            let heard = self.heard();
+            let last = heard
+                .get(heard.len().saturating_sub(RATE as usize)..)
+                .unwrap_or_default();
+            let level = audio::tone::tone_dbfs(last, frequency_hz, RATE);
+            if level > -30.0 {
+                println!("said, and heard back from the phone: {level:.1} dBFS");
+                return;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "{level} dBFS heard back from the phone"
+            );
+            sleep(Duration::from_millis(100)).await;
         }
     }
 

@@ -8,6 +8,7 @@
 )]
 
 mod agent;
+mod baresip;
 #[path = "../../../sip/tests/stack/certificate.rs"]
 mod certificate;
 mod fixture;
@@ -29,6 +30,8 @@ mod refusals;
 mod registration;
 mod sessions;
 mod signalling;
+mod sound;
+mod srtp;
 mod strangers;
 mod streams;
 mod transfers;

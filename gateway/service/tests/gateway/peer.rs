@@ -1,10 +1,10 @@
-//! A SIP phone of the test's own hand, for what the synthetic caller does not do: digits, re-INVITE.
+//! A SIP phone of the test's own hand, for what the synthetic caller does not do: digits, re-INVITE, SRTP.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use media::sdp::{self, LocalMedia, Negotiated};
-use media::{Codec, PortPool, PortRange, RtpSession, SessionOptions};
+use media::sdp::{self, LocalMedia, LocalSrtp, Negotiated};
+use media::{Codec, MasterKey, PortPool, PortRange, RtpSession, SessionOptions, Suite};
 use tokio::net::UdpSocket;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -14,13 +14,37 @@ use crate::fixture::{FROM, NUMBER};
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
+/// What a phone offers.
+pub(crate) struct Offering {
+    pub(crate) codecs: Vec<Codec>,
+    /// Keys for SRTP, if it has that; they are required.
+    pub(crate) keys: Vec<(Suite, MasterKey)>,
+}
+
+impl Offering {
+    pub(crate) fn plain(codec: Codec) -> Self {
+        Self {
+            codecs: vec![codec],
+            keys: Vec::new(),
+        }
+    }
+
+    pub(crate) fn encrypted(codec: Codec, suite: Suite) -> Self {
+        Self {
+            codecs: vec![codec],
+            keys: vec![(suite, MasterKey::random())],
+        }
+    }
+}
+
 pub(crate) struct Phone {
+    offering: Offering,
     socket: UdpSocket,
     server: SocketAddr,
     ports: PortPool,
     port: Option<media::RtpPort>,
     /// The 200, for the dialog's tags.
-    ok: String,
+    pub(crate) ok: String,
     tasks: TaskTracker,
     pub(crate) cancel: CancellationToken,
 }
@@ -28,9 +52,15 @@ pub(crate) struct Phone {
 impl Phone {
     /// Sends the INVITE, offering PCMU.
     pub(crate) async fn dial(server: SocketAddr) -> Self {
+        Self::dial_offering(server, Offering::plain(Codec::Pcmu)).await
+    }
+
+    /// Sends the INVITE.
+    pub(crate) async fn dial_offering(server: SocketAddr, offering: Offering) -> Self {
         let ports = PortPool::new(PortRange::new(25_000, 25_019).expect("a range"), 0);
         let port = ports.bind(LOOPBACK).expect("a port");
         let phone = Self {
+            offering,
             socket: UdpSocket::bind("127.0.0.1:0").await.expect("bound"),
             server,
             ports,
@@ -98,17 +128,29 @@ impl Phone {
         sdp::parse_answer(body.as_bytes(), &self.local(9)).expect("an SDP answer")
     }
 
+    /// The keys in its offer and in the answer to it, as they stand in SDP.
+    pub(crate) fn keys(&self) -> Vec<String> {
+        let said = [self.offer(9), self.ok.clone()].join("\r\n");
+        let keys = said.lines().filter_map(|line| line.split_once("inline:"));
+        keys.map(|(_, key)| key.to_owned()).collect()
+    }
+
     fn offer(&self, port: u16) -> String {
         sdp::make_offer(&self.local(port))
     }
 
-    fn local(&self, port: u16) -> LocalMedia<'static> {
+    fn local(&self, port: u16) -> LocalMedia<'_> {
+        let srtp = LocalSrtp {
+            required: true,
+            keys: &self.offering.keys,
+        };
         LocalMedia {
             address: self.server.ip(),
             port,
-            codecs: &[Codec::Pcmu],
+            codecs: &self.offering.codecs,
             session_id: 1,
             version: 1,
+            srtp: (!self.offering.keys.is_empty()).then_some(srtp),
         }
     }
 
@@ -126,6 +168,18 @@ impl Phone {
             .await
             .expect("sent");
     }
+}
+
+/// Says something and listens, until `frames` of 20 ms have come in.
+pub(crate) async fn talk(rtp: &mut RtpSession, said: &[i16], frames: usize) -> Vec<i16> {
+    let mut heard = Vec::new();
+    let mut said = said.chunks(rtp.sender.codec().frame_samples());
+    for _ in 0..frames {
+        let frame = timeout(Duration::from_secs(5), rtp.frames.recv()).await;
+        heard.extend_from_slice(&frame.expect("in time").expect("a frame every 20 ms"));
+        rtp.sender.send(said.next().unwrap_or_default());
+    }
+    heard
 }
 
 fn header<'a>(message: &'a str, name: &str) -> &'a str {

@@ -20,7 +20,7 @@ use tracing::{Instrument as _, Span};
 
 use super::conversation::{Conversation, Parts, Way};
 use super::machine::{EndReason, Machine, Options};
-use super::media_leg::{self, EncryptionRequired, MediaLeg};
+use super::media_leg::{self, Encryption, MediaLeg};
 use super::transfer::Transfers;
 use super::{Context, detail, millis, setup};
 use crate::attributes;
@@ -71,7 +71,8 @@ async fn serve(context: &Arc<Context>, request: CreateParticipant, incoming: Inc
     let joined_ms = millis(begun.elapsed());
     Span::current().record("call_id", ready.room.sid().await);
     tracing::info!(step = "room_joined", joined_ms, "dialling");
-    converse(context, ready, incoming, begun).await;
+    // Of all that a call is made of, on the heap once.
+    Box::pin(converse(context, ready, incoming, begun)).await;
 }
 
 /// Everything before the INVITE.
@@ -83,8 +84,7 @@ async fn prepare(context: &Arc<Context>, request: CreateParticipant) -> Result<R
         .take(&order.request.sip_trunk_id, &order.number)
         .map_err(|full| Fault::new(Code::ResourceExhausted, full.to_string()))?;
     let destination = order.destination(config.listen).await?;
-    let codecs = media_leg::codecs(&config.codecs, order.request.media.as_ref())
-        .map_err(|EncryptionRequired| failure::own("SRTP is required and not supported"))?;
+    let codecs = media_leg::codecs(&config.codecs, order.request.media.as_ref());
     if codecs.is_empty() {
         return Err(failure::own("none of the trunk's codecs is ours"));
     }
@@ -92,7 +92,8 @@ async fn prepare(context: &Arc<Context>, request: CreateParticipant) -> Result<R
         .ports
         .bind(config.listen.ip())
         .map_err(|_| Fault::new(Code::Unavailable, "no free RTP port"))?;
-    let media = MediaLeg::offering(port, config.advertised_address, &codecs);
+    let encryption = Encryption::of(order.request.media.as_ref());
+    let media = MediaLeg::offering(port, config.advertised_address, &codecs, encryption);
     let attributes = attributes::dialling(&order.request);
     let joiner = Joiner {
         room: &order.request.room_name,
