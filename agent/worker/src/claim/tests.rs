@@ -397,3 +397,34 @@ async fn a_claim_whose_answer_was_lost_is_this_workers_at_the_next_attempt() {
         }
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn where_the_store_tells_no_age_a_living_holder_is_seen_to_renew_whatever_the_clock_says() {
+    let bench = Bench::new().await;
+    let mut held = won(&bench.claims("a")).await;
+    let store = Deaf {
+        inner: FolderStore::open(bench.folder.path()).await.unwrap(),
+        loses_an_answer: AtomicBool::new(false),
+        sends_again: false,
+    };
+    let clock = bench.clock_off_by(90);
+    let b = Claims {
+        store: &store,
+        clock: &clock,
+        ..bench.claims("b")
+    };
+    let (a, job, mut sought) = (bench.claims("a"), job(), Seeking::new());
+    let renewals = async {
+        for _ in 0..5 {
+            tokio::time::sleep(HEARTBEAT).await;
+            bench.manual.advance(HEARTBEAT);
+            a.renew(&mut held).await?;
+        }
+        Ok::<_, ClaimError>(())
+    };
+    let (renewed, attempt) = tokio::join!(renewals, b.take(&job, &mut sought));
+    assert!(renewed.is_ok() && matches!(attempt.unwrap(), Attempt::Held { .. }));
+
+    // And a dead one's is taken all the same.
+    assert_eq!(won(&b).await.generation(), 2);
+}
