@@ -208,3 +208,41 @@ fn every_room_takes_the_lints_of_the_workspace() {
         );
     }
 }
+
+/// A library without unit tests builds no test program, which takes as long as one with a hundred. It must not gain any unseen.
+#[test]
+fn unit_tests_stand_only_where_they_run() {
+    let metadata = metadata();
+    let mut broken = Vec::new();
+    for package in metadata.workspace_packages() {
+        let untested = package
+            .targets
+            .iter()
+            .filter(|target| target.is_lib() && !target.test);
+        for target in untested {
+            let root = target.src_path.parent().expect("a file lies in a folder");
+            for file in rust_files(root.as_std_path()) {
+                let text = std::fs::read_to_string(&file).expect("the file can be read");
+                if text.contains("#[test]") || text.contains("#[tokio::test") {
+                    broken.push(format!("{}: `test = false` in its Cargo.toml", file.display()));
+                }
+            }
+        }
+    }
+    assert!(broken.is_empty(), "{broken:#?}");
+}
+
+fn rust_files(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let entries = std::fs::read_dir(folder).expect("the folder can be read");
+    let paths = entries.map(|entry| entry.expect("an entry of the folder").path());
+    let files = paths.flat_map(|path| {
+        if path.is_dir() {
+            rust_files(&path)
+        } else {
+            vec![path]
+        }
+    });
+    files
+        .filter(|file| file.extension().is_some_and(|ext| ext == "rs"))
+        .collect()
+}

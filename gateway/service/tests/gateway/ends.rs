@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use caller::EndedBy;
 use service::Timeouts;
+use sip::admission::Limits;
 use tokio::time::{Instant, sleep};
 
 use crate::agent::{Agent, AgentProcess, Noticed};
@@ -207,7 +208,7 @@ async fn a_shutdown_hangs_up() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn twenty_calls_one_after_the_other_and_five_at_once() {
-    let fixture = Fixture::start(Timeouts::default()).await;
+    let fixture = Fixture::alone(Timeouts::default(), Limits::default()).await;
     let agent = {
         let first = fixture.dial().await;
         first.wait_ringing(SOON).await.expect("ringing");

@@ -15,7 +15,7 @@ use service::{Gateway, GatewayConfig, GatewayStats, Timeouts};
 use sip::admission::Limits;
 use sip::{SessionTimes, StackStats};
 use tempfile::TempDir;
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tokio::time::{Instant, sleep};
 
 use crate::certificate::Authority;
@@ -36,8 +36,13 @@ pub(crate) const RELEASE: Duration = Duration::from_secs(5);
 /// Of the log, in the message of a failure.
 const LAST_LINES: usize = 200;
 
-/// Real servers share two cores with us: one test at a time.
-static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
+static TURNS: RwLock<()> = RwLock::const_new(());
+
+/// The turn of a test; held to its end.
+pub(crate) struct Turn {
+    _alone: Option<RwLockWriteGuard<'static, ()>>,
+    _shared: Option<RwLockReadGuard<'static, ()>>,
+}
 
 /// What the gateway of a test is to be.
 #[derive(Default)]
@@ -63,7 +68,7 @@ pub(crate) struct Fixture {
     /// Where the gateway records its calls.
     store: FolderStore,
     _folder: TempDir,
-    _turn: MutexGuard<'static, ()>,
+    _turn: Turn,
 }
 
 impl Fixture {
@@ -76,7 +81,11 @@ impl Fixture {
 
     /// Without trunk and rule.
     pub(crate) async fn bare(timeouts: Timeouts) -> Self {
-        Self::limited(timeouts, Limits::default()).await
+        Self::wishing(Wishes {
+            timeouts,
+            ..Wishes::default()
+        })
+        .await
     }
 
     /// With trunk and rule, and a wire between gateway and livekit-server.
@@ -93,14 +102,21 @@ impl Fixture {
         (fixture, wire)
     }
 
-    /// Without trunk and rule, with limits of its own.
-    pub(crate) async fn limited(timeouts: Timeouts, limits: Limits) -> Self {
-        Self::wishing(Wishes {
+    /// With trunk and rule, and no other test beside it: for one that counts what the process holds, reads figures in its log, or
+    /// keeps the machine busy.
+    pub(crate) async fn alone(timeouts: Timeouts, limits: Limits) -> Self {
+        let wishes = Wishes {
             timeouts,
             limits,
             ..Wishes::default()
-        })
-        .await
+        };
+        let turn = Turn {
+            _alone: Some(TURNS.write().await),
+            _shared: None,
+        };
+        let fixture = Self::in_turn(turn, wishes).await;
+        fixture.trunk(proto::SipInboundTrunkInfo::default()).await;
+        fixture
     }
 
     /// Without trunk and rule, for calls that are placed.
@@ -118,12 +134,12 @@ impl Fixture {
     }
 
     /// The same for whoever has servers of its own, which it starts in its turn.
-    pub(crate) async fn in_turn(turn: MutexGuard<'static, ()>, wishes: Wishes) -> Self {
+    pub(crate) async fn in_turn(turn: Turn, wishes: Wishes) -> Self {
         let stack = Self::servers().await;
         Self::with(turn, stack, wishes).await
     }
 
-    async fn stack() -> (MutexGuard<'static, ()>, LocalStack) {
+    async fn stack() -> (Turn, LocalStack) {
         (turn().await, Self::servers().await)
     }
 
@@ -135,7 +151,7 @@ impl Fixture {
             .expect("Redis and livekit-server")
     }
 
-    async fn with(turn: MutexGuard<'static, ()>, stack: LocalStack, wishes: Wishes) -> Self {
+    async fn with(turn: Turn, stack: LocalStack, wishes: Wishes) -> Self {
         let Wishes {
             timeouts,
             limits,
@@ -345,9 +361,12 @@ impl Fixture {
     }
 }
 
-/// Resolves when no other test has anything running.
-pub(crate) async fn turn() -> MutexGuard<'static, ()> {
-    ONE_AT_A_TIME.lock().await
+/// Resolves when no test runs that wants to be alone.
+pub(crate) async fn turn() -> Turn {
+    Turn {
+        _alone: None,
+        _shared: Some(TURNS.read().await),
+    }
 }
 
 pub(crate) async fn place(config: CallerConfig) -> Call {

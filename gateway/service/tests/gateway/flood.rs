@@ -4,7 +4,6 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use caller::CallerConfig;
-use livekit_protocol::SipInboundTrunkInfo;
 use service::Timeouts;
 use sip::Refusal;
 use sip::admission::Limits;
@@ -175,8 +174,7 @@ async fn a_flood_from_one_source_is_held_down_and_others_are_served_meanwhile() 
         ringing_per_source: SHARE,
         ..Limits::default()
     };
-    let fixture = Fixture::limited(timeouts, limits).await;
-    fixture.trunk(SipInboundTrunkInfo::default()).await;
+    let fixture = Fixture::alone(timeouts, limits).await;
     fixture.rooms(FLOODED).await;
     // What the first call needs once and for all.
     a_good_call(&fixture).await;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use service::Timeouts;
+use sip::admission::Limits;
 use tokio::time::Instant;
 
 use crate::agent::Agent;
@@ -24,7 +25,7 @@ fn spread(mut all: Vec<Duration>) -> String {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "a measurement, for a machine that does nothing else"]
 async fn invite_to_180_and_the_agents_track_to_200() {
-    let fixture = Fixture::start(Timeouts::default()).await;
+    let fixture = Fixture::alone(Timeouts::default(), Limits::default()).await;
     let (mut ringing, mut answered) = (Vec::new(), Vec::new());
     for _ in 0..CALLS {
         let call = fixture.dial().await;

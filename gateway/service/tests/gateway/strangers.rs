@@ -9,6 +9,7 @@ use std::time::Duration;
 use caller::{CallerConfig, Codec};
 use media::rtp::Packet;
 use service::Timeouts;
+use sip::admission::Limits;
 use tokio::task::JoinSet;
 use tokio::time::{interval, sleep};
 
@@ -83,7 +84,7 @@ fn rtp_port(call: &caller::Call) -> u16 {
 }
 
 async fn only_the_caller_is_heard(codec: Codec) {
-    let fixture = Fixture::start(Timeouts::default()).await;
+    let fixture = Fixture::alone(Timeouts::default(), Limits::default()).await;
     // One at the address that the caller's SDP names, at another port, who would be understood; one from elsewhere, who floods.
     let strangers = [
         Stranger::start(Ipv4Addr::LOCALHOST, fixture.rtp.range(), codec, PHONES_PACE),
