@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::Timestamp;
 
+/// How long a claim of a version that did not say it lasts: what `worker.lease` was by default.
+pub const DEFAULT_LEASE: Duration = Duration::from_secs(9);
+
 /// A claim to a call. It is written by conditional writes only; whoever wins one owns the call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claim {
@@ -15,9 +18,13 @@ pub struct Claim {
     pub worker: String,
     /// When it may be taken by another holder, unless it is renewed before: by the clock of its holder.
     pub expires_at: Timestamp,
-    /// The same as the milliseconds from when it was written: for whoever knows its age by the store's clock. Zero: at once.
+    /// The same as the milliseconds from when it was written: for whoever knows its age by the store's clock. Zero: at once. Older
+    /// versions did not say ([`DEFAULT_LEASE`]).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lease_ms: Option<u64>,
+    /// Drawn for each holding: whoever was not told that the store took its claim knows it again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nonce: Option<u64>,
     /// The call is over and its record is written.
     pub closed: bool,
     /// The holder could not serve the call and let go of it.
@@ -58,14 +65,15 @@ impl Claim {
             worker: worker.to_owned(),
             expires_at: now.plus(lease),
             lease_ms: Some(u64::try_from(lease.as_millis()).unwrap_or(u64::MAX)),
+            nonce: None,
             closed: false,
             given_up: false,
         }
     }
 
-    /// How long it is in force from when it was written; `None` from a version that did not say.
-    pub fn lease(&self) -> Option<Duration> {
-        self.lease_ms.map(Duration::from_millis)
+    /// How long it is in force from when it was written.
+    pub fn lease(&self) -> Duration {
+        self.lease_ms.map_or(DEFAULT_LEASE, Duration::from_millis)
     }
 
     /// What it means at the moment `now`, by clocks that may be another's.
@@ -98,6 +106,7 @@ impl Claim {
             worker: String::new(),
             expires_at: Timestamp::EPOCH,
             lease_ms: Some(0),
+            nonce: None,
             closed: false,
             given_up: false,
         })
@@ -133,10 +142,7 @@ mod tests {
     fn a_successor_has_a_higher_generation_than_the_claim_and_the_job_before_it() {
         let succeed = |last, least| Claim::succeed(last, least, "w", at(0), Duration::from_secs(9));
         let first = succeed(None, 3);
-        assert_eq!(
-            (first.generation, first.lease()),
-            (3, Some(Duration::from_secs(9)))
-        );
+        assert_eq!((first.generation, first.lease()), (3, Duration::from_secs(9)));
         assert_eq!(succeed(Some(&first), 1).generation, 4);
         assert_eq!(succeed(Some(&first), 7).generation, 8);
     }
@@ -147,6 +153,7 @@ mod tests {
         let claim = Claim::decode(text);
         assert_eq!((claim.generation, claim.given_up), (2, false));
         assert_eq!(claim.encode(), text);
+        assert_eq!(claim.lease(), DEFAULT_LEASE);
         let torn = Claim::decode(b"{\"generation\"");
         assert!(torn.generation == 0 && matches!(torn.standing(at(0)), Standing::Expired { .. }));
     }

@@ -35,7 +35,7 @@ mod timestamp;
 mod versioned;
 
 pub use call_event::CallEvent;
-pub use claim::{Claim, Standing};
+pub use claim::{Claim, DEFAULT_LEASE, Standing};
 pub use egress::{EgressEnd, EgressRecord, OpenEgress};
 pub use fold::{CallState, ClosePolicy, EndCause, Leg, Parties, Regions, signalling};
 pub use id::{

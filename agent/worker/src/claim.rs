@@ -14,6 +14,7 @@ use platform::{
     clock::SharedClock,
     store::{Age, ETag, Store, StoreError},
 };
+use tokio::time::Instant;
 
 /// What came of an attempt to claim a call.
 pub(crate) enum Attempt {
@@ -23,7 +24,7 @@ pub(crate) enum Attempt {
     Held { for_another: Duration, by_us: bool },
     /// The call is over.
     Closed,
-    /// The call is over, and nobody has ever claimed it.
+    /// The call seems to be over, and nobody has ever claimed it.
     NeverHeld,
 }
 
@@ -34,6 +35,28 @@ pub(crate) struct Held {
     last: Option<Claim>,
     claim: Claim,
     etag: ETag,
+    /// When what made it this worker's was sent.
+    since: Instant,
+}
+
+/// What one holding of a call is known by, over all attempts to begin it: an attempt may have won although nobody was told.
+pub(crate) struct Seeking {
+    nonce: u64,
+    /// The claim that the last attempt wanted to take over.
+    last: Option<Claim>,
+}
+
+impl Seeking {
+    pub(crate) fn new() -> Self {
+        Self {
+            nonce: rand::random(),
+            last: None,
+        }
+    }
+
+    fn has_won(&self, claim: &Claim, worker: &str) -> bool {
+        claim.worker == worker && claim.nonce == Some(self.nonce) && !claim.given_up
+    }
 }
 
 /// Why a claim could not be renewed or closed.
@@ -73,40 +96,54 @@ impl Claims<'_> {
     }
 
     /// Tries to make the call of `job` this worker's.
-    pub(crate) async fn take(&self, job: &CallJob) -> Result<Attempt, StoreError> {
+    pub(crate) async fn take(&self, job: &CallJob, seeking: &mut Seeking) -> Result<Attempt, StoreError> {
         let key = keys::claim(job.created_at, &job.call);
         let mut watched: Option<ETag> = None;
-        // Further rounds are needed after a watch, and when somebody writes between the read and the write; then it is theirs.
+        // Further rounds are needed after a watch, and when somebody writes between the read and the write; then it is theirs, or this
+        // worker's, whose store sent the write twice.
         for _ in 0..3 {
             let found = self.store.get_aged(&key).await?;
             let last = found.as_ref().map(|(object, _)| Claim::decode(&object.bytes));
+            let mut ours = None;
             if let (Some(last), Some((object, age))) = (&last, &found) {
                 if last.closed {
                     return Ok(Attempt::Closed);
                 }
-                let for_another = self.in_force(last, *age);
-                if !for_another.is_zero() {
-                    let by_us = last.worker == self.worker;
-                    return Ok(Attempt::Held { for_another, by_us });
-                }
-                if self.is_long_over(last, *age) && watched.as_ref() != Some(&object.etag) {
-                    watched = Some(object.etag.clone());
-                    tokio::time::sleep(self.heartbeat + GRACE).await;
-                    continue;
+                if seeking.has_won(last, self.worker) {
+                    ours = Some(self.renewed(last));
+                } else {
+                    let for_another = self.in_force(last, *age);
+                    if !for_another.is_zero() {
+                        let by_us = last.worker == self.worker;
+                        return Ok(Attempt::Held { for_another, by_us });
+                    }
+                    if self.is_to_be_watched(last, *age) && watched.as_ref() != Some(&object.etag) {
+                        watched = Some(object.etag.clone());
+                        tokio::time::sleep(self.heartbeat + GRACE).await;
+                        continue;
+                    }
                 }
             }
-            let claim = Claim::succeed(last.as_ref(), job.generation, self.worker, self.now(), self.lease);
-            let body = claim.encode().into();
+            let claim = ours.unwrap_or_else(|| {
+                seeking.last.clone_from(&last);
+                let nonce = Some(seeking.nonce);
+                let (generation, now) = (job.generation, self.now());
+                let claim = Claim::succeed(last.as_ref(), generation, self.worker, now, self.lease);
+                Claim { nonce, ..claim }
+            });
+            let (body, since) = (claim.encode().into(), Instant::now());
             let written = match &found {
                 None => self.store.put_if_absent(&key, body).await?,
                 Some((object, _)) => self.store.put_if_match(&key, &object.etag, body).await?,
             };
             if let Some(etag) = written {
+                let last = seeking.last.clone();
                 return Ok(Attempt::Won(Held {
                     key,
                     last,
                     claim,
                     etag,
+                    since,
                 }));
             }
         }
@@ -120,7 +157,7 @@ impl Claims<'_> {
     ///
     /// Its age decides. Only where that is told in whole seconds, the clocks of holder and reader say which of the two it is.
     fn in_force(&self, claim: &Claim, age: Age) -> Duration {
-        let lease = claim.lease().unwrap_or(self.lease);
+        let lease = claim.lease();
         let left = lease.saturating_sub(age.at_least);
         if age.at_most < lease {
             return left;
@@ -129,18 +166,24 @@ impl Claims<'_> {
         left.min(Duration::from_millis(by_clocks))
     }
 
-    /// Nobody was free when it ended, or the store's clock was set forward: then its holder still renews it, and is seen to do so.
-    fn is_long_over(&self, claim: &Claim, age: Age) -> bool {
-        let lease = claim.lease().unwrap_or(self.lease);
-        !lease.is_zero() && age.at_least >= lease + self.heartbeat
+    /// Nobody was free when it ended, or the store's clock was set forward, or the store does not tell its age and the clocks alone have
+    /// said that it is over: then its holder may still renew it, and is seen to do so.
+    fn is_to_be_watched(&self, claim: &Claim, age: Age) -> bool {
+        let lease = claim.lease();
+        !lease.is_zero() && (age.is_unknown() || age.at_least >= lease + self.heartbeat)
+    }
+
+    /// As its holder writes it anew.
+    fn renewed(&self, claim: &Claim) -> Claim {
+        Claim {
+            expires_at: self.now().plus(self.lease),
+            ..claim.clone()
+        }
     }
 
     /// Moves the expiry of `held` on by one lease.
     pub(crate) async fn renew(&self, held: &mut Held) -> Result<(), ClaimError> {
-        let claim = Claim {
-            expires_at: self.now().plus(self.lease),
-            ..held.claim.clone()
-        };
+        let claim = self.renewed(&held.claim);
         self.write(held, claim).await
     }
 
@@ -191,9 +234,9 @@ impl Claims<'_> {
 }
 
 impl Held {
-    /// For how much longer the call is this worker's at the moment `now`, unless the claim is renewed.
-    pub(crate) fn left(&self, now: Timestamp) -> Duration {
-        Duration::from_millis(u64::try_from(self.claim.expires_at.ms_since(now)).unwrap_or(0))
+    /// The moment from which on the claim that was taken lasts, by this process's own timer.
+    pub(crate) fn since(&self) -> Instant {
+        self.since
     }
 
     /// The fencing token: above 1 the call was taken over from a worker that is gone.
@@ -208,257 +251,4 @@ impl Held {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use platform::{clock::ManualClock, store::FolderStore};
-
-    use super::*;
-    use crate::testing::job;
-
-    const LEASE: Duration = Duration::from_secs(9);
-    const HEARTBEAT: Duration = Duration::from_secs(3);
-
-    struct Bench {
-        store: FolderStore,
-        manual: ManualClock,
-        clock: SharedClock,
-        folder: tempfile::TempDir,
-    }
-
-    impl Bench {
-        async fn new() -> Self {
-            let folder = tempfile::tempdir().unwrap();
-            let manual = ManualClock::at(time::OffsetDateTime::UNIX_EPOCH + Duration::from_hours(24));
-            let store = FolderStore::open(folder.path()).await.unwrap();
-            Self {
-                store,
-                clock: Arc::new(manual.clone()),
-                manual,
-                folder,
-            }
-        }
-
-        /// Lets time go by, for the clock and for the store.
-        fn advance(&self, by: Duration) {
-            self.manual.advance(by);
-            let path = self
-                .folder
-                .path()
-                .join(keys::claim(job().created_at, &job().call));
-            let file = std::fs::File::options().write(true).open(path).unwrap();
-            let written = file.metadata().unwrap().modified().unwrap();
-            file.set_modified(written - by).unwrap();
-        }
-
-        /// What another worker is told.
-        async fn in_force(&self) -> Duration {
-            match self.claims("another").take(&job()).await.unwrap() {
-                Attempt::Held { for_another, .. } => for_another,
-                _ => panic!("it is over"),
-            }
-        }
-
-        /// A clock that runs beside the bench's, `seconds` off.
-        fn clock_off_by(&self, seconds: i64) -> SharedClock {
-            let now = self.clock.now() + time::Duration::seconds(seconds);
-            Arc::new(ManualClock::at(now))
-        }
-
-        fn claims<'a>(&'a self, worker: &'a str) -> Claims<'a> {
-            Claims {
-                store: &self.store,
-                clock: &self.clock,
-                worker,
-                lease: LEASE,
-                heartbeat: HEARTBEAT,
-            }
-        }
-    }
-
-    async fn won(claims: &Claims<'_>) -> Held {
-        match claims.take(&job()).await.unwrap() {
-            Attempt::Won(held) => held,
-            Attempt::Held { .. } => panic!("held by another"),
-            Attempt::Closed | Attempt::NeverHeld => panic!("closed"),
-        }
-    }
-
-    /// By how many seconds another worker's clock is off.
-    const CLOCKS_S: [i64; 13] = [0, -1, 1, -5, 5, 9, 12, 17, -17, 90, -90, 3_600, -3_600];
-
-    #[tokio::test]
-    async fn a_live_claim_keeps_others_away_whatever_their_clocks_say() {
-        for clock_of_b_s in CLOCKS_S {
-            let bench = Bench::new().await;
-            let mut held = won(&bench.claims("a")).await;
-            assert_eq!(held.generation(), 1);
-            let clock = bench.clock_off_by(clock_of_b_s);
-            let b = Claims {
-                clock: &clock,
-                ..bench.claims("b")
-            };
-            // Just renewed, a heartbeat old, and all but over.
-            for age_s in [0, 3, 8] {
-                bench.claims("a").renew(&mut held).await.unwrap();
-                bench.advance(Duration::from_secs(age_s));
-                let Attempt::Held { for_another, by_us } = b.take(&job()).await.unwrap() else {
-                    panic!("b must not get it at {clock_of_b_s} s");
-                };
-                let left = Duration::from_secs(9 - age_s);
-                assert!(
-                    !by_us && for_another <= left,
-                    "{for_another:?} at {clock_of_b_s} s"
-                );
-                assert!(for_another + Duration::from_secs(1) > left, "{for_another:?}");
-            }
-        }
-    }
-
-    #[tokio::test]
-    async fn a_claim_that_nobody_renews_is_taken_after_a_lease_whatever_the_clock_says() {
-        for clock_of_b_s in CLOCKS_S {
-            let bench = Bench::new().await;
-            let _dead = won(&bench.claims("a")).await;
-            bench.advance(LEASE);
-            let clock = bench.clock_off_by(clock_of_b_s);
-            let b = Claims {
-                clock: &clock,
-                ..bench.claims("b")
-            };
-            assert_eq!(won(&b).await.generation(), 2, "at {clock_of_b_s} s");
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_clock_of_the_store_that_is_set_forward_costs_no_call() {
-        let bench = Bench::new().await;
-        let mut held = won(&bench.claims("a")).await;
-        bench.advance(Duration::from_secs(90));
-        let (a, b, job) = (bench.claims("a"), bench.claims("b"), job());
-        let (renewed, attempt) = tokio::join!(
-            async {
-                tokio::time::sleep(HEARTBEAT).await;
-                a.renew(&mut held).await
-            },
-            b.take(&job)
-        );
-        assert!(renewed.is_ok() && matches!(attempt.unwrap(), Attempt::Held { .. }));
-
-        // And a dead one's is taken all the same.
-        bench.advance(Duration::from_secs(90));
-        assert_eq!(won(&b).await.generation(), 2);
-    }
-
-    #[tokio::test]
-    async fn the_claim_says_itself_how_long_it_lasts() {
-        let bench = Bench::new().await;
-        let patient = Claims {
-            lease: LEASE * 3,
-            ..bench.claims("a")
-        };
-        let _held = won(&patient).await;
-        bench.advance(LEASE);
-        assert!(bench.in_force().await > LEASE);
-    }
-
-    #[tokio::test]
-    async fn where_the_age_is_told_in_whole_seconds_the_clocks_say_which() {
-        let bench = Bench::new().await;
-        let (claims, second) = (bench.claims("b"), Duration::from_secs(1));
-        let claim = Claim::succeed(None, 1, "a", claims.now(), LEASE);
-        let in_force = |claims: &Claims<'_>, s: u64| {
-            let age = Duration::from_secs(s);
-            let age = Age {
-                at_least: age.saturating_sub(second),
-                at_most: age + second,
-            };
-            claims.in_force(&claim, age)
-        };
-        assert_eq!(in_force(&claims, 9), second, "by the clocks it was just written");
-        bench.manual.advance(LEASE.checked_sub(second / 10).unwrap());
-        assert_eq!(in_force(&claims, 9), second / 10, "no later than the clocks say");
-        assert_eq!(in_force(&claims, 10), Duration::ZERO);
-        let clock = bench.clock_off_by(90);
-        let ahead = Claims {
-            clock: &clock,
-            ..claims
-        };
-        assert_eq!(
-            in_force(&ahead, 7),
-            second * 3,
-            "the clocks decide within the rounding only"
-        );
-        assert_eq!(in_force(&ahead, 8), Duration::ZERO);
-    }
-
-    #[tokio::test]
-    async fn an_expired_claim_is_taken_with_a_higher_generation_and_its_old_holder_learns_it() {
-        let bench = Bench::new().await;
-        let mut zombie = won(&bench.claims("a")).await;
-        bench.advance(LEASE);
-        let heir = won(&bench.claims("b")).await;
-        assert_eq!(heir.generation(), 2);
-        assert!(matches!(
-            bench.claims("a").renew(&mut zombie).await,
-            Err(ClaimError::Lost)
-        ));
-        assert!(matches!(
-            bench.claims("a").close(&mut zombie).await,
-            Err(ClaimError::Lost)
-        ));
-    }
-
-    #[tokio::test]
-    async fn a_renewed_claim_does_not_expire() {
-        let bench = Bench::new().await;
-        let claims = bench.claims("a");
-        let mut held = won(&claims).await;
-        for _ in 0..5 {
-            bench.advance(Duration::from_secs(6));
-            claims.renew(&mut held).await.unwrap();
-        }
-        assert!(bench.in_force().await > Duration::from_secs(8));
-    }
-
-    #[tokio::test]
-    async fn a_renewal_whose_answer_was_lost_does_not_lose_the_call() {
-        let bench = Bench::new().await;
-        let claims = bench.claims("a");
-        let mut held = won(&claims).await;
-        let before = held.etag.clone();
-        bench.advance(Duration::from_secs(3));
-        claims.renew(&mut held).await.unwrap();
-        // As if the worker had not heard of it.
-        held.etag = before;
-        bench.advance(Duration::from_secs(3));
-        claims.renew(&mut held).await.unwrap();
-        assert!(bench.in_force().await > Duration::from_secs(8));
-    }
-
-    #[tokio::test]
-    async fn a_closed_claim_is_never_taken_and_one_given_up_at_once() {
-        let bench = Bench::new().await;
-        let mut held = won(&bench.claims("a")).await;
-        bench.claims("a").give_up(&mut held).await.unwrap();
-        let mut heir = won(&bench.claims("b")).await;
-        assert!(heir.last().is_some_and(|last| last.given_up) && !heir.claim.given_up);
-        bench.claims("b").close(&mut heir).await.unwrap();
-        bench.advance(Duration::from_hours(1));
-        assert!(matches!(
-            bench.claims("c").take(&job()).await.unwrap(),
-            Attempt::Closed
-        ));
-    }
-
-    #[tokio::test]
-    async fn of_many_workers_one_wins() {
-        let bench = Bench::new().await;
-        let names: Vec<String> = (0..16).map(|n| format!("w{n}")).collect();
-        let claims: Vec<_> = names.iter().map(|name| bench.claims(name)).collect();
-        let job = job();
-        let attempts = futures_util::future::join_all(claims.iter().map(|claims| claims.take(&job))).await;
-        let won = |attempt: &Result<Attempt, StoreError>| matches!(attempt, Ok(Attempt::Won(_)));
-        assert_eq!(attempts.iter().filter(|attempt| won(attempt)).count(), 1);
-    }
-}
+mod tests;

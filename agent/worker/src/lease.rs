@@ -45,6 +45,13 @@ impl LeaseTerms {
             heartbeat: self.heartbeat,
         }
     }
+
+    /// How long a claim surely lasts from when it was sent: a store that tells ages roughly lets another worker have it sooner. Two
+    /// lost heartbeats cost no call all the same.
+    fn sure(&self) -> Duration {
+        let sure = self.lease.saturating_sub(self.store.age_slack());
+        sure.max(self.heartbeat * 2).min(self.lease)
+    }
 }
 
 /// Why a call is no longer this worker's.
@@ -89,7 +96,7 @@ async fn beat(
 ) -> Result<Held, Lost> {
     let mut ticks = interval_at(Instant::now() + terms.heartbeat, terms.heartbeat);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut expires = Instant::now() + held.left(terms.clock.now().into());
+    let mut expires = held.since() + terms.sure();
     loop {
         tokio::select! {
             biased;
@@ -111,7 +118,7 @@ async fn beat(
             timeout_at(deadline, terms.queue.extend(&receipt, terms.lease))
         );
         match renewed {
-            Ok(Ok(())) => expires = began + terms.lease,
+            Ok(Ok(())) => expires = began + terms.sure(),
             Ok(Err(ClaimError::Lost)) => {
                 tracing::error!("the call was taken by another worker; this one is silent from here on");
                 fenced.cancel();

@@ -17,6 +17,7 @@
 mod archive;
 mod call;
 mod claim;
+mod hand_back;
 mod intake;
 mod lease;
 mod progress;

@@ -14,13 +14,11 @@ use crate::{
     Setup, archive,
     call::{self, Call},
     cause,
-    claim::{Attempt, Held},
+    claim::{Attempt, Held, Seeking},
+    hand_back::{acknowledge, give_back, renew, spare},
     lease::{Lease, Lost},
     progress::{self, Journal},
 };
-
-/// How long a job that could not be served waits for its next attempt: two more fit into the time that a phone rings.
-const RETRY_AFTER: Duration = Duration::from_secs(2);
 
 /// For how long a worker whose claim ran out tries to have the call back itself: no longer than a phone is kept without an agent
 /// (`sip.agent_gone_grace`). The job alone would come too late: where the store was away, the queue often was too.
@@ -53,10 +51,11 @@ pub(crate) async fn job(
     tasks: &TaskTracker,
 ) {
     let mut lost_at: Option<Instant> = None;
+    let mut seeking = Seeking::new();
     let claims_until = Instant::now() + CLAIM_WITHIN;
     loop {
         let patience = lost_at.map_or(claims_until, |at| at + RECLAIM_WITHIN);
-        match once(setup, &job, received, hard, tasks).await {
+        match once(setup, &job, received, &mut seeking, hard, tasks).await {
             // What was written while the store did not answer may have prolonged the claim that ran out here.
             Ok(Served::Held { by_us: true }) if lost_at.is_some() && Instant::now() < patience => {}
             Ok(Served::Held { .. }) => {
@@ -67,6 +66,8 @@ pub(crate) async fn job(
             Ok(Served::Lost) => {
                 tracing::warn!("the call was lost; nothing more is written, unless it can be claimed anew");
                 lost_at = Some(Instant::now());
+                // What was held is over, and is not to be held again as if it were not.
+                seeking = Seeking::new();
             }
             Err(error) if Instant::now() < patience => {
                 tracing::debug!(error = cause(&error), "the call could not be claimed yet");
@@ -76,7 +77,7 @@ pub(crate) async fn job(
                     error = cause(&error),
                     "the call could not be claimed; the job comes again"
                 );
-                give_back(setup, received).await;
+                spare(setup, &job, received).await;
                 return;
             }
         }
@@ -92,20 +93,22 @@ async fn once(
     setup: &Arc<Setup>,
     job: &CallJob,
     received: &Received,
+    seeking: &mut Seeking,
     hard: &CancellationToken,
     tasks: &TaskTracker,
 ) -> Result<Served, StoreError> {
     let is_open = is_open(setup, job).await;
-    match attempt(setup, job, is_open).await? {
+    let is_last = received.receive_count >= MAX_RECEIVES;
+    match attempt(setup, job, is_open, is_last, seeking).await? {
         Attempt::Won(held) => {
             let job = job.clone();
             return Ok(owned(setup, Ours { job, is_open, held }, received, hard, tasks).await);
         }
         Attempt::NeverHeld => {
             tracing::info!(
-                "the room is gone and nobody has held the call; its webhooks close it, or the sweep"
+                "LiveKit does not list the room, and nobody has held the call; the job comes again"
             );
-            acknowledge(setup, received).await;
+            give_back(setup, received).await;
         }
         Attempt::Closed => {
             tracing::debug!("the call is over; the job is dropped");
@@ -123,27 +126,6 @@ async fn once(
     Ok(Served::Done)
 }
 
-/// The queue counts how often a job is given out, and puts it aside in the end; that somebody else holds its call is no failure of the
-/// job's. So the last one but one is replaced by a new one, which waits behind it until it is deleted.
-async fn renew(setup: &Setup, job: &CallJob, received: &Received) {
-    if received.receive_count + 1 < MAX_RECEIVES {
-        return;
-    }
-    let queue = &setup.terms.queue;
-    let dedup_id = format!("{}:{}:{}", job.dedup_id(), setup.name, setup.now().unix_ms());
-    let renewed = match queue.send(job.group(), &dedup_id, &received.body).await {
-        // Only now: if anything fails in between there are two, and the claim decides.
-        Ok(_) => queue.delete(&received.receipt).await,
-        Err(error) => Err(error),
-    };
-    if let Err(error) = renewed {
-        tracing::warn!(
-            error = cause(&error),
-            "the job of a call that another worker holds was not renewed"
-        );
-    }
-}
-
 /// Whether the call's room is there; `None`: LiveKit does not say, and is asked again by whoever gets the call.
 async fn is_open(setup: &Setup, job: &CallJob) -> Option<bool> {
     match setup.room_is_open(job).await {
@@ -158,16 +140,23 @@ async fn is_open(setup: &Setup, job: &CallJob) -> Option<bool> {
     }
 }
 
-/// A call that ended before anybody held it is not claimed: its webhooks, which may still be on their way, know how it ended.
-async fn attempt(setup: &Setup, job: &CallJob, is_open: Option<bool>) -> Result<Attempt, StoreError> {
+/// A call that ended before anybody held it is not claimed: its webhooks, which may still be on their way, know how it ended. But what
+/// LiveKit lists may be old, and the webhooks may be lost: the last attempt claims it, and closes it if the room is still not there.
+async fn attempt(
+    setup: &Setup,
+    job: &CallJob,
+    is_open: Option<bool>,
+    is_last: bool,
+    seeking: &mut Seeking,
+) -> Result<Attempt, StoreError> {
     if progress::is_closed(setup.terms.store.as_ref(), job.created_at, &job.call).await? {
         return Ok(Attempt::Closed);
     }
     let claims = setup.terms.claims();
-    if is_open == Some(false) && !claims.exists(job).await? {
+    if is_open == Some(false) && !is_last && !claims.exists(job).await? {
         return Ok(Attempt::NeverHeld);
     }
-    claims.take(job).await
+    claims.take(job, seeking).await
 }
 
 /// A call that was claimed.
@@ -226,16 +215,14 @@ async fn owned(
                 );
             }
             // Not at once: what failed, such as a server that restarts, may need a moment, and attempts are counted.
-            give_back(setup, received).await;
+            if matches!(error, call::CallError::Store(_)) {
+                spare(setup, &job, received).await;
+            } else {
+                give_back(setup, received).await;
+            }
         }
     }
     Served::Done
-}
-
-async fn give_back(setup: &Setup, received: &Received) {
-    if let Err(error) = setup.terms.queue.extend(&received.receipt, RETRY_AFTER).await {
-        tracing::debug!(%error, "the job comes again by itself");
-    }
 }
 
 /// What is known of the holders before.
@@ -285,9 +272,5 @@ async fn conversation(
     call.run().await
 }
 
-async fn acknowledge(setup: &Setup, received: &Received) {
-    if let Err(error) = setup.terms.queue.delete(&received.receipt).await {
-        // The next worker finds the record and drops the job.
-        tracing::debug!(%error, "the job was not deleted and comes again");
-    }
-}
+#[cfg(test)]
+mod tests;

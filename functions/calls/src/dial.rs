@@ -9,7 +9,7 @@ use platform::{
     targets::Target,
 };
 
-use crate::{Shared, StartCall, rooms::bounded};
+use crate::{Shared, StartCall, legs::LEG, rooms::bounded};
 
 const MAX_HEADERS: usize = 16;
 /// The longest ringing that a request can wait for: hosts and clouds cut it off after 30 s.
@@ -69,6 +69,7 @@ impl Dial {
             wait_until_answered: wanted.wait_until_answered,
             headers: sip_headers(wanted.headers)?,
             display_name: wanted.display_name,
+            participant_attributes: [(LEG.to_owned(), leg.clone())].into(),
             ringing_timeout: Some(seconds(ringing_s)),
             max_call_duration: Some(seconds(longest_s)),
             ..proto::CreateSipParticipantRequest::default()

@@ -1,4 +1,4 @@
-//! `DELETE /v1/calls/{call}`.
+//! `DELETE /v1/calls/{call}`, and what else ends a call or sends a phone away.
 
 use std::{sync::Arc, time::Duration};
 
@@ -37,26 +37,53 @@ pub(crate) async fn hang_up(
     caller: Caller,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Fail> {
-    let livekit = &shared.state.livekit;
     let call = locate::call(&shared, &caller, &id).await?;
+    end(&shared, &call, Ending::Call).await
+}
+
+/// What is to end.
+#[derive(Clone, Copy)]
+pub(crate) enum Ending<'a> {
+    /// The call, with its room.
+    Call,
+    /// The stay of the participant of this identity.
+    Stay(&'a str),
+}
+
+impl Ending<'_> {
+    fn concerns(self, leg: &Outbound) -> bool {
+        match self {
+            Self::Call => true,
+            Self::Stay(identity) => leg.participant_identity == identity,
+        }
+    }
+}
+
+/// Ends it, and every phone that is being dialled into it.
+pub(crate) async fn end(shared: &Shared, call: &Located, ending: Ending<'_>) -> Result<StatusCode, Fail> {
+    let livekit = &shared.state.livekit;
     // Before anything ends: whoever dials then knows why.
-    mark(&shared, &call).await?;
-    if locate::live_room(livekit, &call).await?.is_some() {
-        livekit.delete_room(call.room()).await?;
+    mark(shared, call, ending).await?;
+    if locate::live_room(livekit, call).await?.is_some() {
+        match ending {
+            Ending::Call => livekit.delete_room(call.room()).await?,
+            Ending::Stay(identity) => livekit.remove_participant(call.room(), identity).await?,
+        }
     }
     // Once more: a leg that is kept after this one looks for its room before it is dialled, and finds it gone.
-    let legs = mark(&shared, &call).await?;
+    let legs = mark(shared, call, ending).await?;
     // Cancel-safe: every step may be done again, and a place is given back at most once.
-    match timeout(PATIENCE, put_out(&shared, &call, legs)).await {
+    match timeout(PATIENCE, put_out(shared, call, ending, legs)).await {
         Ok(done) => done.map(|()| StatusCode::NO_CONTENT),
         Err(_) => Ok(StatusCode::ACCEPTED),
     }
 }
 
-/// Marks every leg whose answer is not known, for whoever dials it; returns all legs.
-async fn mark(shared: &Shared, call: &Located) -> Result<Vec<Kept>, Fail> {
+/// Marks every leg that it concerns and whose answer is not known, for whoever dials it; returns all that it concerns.
+async fn mark(shared: &Shared, call: &Located, ending: Ending<'_>) -> Result<Vec<Kept>, Fail> {
     let store = &*shared.state.store;
     let mut legs = legs::all(store, call).await?;
+    legs.retain(|kept| ending.concerns(&kept.leg));
     let now = Timestamp::from(shared.state.clock.now());
     for kept in &mut legs {
         kept.change(store, |leg| {
@@ -70,7 +97,12 @@ async fn mark(shared: &Shared, call: &Located) -> Result<Vec<Kept>, Fail> {
 }
 
 /// Puts every phone out, and gives its place back once LiveKit's answer is known; returns when no phone may come any more.
-async fn put_out(shared: &Shared, call: &Located, mut legs: Vec<Kept>) -> Result<(), Fail> {
+async fn put_out(
+    shared: &Shared,
+    call: &Located,
+    ending: Ending<'_>,
+    mut legs: Vec<Kept>,
+) -> Result<(), Fail> {
     let state = &shared.state;
     loop {
         // The legs were read before: whoever has come by then is seen here.
@@ -79,8 +111,9 @@ async fn put_out(shared: &Shared, call: &Located, mut legs: Vec<Kept>) -> Result
         for kept in legs {
             let leg = &kept.leg;
             if there.iter().any(|who| is_phone(who, leg)) {
+                let with_room = leg.room_is_ours && matches!(ending, Ending::Call);
                 let phone = &leg.participant_identity;
-                legs::send_away(&state.livekit, call.room(), phone, leg.room_is_ours).await?;
+                legs::send_away(&state.livekit, call.room(), phone, with_room).await?;
             }
             if leg.is_settled() {
                 shared.caps.ended(&leg.counted).await?;
@@ -100,11 +133,11 @@ async fn put_out(shared: &Shared, call: &Located, mut legs: Vec<Kept>) -> Result
     }
 }
 
-/// Whether this is the leg's phone, and not that of a later call in a room of the same name.
+/// Whether this is the leg's phone, and not another one of the same identity, in this call or in a later one whose room has the same name.
 fn is_phone(who: &proto::ParticipantInfo, leg: &Outbound) -> bool {
     who.identity == leg.participant_identity
         && match &leg.sip_call_id {
             Some(id) => who.attributes.get(attribute::SIP_CALL) == Some(id),
-            None => !leg.is_settled(),
+            None => !leg.is_settled() && !legs::is_anothers(who, &leg.leg),
         }
 }

@@ -10,7 +10,7 @@ use access::{Fail, caps::Counted};
 use axum::body::Bytes;
 use events::{Timestamp, keys};
 use platform::{
-    livekit::{LiveKit, LiveKitError},
+    livekit::{LiveKit, LiveKitError, proto},
     store::{ETag, Page, Store, StoreError},
 };
 use serde::{Deserialize, Serialize};
@@ -23,10 +23,16 @@ const ANSWERED_WITHIN: Duration = Duration::from_mins(2);
 const ATTEMPTS: usize = 8;
 const PAGE: usize = 100;
 
+/// The participant's attribute that says which leg it is: before LiveKit has answered, nothing else tells two phones of one identity apart.
+pub(crate) const LEG: &str = "trunkline.leg";
+
 /// What is kept of a phone that was dialled into a call.
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct Outbound {
     pub(crate) caller: String,
+    /// What the phone carries as the attribute [`LEG`]; empty for one that was dialled by a version which had no such.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(crate) leg: String,
     pub(crate) participant_identity: String,
     pub(crate) dialled_at: Timestamp,
     pub(crate) counted: Counted,
@@ -114,6 +120,13 @@ impl Kept {
         )
         .retry_after(1))
     }
+}
+
+/// Whether the participant is surely another leg than `leg`, of the same identity.
+pub(crate) fn is_anothers(who: &proto::ParticipantInfo, leg: &str) -> bool {
+    who.attributes
+        .get(LEG)
+        .is_some_and(|of| !leg.is_empty() && of != leg)
 }
 
 /// Sends a phone away: with its room, where that was made for it alone.

@@ -29,6 +29,17 @@ pub(crate) async fn call(shared: &Shared, caller: &Caller, id: &str) -> Result<L
     Ok(Located { id, entry })
 }
 
+/// The call that the room of this name is now; `None` when there is no such room, or nothing is kept of its call.
+pub(crate) async fn by_room(shared: &Shared, name: &str) -> Result<Option<Located>, Fail> {
+    let rooms = shared.state.livekit.list_rooms(&[name]).await?;
+    let Some(id) = rooms.first().and_then(|room| CallId::new(&room.sid).ok()) else {
+        return Ok(None);
+    };
+    let object = shared.state.store.get(&keys::index(&id)).await?;
+    let entry = object.and_then(|object| serde_json::from_slice::<IndexEntry>(&object.bytes).ok());
+    Ok(entry.map(|entry| Located { id, entry }))
+}
+
 /// The call's room as it is now; `None` when the call has ended, even if another call has a room of the same name.
 pub(crate) async fn live_room(
     livekit: &LiveKit,

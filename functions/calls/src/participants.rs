@@ -15,7 +15,12 @@ use platform::livekit::{ParticipantUpdate, proto};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{Shared, rooms::bounded};
+use crate::{
+    Shared,
+    hang_up::{self, Ending},
+    locate,
+    rooms::bounded,
+};
 
 /// Attributes that LiveKit and this program read.
 const RESERVED: [&str; 3] = ["sip.", "lk.", "trunkline."];
@@ -191,12 +196,13 @@ pub(crate) async fn update(
     Ok(Json(who.into()))
 }
 
-/// Send a participant away. One that is gone is no error.
+/// Send a participant away. One that is gone is no error, and a phone that is being dialled is put out as soon as it comes.
 #[utoipa::path(delete, path = "/v1/rooms/{room}/participants/{identity}", tag = "rooms",
     params(("room" = String, Path, description = "Its name"), ("identity" = String, Path, description = "The participant's")),
     security(("bearer" = ["rooms:write"])),
     responses(
         (status = 204, description = "It is gone"),
+        (status = 202, description = "It is a phone of which LiveKit has not said yet whether it came; it is put out when it does"),
         (status = 401, description = "No key or token, or a wrong one"),
         (status = 403, description = "The scope is missing"),
         (status = 404, description = "Another caller's"),
@@ -207,6 +213,9 @@ pub(crate) async fn remove(
     Path((room, identity)): Path<(String, String)>,
 ) -> Result<StatusCode, Fail> {
     caller.owns_room(&room)?;
+    if let Some(call) = locate::by_room(&shared, &room).await? {
+        return hang_up::end(&shared, &call, Ending::Stay(&identity)).await;
+    }
     shared.state.livekit.remove_participant(&room, &identity).await?;
     Ok(StatusCode::NO_CONTENT)
 }

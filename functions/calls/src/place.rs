@@ -99,6 +99,7 @@ async fn keep(
 ) -> Result<(Kept, bool), Fail> {
     let leg = Outbound {
         caller: caller.name.clone(),
+        leg: dial.leg.clone(),
         participant_identity: dial.participant.participant_identity.clone(),
         dialled_at: Timestamp::from(shared.state.clock.now()),
         counted,
@@ -260,9 +261,15 @@ async fn end(shared: &Shared, dial: &Dial, counted: &Counted, may_still_come: bo
 /// Whether the phone was in the room, and is not any more.
 async fn put_out(livekit: &LiveKit, dial: &Dial) -> Result<bool, LiveKitError> {
     let (room, phone) = (dial.room.as_str(), &dial.participant.participant_identity);
-    let is_there = livekit.participant(room, phone).await?.is_some();
+    let there = livekit.participant(room, phone).await?;
+    if there
+        .as_ref()
+        .is_some_and(|who| legs::is_anothers(who, &dial.leg))
+    {
+        return Ok(false);
+    }
     legs::send_away(livekit, room, phone, dial.room_is_ours).await?;
-    Ok(is_there)
+    Ok(there.is_some())
 }
 
 async fn forget(shared: &Shared, counted: &Counted) {

@@ -12,7 +12,11 @@ use platform::livekit::proto;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::Shared;
+use crate::{
+    Shared,
+    hang_up::{self, Ending},
+    locate,
+};
 
 const EMPTY_TIMEOUT_S: u32 = 300;
 const DEPARTURE_TIMEOUT_S: u32 = 20;
@@ -216,11 +220,12 @@ pub(crate) async fn update(
     Ok(Json(room.into()))
 }
 
-/// End a room: everybody is sent away. One that is gone is no error.
+/// End a room: everybody is sent away. One that is gone is no error, and a phone that is being dialled is put out as soon as it comes.
 #[utoipa::path(delete, path = "/v1/rooms/{room}", tag = "rooms", params(("room" = String, Path, description = "Its name")),
     security(("bearer" = ["rooms:write"])),
     responses(
         (status = 204, description = "It is gone"),
+        (status = 202, description = "It is gone but for a phone of which LiveKit has not said yet whether it came; it is put out when it does"),
         (status = 401, description = "No key or token, or a wrong one"),
         (status = 403, description = "The scope is missing"),
         (status = 404, description = "Another caller's"),
@@ -231,6 +236,9 @@ pub(crate) async fn delete(
     Path(name): Path<String>,
 ) -> Result<StatusCode, Fail> {
     caller.owns_room(&name)?;
+    if let Some(call) = locate::by_room(&shared, &name).await? {
+        return hang_up::end(&shared, &call, Ending::Call).await;
+    }
     shared.state.livekit.delete_room(&name).await?;
     Ok(StatusCode::NO_CONTENT)
 }

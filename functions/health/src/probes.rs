@@ -11,6 +11,9 @@ use tokio::time::{Instant, timeout};
 
 use crate::{Beside, Component, HealthState, PROBE_TIMEOUT, Status};
 
+/// It works, but calls are taken over by the clocks of the workers.
+const AGELESS: &str = "written and read back, but it does not tell how old its objects are";
+
 /// All parts, tried at the same time.
 pub(crate) async fn all(state: &HealthState) -> Vec<Component> {
     let livekit = state.livekit.within(PROBE_TIMEOUT);
@@ -103,10 +106,15 @@ async fn store(state: &HealthState) -> Component {
     let probe = async {
         let key = format!("health/{:016x}", rand::random::<u64>());
         let written = state.store.put_if_absent(&key, "probe".into()).await?;
-        let read = state.store.get(&key).await?;
+        let read = state.store.get_aged(&key).await?;
         state.store.delete(&key).await?;
-        let is_whole = written.is_some() && read.is_some_and(|object| &*object.bytes == b"probe");
-        Ok(if is_whole { "written and read back" } else { "" }.to_owned())
+        let whole = read.filter(|(object, _)| written.is_some() && &*object.bytes == b"probe");
+        Ok(match whole {
+            Some((_, age)) if age.is_unknown() => AGELESS,
+            Some(_) => "written and read back",
+            None => "",
+        }
+        .to_owned())
     };
     let mut component = timed("store", probe, |error: &StoreError| {
         (
@@ -118,6 +126,10 @@ async fn store(state: &HealthState) -> Component {
     if component.status == Status::Ok && component.detail.is_empty() {
         component.status = Status::Failed;
         "what was written was not read back".clone_into(&mut component.detail);
+    } else if component.detail == AGELESS {
+        component.remedy = Some(
+            "let the service, or the proxy before it, answer with `Date` and `Last-Modified`, and keep the clocks of all machines together",
+        );
     }
     component
 }

@@ -7,7 +7,10 @@ use events::{
     CallId, CallJob, CallRecord, Claim, IndexEntry, Outcome, Progress, Standing, Timestamp, keys,
     livekit::WebhookEvent, recording_ms,
 };
-use platform::store::{Object, StoreError, put_reports};
+use platform::{
+    queue::Sent,
+    store::{Object, StoreError, put_reports},
+};
 
 use crate::{Act, Done, Look, Repair, State, SweepError, Wrong};
 
@@ -25,12 +28,39 @@ pub(crate) async fn act(state: &State, look: &Look, repair: &Repair) -> Result<O
         }
         Act::Tell(webhooks) => tell(state, look, webhooks).await,
         Act::CloseAsHeir => close_as_heir(state, look).await,
+        Act::EnqueueAgain => {
+            revive(state, look).await;
+            enqueue_again(state, look).await.map(Some)
+        }
         Act::Revive => {
-            if let Err(error) = state.livekit.revive(&look.entry.room).await {
-                tracing::debug!(%error, call_id = look.call.as_str(), "LiveKit did not take the room up");
-            }
+            revive(state, look).await;
             Ok((repair.wrong != Wrong::Old).then_some(Done::Reported))
         }
+    }
+}
+
+async fn revive(state: &State, look: &Look) {
+    if let Err(error) = state.livekit.revive(&look.entry.room).await {
+        tracing::debug!(%error, call_id = look.call.as_str(), "LiveKit did not take the room up");
+    }
+}
+
+/// Once for each claim that is over, and a queue's memory of dedup ids: while a job waits, another one adds nothing.
+async fn enqueue_again(state: &State, look: &Look) -> Result<Done, SweepError> {
+    let key = keys::job(look.entry.created_at, &look.call);
+    let kept = state.store().get(&key).await?;
+    let body = kept.and_then(|object| String::from_utf8(object.bytes.to_vec()).ok());
+    let job = body
+        .as_ref()
+        .and_then(|body| CallJob::decode(body.as_bytes()).ok());
+    let (Some(body), Some(job), Some(claim)) = (body, job, &look.stored.claim) else {
+        return Ok(Done::Reported);
+    };
+    let dedup_id = format!("{}:again:{}", job.dedup_id(), claim.generation);
+    let sent = state.webhook.queue.send(job.group(), &dedup_id, &body).await;
+    match sent.map_err(webhook::DeliverError::from)? {
+        Sent::Enqueued | Sent::Accepted => Ok(Done::Enqueued),
+        Sent::Duplicate => Ok(Done::Reported),
     }
 }
 
@@ -70,12 +100,12 @@ async fn tell(state: &State, look: &Look, webhooks: &[WebhookEvent]) -> Result<O
 async fn close_as_heir(state: &State, look: &Look) -> Result<Option<Done>, SweepError> {
     let (store, created_at, call) = (state.store(), look.entry.created_at, &look.call);
     let key = keys::claim(created_at, call);
-    let Some(object) = store.get(&key).await? else {
+    let Some((object, age)) = store.get_aged(&key).await? else {
         return Ok(None);
     };
     let last = Claim::decode(&object.bytes);
     if look.stored.claim.as_ref() != Some(&last)
-        || !matches!(last.standing(state.now()), Standing::Expired { .. })
+        || !matches!(age.standing(&last, state.now()), Standing::Expired { .. })
     {
         return Ok(None);
     }

@@ -20,6 +20,7 @@
 //! | gone | a claim that nobody renews | the claim is taken, and the call closed as the next worker would close it |
 //! | there | nobody has heard of it | what the lost webhooks would have brought about: marker, index, job, events |
 //! | there | a claim that nobody renews, or a job that nobody claims, for half a minute | an alert; LiveKit is made to look whether the room lives |
+//! | there, with somebody who is no agent, and no agent | a claim that nobody renews, for half a minute | the same, and the job is enqueued again |
 //!
 //! Egresses have markers too, `open/egress/<EgressId>`, and are compared with LiveKit's list of them:
 //!
@@ -39,14 +40,16 @@
 //!
 //! The markers are read before LiveKit lists its rooms: a room exists before its marker does, so that one which is not in the list is
 //! gone, not yet to come. Nothing is repaired on one look: whatever is wrong must be wrong in the same way a [`State::patience`] later
-//! by this process's own timer. Within that, a webhook on its way arrives, a worker renews its claim, and a record is written. So
-//! LiveKit's clock may be wrong by any amount, and a claim that looks expired by a wrong clock of ours is still seen to be renewed.
+//! by this process's own timer. Within that, a webhook on its way arrives, a worker renews its claim, and a record is written. How old a
+//! claim or a job is the store tells by its own clock. So LiveKit's clock and ours may be wrong by any amount. Only where the store does
+//! not tell it, a claim is judged by our clock, and then it is still seen to be renewed.
 //!
 //! # What it does not do
 //!
-//! It holds no state between two runs, spawns no task, ends no call and deletes no room. It gives no call that was claimed once a new
-//! job: a takeover is brought about by the queue, which hands a job out again until it has failed too often. Raising the generation here
-//! would make that for ever. When LiveKit or the store does not answer, it does nothing about the calls concerned and says so.
+//! It holds no state between two runs, spawns no task, ends no call and deletes no room. A takeover is brought about by the queue, which
+//! hands a job out again until it has failed three times. Only a call that has lost its workers so often, and in whose room somebody still
+//! waits, is given its job anew, until nine workers have had it: what ends every worker must end some time. The job that the queue has put
+//! aside stays there; moved back, it finds the record and is dropped. When LiveKit or the store does not answer, it does nothing about the calls concerned and says so.
 
 mod acts;
 mod egress;
@@ -196,7 +199,8 @@ async fn suspects(state: &State, report: &mut Report) -> Result<Vec<Look>, Sweep
     for (call, look) in looks {
         match look {
             Ok(Some(look)) => {
-                let repair = plan(&look, &state.webhook.policy, soon);
+                let later = look.clone().later(state.patience);
+                let repair = plan(&later, &state.webhook.policy, soon);
                 suspects.extend(repair.map(|repair| (repair.mends(), look)));
             }
             Ok(None) => {}

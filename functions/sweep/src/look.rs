@@ -1,10 +1,12 @@
 //! One look at a call: what LiveKit and the store say of it at this moment.
 
+use std::time::Duration;
+
 use events::{
-    CallId, CallJob, Claim, IndexEntry, Step, Timestamp, keys,
+    CallId, CallJob, Claim, IndexEntry, Standing, Step, Timestamp, keys,
     livekit::{Participant, Room},
 };
-use platform::store::{Object, StoreError};
+use platform::store::{Age, Object, StoreError};
 
 use crate::{State, SweepError};
 
@@ -19,7 +21,7 @@ pub struct Look {
     pub marked: bool,
     /// Its room; `None` when that is gone.
     pub room: Option<Room>,
-    /// Who is in the room. Asked for only while the call has neither record nor claim nor job.
+    /// Who is in the room. Asked for only while the call has no record and nobody holds it, and it has no job or was held once.
     pub participants: Vec<Participant>,
     /// What is kept of it.
     pub stored: Stored,
@@ -33,10 +35,30 @@ pub struct Stored {
     pub record: bool,
     /// Who serves the call.
     pub claim: Option<Claim>,
-    /// When its job was enqueued; the earliest moment for a job that cannot be read.
-    pub job_at: Option<Timestamp>,
+    /// How old that claim is.
+    pub claim_age: Age,
+    /// How long ago its job was enqueued, at least.
+    pub job_for: Option<Duration>,
     /// Whether it is known why no entry of `agents:` takes it.
     pub no_match: bool,
+}
+
+impl Look {
+    /// What it will show `by` later, if nobody does anything.
+    #[must_use]
+    pub fn later(mut self, by: Duration) -> Self {
+        self.stored.claim_age = self.stored.claim_age.later(by);
+        self.stored.job_for = self.stored.job_for.map(|age| age.saturating_add(by));
+        self
+    }
+}
+
+impl Stored {
+    /// What the claim means to the sweep, whose clock says `now`.
+    pub(crate) fn standing(&self, now: Timestamp) -> Option<Standing> {
+        let claim = self.claim.as_ref()?;
+        Some(self.claim_age.standing(claim, now))
+    }
 }
 
 /// Looks at `call`, which LiveKit lists as `room`; `None` when it is not open (any more). `marked`: its marker is known to be there.
@@ -66,18 +88,24 @@ async fn living(state: &State, room: &Room, marked: bool) -> Result<Option<Look>
         marked: marked || store.get(&keys::open(call)).await?.is_some(),
         room: Some(room.clone()),
         participants: Vec::new(),
-        stored: Stored {
-            claim: claim(state, created_at, call).await?,
-            ..Stored::default()
-        },
+        stored: claim(state, created_at, call).await?,
     };
     if look.stored.claim.is_none() || !look.marked {
         look.stored.record = store.get(&keys::record(created_at, call)).await?.is_some();
     }
     if look.stored.claim.is_none() && !look.stored.record {
-        look.stored.job_at = job_at(state, created_at, call).await?;
+        look.stored.job_for = job_for(state, created_at, call).await?;
     }
-    if look.stored.claim.is_none() && !look.stored.record && look.stored.job_at.is_none() {
+    let standing = look
+        .clone()
+        .later(state.patience)
+        .stored
+        .standing(state.now().plus(state.patience));
+    if matches!(standing, Some(Standing::Expired { .. })) && !look.stored.record {
+        // Where LiveKit does not tell, as of a room whose server has died, nobody is there to be served.
+        look.participants = state.livekit.participants(&room.name).await.unwrap_or_default();
+    }
+    if look.stored.claim.is_none() && !look.stored.record && look.stored.job_for.is_none() {
         look.marked &= store.get(&keys::index(call)).await?.is_some();
         look.stored.no_match = store.get(&keys::no_match(created_at, call)).await?.is_some();
         let participants = state.livekit.participants(&room.name).await;
@@ -105,8 +133,7 @@ async fn gone(state: &State, call: &CallId) -> Result<Option<Look>, SweepError> 
         participants: Vec::new(),
         stored: Stored {
             record: record.is_some(),
-            claim: claim(state, entry.created_at, call).await?,
-            ..Stored::default()
+            ..claim(state, entry.created_at, call).await?
         },
         entry,
     }))
@@ -116,23 +143,38 @@ fn entry(object: &Object) -> Option<IndexEntry> {
     serde_json::from_slice(&object.bytes).ok()
 }
 
-async fn claim(state: &State, created_at: Timestamp, call: &CallId) -> Result<Option<Claim>, StoreError> {
-    let object = state.store().get(&keys::claim(created_at, call)).await?;
-    Ok(object.map(|object| Claim::decode(&object.bytes)))
+/// The claim, and how old it is.
+async fn claim(state: &State, created_at: Timestamp, call: &CallId) -> Result<Stored, StoreError> {
+    let found = state.store().get_aged(&keys::claim(created_at, call)).await?;
+    Ok(found.map_or_else(Stored::default, |(object, claim_age)| Stored {
+        claim: Some(Claim::decode(&object.bytes)),
+        claim_age,
+        ..Stored::default()
+    }))
 }
 
-async fn job_at(
+/// By the store's clock, which wrote it down; only where that is not told, by those of the functions.
+async fn job_for(
     state: &State,
     created_at: Timestamp,
     call: &CallId,
-) -> Result<Option<Timestamp>, StoreError> {
-    let object = state.store().get(&keys::job(created_at, call)).await?;
-    Ok(object.map(|object| {
+) -> Result<Option<Duration>, StoreError> {
+    let found = state.store().get_aged(&keys::job(created_at, call)).await?;
+    Ok(found.map(|(object, age)| {
+        if !age.is_unknown() {
+            return age.at_least;
+        }
         let job = CallJob::decode(&object.bytes).ok();
         let enqueued = |job: CallJob| {
             let mut steps = job.timeline.into_iter();
             steps.find(|entry| entry.step == Step::JobEnqueued)
         };
-        job.and_then(enqueued).map_or(Timestamp::EPOCH, |entry| entry.at)
+        let at = job.and_then(enqueued).map_or(Timestamp::EPOCH, |entry| entry.at);
+        since(at, state.now())
     }))
+}
+
+/// How long ago that was; zero when it is to come.
+pub(crate) fn since(at: Timestamp, now: Timestamp) -> Duration {
+    Duration::from_millis(u64::try_from(now.ms_since(at)).unwrap_or(0))
 }

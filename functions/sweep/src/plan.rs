@@ -8,10 +8,12 @@ use events::{
 };
 use webhook::Policy;
 
-use crate::{Look, told};
+use crate::{Look, look::since, told};
 
 /// How long a call may be without anybody who serves it before that is an alert: workers have had their attempts then, two seconds apart.
 const ALERT_AFTER: Duration = Duration::from_secs(30);
+/// How many may have held a call that is enqueued again: a call that ends every worker which takes it is let go in the end.
+const MOST_HOLDERS: u64 = 9;
 /// How old a room must be that nobody serves and that needs no repair, before LiveKit is asked whether it lives at all.
 const OLD: Duration = Duration::from_mins(10);
 
@@ -28,7 +30,7 @@ pub enum Wrong {
     Unclosed,
     /// The room is gone, and whoever served the call is, too.
     Orphaned,
-    /// The room is there, and whoever served the call is gone. No job brings another worker any more.
+    /// The room is there, and whoever served the call is gone. Its job brings no other worker.
     Stranded,
     /// The room is there, and no worker claims the call.
     Waiting,
@@ -79,6 +81,8 @@ pub enum Act {
     Tell(Vec<WebhookEvent>),
     /// Take the claim and close the call as its heir would.
     CloseAsHeir,
+    /// As `Revive`, and enqueue the call's job again: somebody is there who waits to be served.
+    EnqueueAgain,
     /// Make sure that the room is not only in LiveKit's list, and report. Nothing is done about the call.
     Revive,
 }
@@ -94,7 +98,7 @@ pub struct Repair {
 
 /// What a call needs that looks like this at the moment `now`; `None` when all is well, or will be by itself.
 pub fn plan(look: &Look, policy: &Policy, now: Timestamp) -> Option<Repair> {
-    let standing = look.stored.claim.as_ref().map(|claim| claim.standing(now));
+    let standing = look.stored.standing(now);
     if look.stored.record || standing == Some(Standing::Closed) {
         return look.marked.then(|| Repair::new(Wrong::MarkerLeft, Act::Unmark));
     }
@@ -129,13 +133,29 @@ pub fn confirm(before: &Look, after: &Look, policy: &Policy, now: Timestamp) -> 
 }
 
 fn claimed(look: &Look, now: Timestamp) -> Option<Repair> {
-    let expired_at = look.stored.claim.as_ref()?.expires_at;
-    served_by_nobody(look, Wrong::Stranded, expired_at, now)
+    let (claim, age) = (look.stored.claim.as_ref()?, look.stored.claim_age);
+    let nobody_for = if age.is_unknown() {
+        since(claim.expires_at, now)
+    } else {
+        age.at_least.saturating_sub(claim.lease())
+    };
+    let stranded = served_by_nobody(look, Wrong::Stranded, nobody_for)?;
+    if stranded.act == Act::Revive && claim.generation < MOST_HOLDERS && is_waited_for(look) {
+        return Some(Repair::new(Wrong::Stranded, Act::EnqueueAgain));
+    }
+    Some(stranded)
+}
+
+/// Whether there is somebody in the room to be served, and no agent.
+fn is_waited_for(look: &Look) -> bool {
+    let is_there = |wanted: ParticipantKind| look.participants.iter().any(|who| who.kind == wanted);
+    let is_waiting = is_there(ParticipantKind::Sip) || is_there(ParticipantKind::Standard);
+    is_waiting && !is_there(ParticipantKind::Agent)
 }
 
 fn unclaimed(look: &Look, room: &Room, policy: &Policy, now: Timestamp) -> Option<Repair> {
-    if let Some(job_at) = look.stored.job_at {
-        return served_by_nobody(look, Wrong::Waiting, job_at, now);
+    if let Some(job_for) = look.stored.job_for {
+        return served_by_nobody(look, Wrong::Waiting, job_for);
     }
     let lost = lost(look, room, policy);
     if !look.marked || !lost.is_empty() {
@@ -147,12 +167,12 @@ fn unclaimed(look: &Look, room: &Room, policy: &Policy, now: Timestamp) -> Optio
     is_old.then(|| Repair::new(Wrong::Old, Act::Revive))
 }
 
-/// A call that the functions know, and that nobody has served since `since`.
-fn served_by_nobody(look: &Look, wrong: Wrong, since: Timestamp, now: Timestamp) -> Option<Repair> {
+/// A call that the functions know, and that nobody has served for so long.
+fn served_by_nobody(look: &Look, wrong: Wrong, nobody_for: Duration) -> Option<Repair> {
     if !look.marked {
         return Some(Repair::new(Wrong::MarkerMissing, Act::Tell(Vec::new())));
     }
-    (since.plus(ALERT_AFTER) <= now).then(|| Repair::new(wrong, Act::Revive))
+    (nobody_for >= ALERT_AFTER).then(|| Repair::new(wrong, Act::Revive))
 }
 
 /// The webhooks that would have brought about what is missing.

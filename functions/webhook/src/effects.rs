@@ -131,11 +131,13 @@ pub async fn deliver(webhook: WebhookEvent, state: &WebhookState) -> Result<Outc
     };
     tracing::debug!(?event, "webhook");
     let done = keys::event(event.room_created_at, &event.call, &event.id);
-    if state.store.get(&done).await?.is_some() {
-        return Ok(Outcome::Replay);
-    }
-    let mut outcome = Outcome::Kept;
-    for effect in plan(&event, &state.policy) {
+    let is_replay = state.store.get(&done).await?.is_some();
+    let effects = plan(&event, &state.policy).into_iter();
+    // What comes behind the mark may be undone still.
+    let of_mark = |effect: &Effect| matches!(effect, Effect::MarkDone);
+    let left = effects.skip_while(|effect| is_replay && !of_mark(effect));
+    let mut outcome = if is_replay { Outcome::Replay } else { Outcome::Kept };
+    for effect in left.skip(usize::from(is_replay)) {
         if let Some(better) = perform(effect, &event, state).await? {
             outcome = better;
         }

@@ -54,16 +54,11 @@ pub fn plan(event: &CallEvent, policy: &Policy) -> Vec<Effect> {
     match &event.event {
         Event::RoomStarted { room } => {
             effects.extend(room_started(event, room, policy));
-            effects.push(Effect::CompleteUnclaimed);
         }
         Event::ParticipantJoined { room, participant } => {
             effects.extend(participant_joined(event, room, participant, policy));
-            effects.push(Effect::CompleteUnclaimed);
         }
         Event::RoomFinished { .. } => effects.push(Effect::CloseUnclaimed),
-        Event::ParticipantLeft { .. } | Event::ParticipantConnectionAborted { .. } => {
-            effects.push(Effect::CompleteUnclaimed);
-        }
         Event::EgressStarted { egress } | Event::EgressUpdated { egress } => {
             effects.push(Effect::WatchEgress(
                 egress.id.clone(),
@@ -80,15 +75,23 @@ pub fn plan(event: &CallEvent, policy: &Policy) -> Vec<Effect> {
         }
         _ => {}
     }
-    let completes = effects
-        .iter()
-        .any(|effect| matches!(effect, Effect::CompleteUnclaimed));
     effects.push(Effect::MarkDone);
-    if completes {
-        // Once more: whoever closed the call at the same time did not see this event.
+    if completes(&event.event) {
+        // Behind the mark: whoever closes the call from here on sees this event, and whoever has done so before is made up for.
         effects.push(Effect::CompleteUnclaimed);
     }
     effects
+}
+
+/// Whether the record of a call that nobody held may say something else once it has this event.
+fn completes(event: &Event) -> bool {
+    matches!(
+        event,
+        Event::RoomStarted { .. }
+            | Event::ParticipantJoined { .. }
+            | Event::ParticipantLeft { .. }
+            | Event::ParticipantConnectionAborted { .. }
+    )
 }
 
 fn room_started(event: &CallEvent, room: &Room, policy: &Policy) -> Vec<Effect> {

@@ -121,6 +121,35 @@ async fn a_create_that_may_have_been_done_is_never_repeated() {
     assert_eq!(requests(&server).await, 1);
 }
 
+/// What a server, or a proxy before it, says of a phone that was to be dialled, and whether it may ring all the same.
+#[tokio::test]
+async fn a_phone_of_which_a_proxy_says_502_may_ring_and_is_not_dialled_twice() {
+    let plain = |status| ResponseTemplate::new(status).set_body_string("<html>");
+    for (answer, may_ring) in [
+        (plain(502), true),
+        (plain(504), true),
+        (twirp_error(408, "deadline_exceeded", "no answer"), true),
+        (plain(503), false),
+        (plain(429), false),
+        (twirp_error(503, "unavailable", "no response from servers"), false),
+        (twirp_error(404, "not_found", "no such trunk"), false),
+        (twirp_error(400, "invalid_argument", "no number"), false),
+    ] {
+        let server = MockServer::start().await;
+        Mock::given(path("/twirp/livekit.SIP/CreateSIPParticipant"))
+            .respond_with(answer)
+            .mount(&server)
+            .await;
+        let phone = proto::CreateSipParticipantRequest::default();
+        let dialled = client(&server, DEFAULT_DEADLINE)
+            .create_sip_participant(&phone)
+            .await;
+        let error = dialled.unwrap_err();
+        assert_eq!(error.leaves_outcome_open(), may_ring, "{error}");
+        assert_eq!(requests(&server).await, 1, "{error}");
+    }
+}
+
 #[tokio::test]
 async fn what_is_refused_is_not_repeated() {
     for (status, code) in [

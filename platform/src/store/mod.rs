@@ -24,6 +24,7 @@
 //! One to [`MAX_KEY_BYTES`] bytes of segments joined by `/`; a segment is 1 to [`MAX_SEGMENT_BYTES`] bytes of ASCII
 //! letters, digits and `-_.=@+`, and does not begin with a dot. No key is the folder of another one (`a` beside `a/b`).
 
+mod age;
 mod append;
 mod call_events;
 mod folder;
@@ -38,6 +39,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use time::OffsetDateTime;
 
+pub use age::Age;
 pub use call_events::call_events;
 pub use folder::FolderStore;
 pub use key::{MAX_KEY_BYTES, MAX_SEGMENT_BYTES, MAX_SEGMENTS};
@@ -126,6 +128,12 @@ pub trait Store: Send + Sync {
     /// As [`StoreError`] says.
     async fn get_aged(&self, key: &str) -> Result<Option<(Object, Age)>, StoreError> {
         Ok(self.get(key).await?.map(|object| (object, Age::UNKNOWN)))
+    }
+
+    /// How far [`Age::at_least`] and [`Age::at_most`] may lie apart: by so much a reader may take an object to be older than it is.
+    /// Whoever holds a claim lets go of it by so much sooner.
+    fn age_slack(&self) -> Duration {
+        Duration::ZERO
     }
 
     /// Lists the keys that begin with `prefix` (any text that a key can begin with, or nothing), in byte order.
@@ -220,23 +228,6 @@ impl ETag {
     pub fn as_str(&self) -> &str {
         &self.0
     }
-}
-
-/// How long ago an object was written, by the store's own clock: the clock of no process has a part in it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Age {
-    /// No less than this,
-    pub at_least: Duration,
-    /// and no more. S3 tells times in whole seconds.
-    pub at_most: Duration,
-}
-
-impl Age {
-    /// It may be any.
-    pub const UNKNOWN: Self = Self {
-        at_least: Duration::ZERO,
-        at_most: Duration::MAX,
-    };
 }
 
 /// An object that was read. `Debug` leaves the bytes out: records carry numbers and transcripts.

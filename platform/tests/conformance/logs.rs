@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use platform::{
     aws::Access,
     clock::{ManualClock, SystemClock},
@@ -18,7 +18,10 @@ use platform::{
     telemetry,
 };
 
-use crate::script::{Answer, Script};
+use crate::{
+    ministack,
+    script::{Answer, Script},
+};
 
 #[derive(Clone, Default)]
 struct Lines(Arc<Mutex<Vec<u8>>>);
@@ -42,6 +45,21 @@ const CANARIES: [&str; 6] = [
     "123456789012",
     "X-Amz-Signature=0",
 ];
+
+/// What the process logs meanwhile.
+async fn logged(level: &str, done: impl Future<Output = ()>) -> String {
+    let lines = Lines::default();
+    let writer = lines.clone();
+    let config = LogConfig {
+        level: level.into(),
+        ..LogConfig::default()
+    };
+    let subscriber = telemetry::subscriber(&config, move || writer.clone()).unwrap();
+    let guard = tracing::subscriber::set_default(subscriber);
+    done.await;
+    drop(guard);
+    String::from_utf8(lines.0.lock().unwrap().clone()).unwrap()
+}
 
 async fn use_everything(endpoint: &str) {
     let access = Access::Keys {
@@ -90,19 +108,40 @@ async fn no_key_body_handle_or_account_is_logged_at_trace() {
         _ => Answer::s3_error(403, "AccessDenied"),
     })
     .await;
-    let lines = Lines::default();
-    let writer = lines.clone();
-    let config = LogConfig {
-        level: "trace".into(),
-        ..LogConfig::default()
-    };
-    let subscriber = telemetry::subscriber(&config, move || writer.clone()).unwrap();
-    let guard = tracing::subscriber::set_default(subscriber);
-    use_everything(&service.url).await;
-    drop(guard);
-    let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    let text = logged("trace", use_everything(&service.url)).await;
     assert!(text.contains("the store") && text.contains("the queue"), "{text}");
     for canary in CANARIES {
         assert!(!text.contains(canary), "{canary} in {text}");
+    }
+}
+
+#[tokio::test]
+async fn a_service_that_does_not_tell_ages_is_named_once_with_the_remedy() {
+    for (tells, lines) in [(false, 1), (true, 0)] {
+        let service = Script::start(move |_, _| {
+            let modified = ("last-modified", "Thu, 26 Nov 2026 12:00:00 GMT".to_owned());
+            let headers = if tells { vec![modified] } else { Vec::new() };
+            Answer::Is(200, headers, Body::from("x"))
+        })
+        .await;
+        let text = logged("warn", async {
+            let folder = tempfile::tempdir().unwrap();
+            let url = format!(
+                "s3://bucket/p?region=r&path_style=true&spool=spool&endpoint={}",
+                service.url
+            );
+            let StoreConfig::S3(config) = config::store(&url, folder.path(), &BTreeMap::new()).unwrap()
+            else {
+                panic!("{url}")
+            };
+            let store = S3Store::new(&config, &ministack::access(), Arc::new(SystemClock)).await;
+            for _ in 0..3 {
+                let (_, age) = store.get_aged("a").await.unwrap().unwrap();
+                assert_eq!(age.is_unknown(), !tells);
+            }
+        })
+        .await;
+        let told = text.lines().filter(|line| line.contains("Last-Modified"));
+        assert_eq!(told.count(), lines, "{text}");
     }
 }

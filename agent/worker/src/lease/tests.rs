@@ -11,7 +11,10 @@ use platform::{
 use tokio::time::{sleep, timeout};
 
 use super::*;
-use crate::{claim::Attempt, testing::job};
+use crate::{
+    claim::{Attempt, Seeking},
+    testing::job,
+};
 
 const LEASE: Duration = Duration::from_secs(9);
 const HEARTBEAT: Duration = Duration::from_secs(3);
@@ -29,6 +32,7 @@ enum Mood {
 struct Fake {
     mood: Mutex<Mood>,
     renewals: Mutex<u32>,
+    slack: Duration,
 }
 
 impl Fake {
@@ -63,6 +67,10 @@ impl Store for Fake {
 
     async fn get(&self, _: &str) -> Result<Option<Object>, StoreError> {
         Ok(None)
+    }
+
+    fn age_slack(&self) -> Duration {
+        self.slack
     }
 
     async fn list(&self, _: &str, _: Page) -> Result<Listing, StoreError> {
@@ -126,14 +134,21 @@ struct Bench {
 
 impl Bench {
     async fn start(store: Mood, queue: Mood) -> Self {
+        Self::over(store, queue, Duration::ZERO).await
+    }
+
+    /// Over a store that tells ages so roughly.
+    async fn over(store: Mood, queue: Mood, slack: Duration) -> Self {
         let fake = |mood| {
             Arc::new(Fake {
                 mood: Mutex::new(mood),
                 renewals: Mutex::new(0),
+                slack,
             })
         };
         let (store, queue) = (fake(store), fake(queue));
-        let clock: SharedClock = Arc::new(ManualClock::at(time::OffsetDateTime::UNIX_EPOCH));
+        let manual = ManualClock::at(time::OffsetDateTime::UNIX_EPOCH);
+        let clock: SharedClock = Arc::new(manual.clone());
         let terms = LeaseTerms {
             store: store.clone(),
             queue: queue.clone(),
@@ -142,9 +157,11 @@ impl Bench {
             lease: LEASE,
             heartbeat: HEARTBEAT,
         };
-        let Ok(Attempt::Won(held)) = terms.claims().take(&job()).await else {
+        let Ok(Attempt::Won(held)) = terms.claims().take(&job(), &mut Seeking::new()).await else {
             panic!("nobody else wants the call")
         };
+        // The wall clock is set; the claim lasts as long as it would have.
+        manual.advance(Duration::from_secs(90));
         let tasks = TaskTracker::new();
         let started = Instant::now();
         let lease = Lease::start(terms, held, Receipt::new("r"), &tasks);
@@ -216,4 +233,19 @@ async fn the_queue_alone_loses_no_call() {
         assert!(!bench.lease.fenced.is_cancelled());
         assert_eq!(*bench.queue.renewals.lock(), 0);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_ages_are_told_in_whole_seconds_the_holder_is_silent_before_another_may_take_the_call() {
+    let slack = Duration::from_secs(2);
+    for store in [Mood::Fails, Mood::Hangs] {
+        let bench = Bench::over(store, Mood::Well, slack).await;
+        assert_eq!(bench.fenced_after().await, LEASE - slack);
+    }
+    // Two lost heartbeats cost no call.
+    let bench = Bench::over(Mood::Fails, Mood::Well, slack).await;
+    sleep(HEARTBEAT * 2 + Duration::from_millis(500)).await;
+    *bench.store.mood.lock() = Mood::Well;
+    sleep(Duration::from_mins(1)).await;
+    assert!(!bench.lease.fenced.is_cancelled());
 }

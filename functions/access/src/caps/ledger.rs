@@ -25,6 +25,16 @@ pub(super) struct Line {
     pub(super) room: String,
     pub(super) at_ms: i64,
     pub(super) longest_s: u64,
+    /// How old it was, at least and by the store's clock, when the ledger was written last.
+    #[serde(default)]
+    pub(super) known_ms: u64,
+}
+
+impl Line {
+    /// Whether it is surely older than that. The store's clock says so, or the functions' where they are further apart than clocks are.
+    pub(super) fn is_older(&self, than: Duration, surely: Duration, now_ms: i64) -> bool {
+        Duration::from_millis(self.known_ms) > than || now_ms - self.at_ms > ms(surely)
+    }
 }
 
 impl Ledger {
@@ -43,6 +53,14 @@ impl Ledger {
             day.clone_into(&mut self.day);
             self.calls = 0;
             self.seconds = 0;
+        }
+    }
+
+    /// The ledger is so old, at least: so long all its lines have been there.
+    pub(super) fn age(&mut self, at_least: Duration) {
+        let more = u64::try_from(at_least.as_millis()).unwrap_or(u64::MAX);
+        for line in &mut self.active {
+            line.known_ms = line.known_ms.saturating_add(more);
         }
     }
 

@@ -19,12 +19,15 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::Fail;
-use ledger::{Ledger, Line, day, ms};
+use ledger::{Ledger, Line, day};
 
 /// Each attempt loses to another writer only if that one wins.
 const ATTEMPTS: u32 = 40;
 /// The room of a call that was counted so lately may not have been made yet.
 const YOUNG: Duration = Duration::from_mins(1);
+/// No two functions' clocks are so far apart. For a ledger that is written so often, or a store that tells so little, that the store's
+/// clock does not say how old its lines are.
+const OLD_BY_ANY_CLOCK: Duration = Duration::from_mins(10);
 
 /// Tells which rooms there still are.
 #[async_trait]
@@ -222,6 +225,7 @@ impl Caps {
             room: wanted.room.to_owned(),
             at_ms: now_ms,
             longest_s: wanted.longest.as_secs(),
+            known_ms: 0,
         };
         let mut looked = false;
         loop {
@@ -256,14 +260,16 @@ impl Caps {
     }
 
     async fn drop_ended(&self, key: &str) -> Result<(), CapError> {
-        let Some(object) = self.store.get(key).await? else {
+        let Some((object, age)) = self.store.get_aged(key).await? else {
             return Ok(());
         };
         let now_ms = self.clock.now_ms();
-        let old: Vec<Line> = Ledger::decode(key, &object.bytes)?
+        let mut ledger = Ledger::decode(key, &object.bytes)?;
+        ledger.age(age.at_least);
+        let old: Vec<Line> = ledger
             .active
             .into_iter()
-            .filter(|line| now_ms - line.at_ms > ms(YOUNG))
+            .filter(|line| line.is_older(YOUNG, OLD_BY_ANY_CLOCK, now_ms))
             .collect();
         if old.is_empty() {
             return Ok(());
@@ -289,18 +295,21 @@ impl Caps {
     /// Reads, changes and writes until nobody came in between. `change` says whether there is anything to write.
     async fn change(&self, key: &str, mut change: impl FnMut(&mut Ledger) -> bool) -> Result<(), CapError> {
         for attempt in 0..ATTEMPTS {
-            let found = self.store.get(key).await?;
+            let found = self.store.get_aged(key).await?;
             let mut ledger = match &found {
-                Some(object) => Ledger::decode(key, &object.bytes)?,
+                Some((object, _)) => Ledger::decode(key, &object.bytes)?,
                 None => Ledger::default(),
             };
+            if let Some((_, age)) = &found {
+                ledger.age(age.at_least);
+            }
             if !change(&mut ledger) {
                 return Ok(());
             }
             ledger.writes += 1;
             let bytes = ledger.encode().into();
             let won = match &found {
-                Some(object) => self.store.put_if_match(key, &object.etag, bytes).await?,
+                Some((object, _)) => self.store.put_if_match(key, &object.etag, bytes).await?,
                 None => self.store.put_if_absent(key, bytes).await?,
             };
             if won.is_some() {

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use futures_util::future::join_all;
 use parking_lot::Mutex;
 use platform::{
-    clock::ManualClock,
+    clock::{Clock as _, ManualClock},
     config::CallerLimits,
     store::{FolderStore, Store},
 };
@@ -24,11 +24,31 @@ impl LiveRooms for Rooms {
 }
 
 struct World {
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
     store: Arc<FolderStore>,
     clock: ManualClock,
     rooms: Arc<Rooms>,
     caps: Caps,
+}
+
+impl World {
+    /// Lets time go by, for the clock and for the store.
+    fn advance(&self, by: Duration) {
+        self.clock.advance(by);
+        self.make_older(by);
+    }
+
+    fn make_older(&self, by: Duration) {
+        for kind in ["callers", "trunks", "numbers"] {
+            let folder = self.folder.path().join("store/caps").join(kind);
+            for ledger in std::fs::read_dir(folder).unwrap() {
+                let path = ledger.unwrap().path();
+                let file = std::fs::File::options().write(true).open(path).unwrap();
+                let written = file.metadata().unwrap().modified().unwrap();
+                file.set_modified(written - by).unwrap();
+            }
+        }
+    }
 }
 
 async fn world() -> World {
@@ -37,7 +57,7 @@ async fn world() -> World {
     let (clock, rooms) = (ManualClock::default(), Arc::new(Rooms::default()));
     let caps = Caps::new(store.clone(), Arc::new(clock.clone()), rooms.clone());
     World {
-        _folder: folder,
+        folder,
         store,
         clock,
         rooms,
@@ -137,7 +157,7 @@ async fn places_come_back_when_calls_end_when_rooms_are_gone_and_when_time_is_ov
         }
     };
     assert_eq!(more(0).await, Some(Cap::Concurrent));
-    world.clock.advance(Duration::from_secs(90));
+    world.advance(Duration::from_secs(90));
     assert_eq!(
         more(1).await,
         Some(Cap::Concurrent),
@@ -151,7 +171,7 @@ async fn places_come_back_when_calls_end_when_rooms_are_gone_and_when_time_is_ov
     ]);
     assert_eq!(more(2).await, None, "the room of one call is gone");
     assert_eq!(more(3).await, Some(Cap::Concurrent));
-    world.clock.advance(Duration::from_mins(11));
+    world.advance(Duration::from_mins(11));
     assert_eq!(more(4).await, None, "all are over");
 }
 
@@ -166,7 +186,7 @@ async fn a_room_that_is_gone_frees_the_old_calls_in_it_and_not_a_young_one_in_a_
     for (at, room) in [(1, "crm-1"), (2, "crm-2"), (3, "crm-2")] {
         call(at, room).await.unwrap();
     }
-    world.clock.advance(Duration::from_secs(90));
+    world.advance(Duration::from_secs(90));
     call(4, "crm-1").await.unwrap();
     // The young one's line takes the place of the first.
     world.caps.ended(&first).await.unwrap();
@@ -235,4 +255,41 @@ async fn the_store_holds_no_number_and_a_broken_ledger_lets_nothing_through() {
     }
     let counted = world.caps.count(&wanted("crm-2", "+14155550002")).await;
     assert!(matches!(counted, Err(CapError::Unreadable(_))), "{counted:?}");
+}
+
+/// Whether a call whose room is gone gives its place back, to a function whose clock is off, when it was dialled so long ago.
+async fn is_freed(ago: Duration, off_s: i64) -> bool {
+    let world = world().await;
+    world.clock.advance(Duration::from_hours(12));
+    *world.rooms.0.lock() = Some(Vec::new());
+    let number = "+14155550000";
+    world.caps.count(&wanted("crm-1", number)).await.unwrap();
+    // In two steps, with a write to the ledger between them that is another call's.
+    let (first, second) = (ago / 2, ago - ago / 2);
+    world.make_older(first);
+    let other = Wanted {
+        caller: "other",
+        trunk: "ST_2",
+        per_number: 9,
+        ..wanted("crm-2", number)
+    };
+    let other = world.caps.count(&other).await.unwrap();
+    world.caps.ended(&other).await.unwrap();
+    world.make_older(second);
+    let off = Duration::from_secs(off_s.unsigned_abs());
+    let now = world.clock.now() + ago;
+    let clock = ManualClock::at(if off_s < 0 { now - off } else { now + off });
+    let elsewhere = Caps::new(world.store.clone(), Arc::new(clock), world.rooms.clone());
+    cap(elsewhere.count(&wanted("crm-3", number)).await).is_none()
+}
+
+#[tokio::test]
+async fn how_old_a_call_is_the_store_says_and_not_the_clocks_of_two_functions() {
+    for off_s in [0, 30, -30, 90, -90] {
+        assert!(
+            !is_freed(Duration::from_secs(20), off_s).await,
+            "{off_s}: its room may not be there yet"
+        );
+        assert!(is_freed(Duration::from_secs(70), off_s).await, "{off_s}");
+    }
 }

@@ -1,6 +1,9 @@
 //! What stands for a SIP gateway on LiveKit's bus: it claims requests and answers them as they were answered when they were recorded.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+};
 
 use bus::Channel;
 use bus::wire::{Any, ClaimRequest, Frame, Framed as _, Request, Response};
@@ -38,6 +41,8 @@ pub(crate) struct Dialled {
     pub(crate) identity: String,
     #[prost(string, tag = "13")]
     pub(crate) sip_call_id: String,
+    #[prost(map = "string, string", tag = "17")]
+    pub(crate) attributes: HashMap<String, String>,
     #[prost(bool, tag = "29")]
     pub(crate) waits: bool,
 }

@@ -61,6 +61,19 @@ async fn delete(host: &Host, call: &str) -> u16 {
     host.ask("DELETE", &path, KEY, None).await.0
 }
 
+/// The phone that is being dialled is marked as hung up.
+async fn is_marked(host: &Host) {
+    let look = async || {
+        let found = host.store.list("calls/", Page::default()).await.unwrap();
+        let keys = found.entries.into_iter().map(|entry| entry.key);
+        let key = keys.into_iter().find(|key| key.contains("/outbound/"))?;
+        let leg = host.store.get(&key).await.unwrap()?;
+        let leg: Value = serde_json::from_slice(&leg.bytes).ok()?;
+        leg["hung_up_at"].is_string().then_some(())
+    };
+    until("no phone is marked", look).await;
+}
+
 async fn room_goes(host: &Host) {
     let gone = async || host.rooms().await.is_empty().then_some(());
     until("the room is still there", gone).await;
@@ -68,7 +81,9 @@ async fn room_goes(host: &Host) {
 
 /// The phone comes into its room, as the gateway lets it: the room is made anew where it is gone. It is seen there.
 async fn comes(host: &Host, phone: &Dialled) -> TcpStream {
-    let attributes = [("sip.callID", phone.sip_call_id.as_str())];
+    let ours = phone.attributes.iter();
+    let ours = ours.map(|(name, value)| (name.as_str(), value.as_str()));
+    let attributes: Vec<_> = ours.chain([("sip.callID", phone.sip_call_id.as_str())]).collect();
     host.join(&phone.room, &phone.identity, &attributes).await
 }
 
@@ -309,5 +324,59 @@ async fn a_call_with_many_phones_gives_the_places_of_all_back() {
     assert_eq!(host.call(json!({"to": NUMBER})).await.0, 403);
     assert_eq!(delete(&host, started["call"].as_str().unwrap()).await, 204);
     assert!(place_is_free(&host).await, "the last one's too");
+    host.stack.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_phone_that_is_dialled_is_put_out_also_when_its_room_is_deleted_or_it_is_sent_away_itself() {
+    for path in ["/v1/rooms/crm-1", "/v1/rooms/crm-1/participants/phone"] {
+        let host = Host::start().await;
+        let answer = host.gateway().will_answer_later();
+        let scenario = async {
+            let phone = dialled(&host).await;
+            listed(&host).await;
+            let ended = host.ask("DELETE", path, KEY, None);
+            let gateway = async {
+                is_marked(&host).await;
+                if path.ends_with("crm-1") {
+                    room_goes(&host).await;
+                }
+                let in_room = comes(&host, &phone).await;
+                is_sent_away(in_room).await;
+                assert!(!place_is_free(&host).await, "{path}: LiveKit has not answered");
+                answer.send(Answer::Ok).ok().unwrap();
+            };
+            join(ended, gateway).await.0
+        };
+        let wanted = json!({"room": "crm-1", "participant_identity": "phone"});
+        let (started, ended) = join(host.call(wanted), scenario).await;
+        was_cancelled(&started);
+        assert_eq!(ended.0, 204, "{path}: {}", ended.1);
+        assert!(place_is_free(&host).await, "{path}");
+        host.stack.stop().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn another_phone_of_the_same_identity_in_a_later_room_of_the_same_name_is_left_alone() {
+    let host = Host::start().await;
+    let answer = host.gateway().will_answer_later();
+    let scenario = async {
+        let phone = dialled(&host).await;
+        let call = listed(&host).await;
+        let gateway = async {
+            room_goes(&host).await;
+            let attributes = [("sip.callID", "SCL_other"), ("trunkline.leg", "other")];
+            let other = host.join(&phone.room, &phone.identity, &attributes).await;
+            answer.send(Answer::Recorded(recorded("busy"))).ok().unwrap();
+            other
+        };
+        join(delete(&host, &call), gateway).await
+    };
+    let wanted = json!({"room": "crm-1", "participant_identity": "phone"});
+    let (started, (hung_up, _other)) = join(host.call(wanted), scenario).await;
+    assert_eq!((started.0, hung_up), (201, 204), "{}", started.1);
+    let there = host.livekit.participant("crm-1", "phone").await.unwrap();
+    assert!(there.is_some(), "the other call's phone was put out");
     host.stack.stop().await.unwrap();
 }

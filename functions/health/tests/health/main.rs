@@ -10,7 +10,12 @@
 use std::sync::{Arc, Mutex};
 
 use access::Access;
-use axum::{Router, body::Body, middleware::from_fn_with_state};
+use async_trait::async_trait;
+use axum::{
+    Router,
+    body::{Body, Bytes},
+    middleware::from_fn_with_state,
+};
 use dev::{LocalStack, LocalStackConfig, Program};
 use health::{Beside, HealthState, Report, Tally, router};
 use http::Request;
@@ -20,7 +25,7 @@ use platform::{
     config::{AccessConfig, AccessKey, Grant, KeyHash, LiveKitConfig, Scope},
     livekit::LiveKit,
     queue::SqliteQueue,
-    store::FolderStore,
+    store::{Append, ETag, FolderStore, Listing, Object, Page, Store, StoreError},
 };
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -39,6 +44,15 @@ async fn host(url: &str, api_key: &str, api_secret: &str) -> Host {
 }
 
 async fn host_beside(url: &str, api_key: &str, api_secret: &str, beside: Vec<Beside>) -> Host {
+    host_over(url, (api_key, api_secret), beside, |store| Arc::new(store)).await
+}
+
+async fn host_over(
+    url: &str,
+    (api_key, api_secret): (&str, &str),
+    beside: Vec<Beside>,
+    over: impl FnOnce(FolderStore) -> Arc<dyn Store>,
+) -> Host {
     let key = |name: &str, key: &str, scope| AccessKey {
         name: name.into(),
         hash: KeyHash(Sha256::digest(key).into()),
@@ -71,7 +85,7 @@ async fn host_beside(url: &str, api_key: &str, api_secret: &str, beside: Vec<Bes
                 .await
                 .unwrap(),
         ),
-        store: Arc::new(FolderStore::open(folder.path().join("store")).await.unwrap()),
+        store: over(FolderStore::open(folder.path().join("store")).await.unwrap()),
         tally: Tally::default(),
         beside,
     };
@@ -205,4 +219,58 @@ async fn the_full_check_needs_its_scope_and_the_others_are_open() {
         (503, serde_json::json!({"status": "failed"})),
         "no more than yes or no"
     );
+}
+
+/// A folder that does not tell how old its objects are.
+struct Ageless(FolderStore);
+
+#[async_trait]
+impl Store for Ageless {
+    async fn put(&self, key: &str, bytes: Bytes) -> Result<ETag, StoreError> {
+        self.0.put(key, bytes).await
+    }
+
+    async fn put_if_absent(&self, key: &str, bytes: Bytes) -> Result<Option<ETag>, StoreError> {
+        self.0.put_if_absent(key, bytes).await
+    }
+
+    async fn put_if_match(&self, key: &str, etag: &ETag, bytes: Bytes) -> Result<Option<ETag>, StoreError> {
+        self.0.put_if_match(key, etag, bytes).await
+    }
+
+    async fn get(&self, key: &str) -> Result<Option<Object>, StoreError> {
+        self.0.get(key).await
+    }
+
+    async fn list(&self, prefix: &str, page: Page) -> Result<Listing, StoreError> {
+        self.0.list(prefix, page).await
+    }
+
+    async fn delete(&self, key: &str) -> Result<bool, StoreError> {
+        self.0.delete(key).await
+    }
+
+    async fn append(&self, key: &str) -> Result<Box<dyn Append>, StoreError> {
+        self.0.append(key).await
+    }
+
+    fn location(&self, key: &str) -> Result<String, StoreError> {
+        self.0.location(key)
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_does_not_tell_ages_works_and_the_check_says_what_to_do() {
+    let keys = ("devkey", "0123456789abcdefghijklmnopqrstuvwxyz");
+    let host = host_over("ws://127.0.0.1:9", keys, Vec::new(), |store| {
+        Arc::new(Ageless(store))
+    })
+    .await;
+    let (_, health) = host.get("/health", Some(KEY)).await;
+    let store = &health["components"][5];
+    assert_eq!(
+        (&store["name"], &store["status"]),
+        (&"store".into(), &"ok".into())
+    );
+    assert!(store["remedy"].as_str().unwrap().contains("`Date`"), "{health}");
 }

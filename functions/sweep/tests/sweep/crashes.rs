@@ -110,7 +110,7 @@ async fn killed_at_any_operation_and_repeated_the_sweep_leaves_the_same() {
             assert!(report.failures > 0, "{scenario:?} at {operation}");
             if matches!(scenario, Scenario::WorkerDied | Scenario::WorkersGaveUp) {
                 // The claim of the sweep that died has to expire.
-                world.clock.advance(Duration::from_secs(31));
+                world.advance(Duration::from_secs(31));
             }
             world.sweep().await;
             let case = format!("{scenario:?} at {operation}, after: {after}");

@@ -53,14 +53,14 @@ async fn one_that_is_active_in_the_list_and_not_in_the_room_is_closed_as_lost_in
             of_egress(&world.sweep().await),
             [(Wrong::EgressMissing, Done::Marked)]
         );
-        world.clock.advance(Duration::from_secs(100));
+        world.advance(Duration::from_secs(100));
         assert_eq!(
             of_egress(&world.sweep().await),
             [],
             "it may have reached a limit, and store its file"
         );
         assert!(world.egress_record().await.is_none());
-        world.clock.advance(Duration::from_secs(20));
+        world.advance(Duration::from_secs(20));
         let closed = Done::EgressClosed(EgressEnd::Lost);
         assert_eq!(of_egress(&world.sweep().await), [(Wrong::EgressDead, closed)]);
         let record = world.egress_record().await.unwrap();
@@ -80,7 +80,7 @@ async fn one_that_ends_has_left_the_room_and_may_take_long_to_store_its_file() {
     world.livekit.has(vec![(room(), vec![phone()])]);
     *world.livekit.egresses.lock() = vec![egress(EgressStatus::Ending, 0)];
     world.sweep().await;
-    world.clock.advance(Duration::from_mins(14));
+    world.advance(Duration::from_mins(14));
     world.sweep().await;
     assert!(world.egress_record().await.is_none());
     assert_eq!(world.egress_ended(EgressStatus::Complete, 900).await, "kept");

@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use platform::{
     queue::{Depth, Queue, QueueError, Receipt, Received, Sent},
-    store::{Append, ETag, Listing, Object, Page, Store, StoreError},
+    store::{Age, Append, ETag, Listing, Object, Page, Store, StoreError},
 };
 
 /// Counts the operations of all that shares it; from the `blows_at`-th on every one fails.
@@ -111,6 +111,10 @@ impl<T: Store> Store for Fused<T> {
 
     async fn get(&self, key: &str) -> Result<Option<Object>, StoreError> {
         burn!(self, store_is_dead(), self.inner.get(key))
+    }
+
+    async fn get_aged(&self, key: &str) -> Result<Option<(Object, Age)>, StoreError> {
+        burn!(self, store_is_dead(), self.inner.get_aged(key))
     }
 
     async fn list(&self, prefix: &str, page: Page) -> Result<Listing, StoreError> {

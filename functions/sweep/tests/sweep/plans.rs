@@ -6,6 +6,7 @@ use events::{
     Claim, IndexEntry, Timestamp,
     livekit::{Event, Participant, ParticipantKind},
 };
+use platform::store::Age;
 use sweep::{Act, Look, Repair, Stored, Wrong, confirm, plan};
 
 use crate::world::{at, call, claim, phone, policy, room};
@@ -24,8 +25,15 @@ fn look(living: bool) -> Look {
     }
 }
 
+/// Twenty seconds after the room's creation.
 fn claimed(living: bool, claim: Claim) -> Look {
     let mut look = look(living);
+    let written = claim.expires_at.ms_since(at(0)) - 9_000;
+    let age = Duration::from_millis(u64::try_from(20_000 - written).unwrap());
+    look.stored.claim_age = Age {
+        at_least: age,
+        at_most: age,
+    };
     look.stored.claim = Some(claim);
     look
 }
@@ -67,7 +75,10 @@ fn unmarked(look: Look) -> Look {
 }
 
 fn job(look: Look, at: Timestamp) -> Look {
-    with(look, |look| look.stored.job_at = Some(at))
+    let age = u64::try_from(super::world::at(20_000).ms_since(at)).unwrap();
+    with(look, |look| {
+        look.stored.job_for = Some(Duration::from_millis(age))
+    })
 }
 
 fn old(look: Look) -> Look {
@@ -281,7 +292,9 @@ fn only_what_both_looks_show_is_repaired() {
     let confirmed =
         |before: &Look, after: &Look| confirm(before, after, &policy(), at(20_000)).map(|r| r.wrong);
     let waiting = with(look(true), |look| look.participants = vec![phone()]);
-    let job_made = with(look(true), |look| look.stored.job_at = Some(at(19_000)));
+    let job_made = with(look(true), |look| {
+        look.stored.job_for = Some(Duration::from_secs(1))
+    });
     let reconnected = with(look(true), |look| {
         look.participants = vec![Participant {
             sid: "PA_y".parse().unwrap(),
@@ -347,5 +360,10 @@ fn a_claim_that_will_have_expired_at_the_second_look_is_suspect_at_the_first() {
     let look = claimed(false, claim(22_000, false));
     assert_eq!(planned(&look), None);
     let soon = at(20_000).plus(Duration::from_secs(5));
-    assert_eq!(plan(&look, &policy(), soon).unwrap().wrong, Wrong::Orphaned);
+    assert_eq!(
+        plan(&look.later(Duration::from_secs(5)), &policy(), soon)
+            .unwrap()
+            .wrong,
+        Wrong::Orphaned
+    );
 }

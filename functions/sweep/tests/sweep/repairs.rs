@@ -6,7 +6,7 @@ use events::{
     CallEvent, CallRecord, Claim, Outcome, Step, agents::NoMatch, keys, livekit::Attributes,
     livekit::Participant,
 };
-use platform::store::Store;
+use platform::{queue::Queue, store::Store};
 use sweep::{Done, Report, Wrong};
 
 use crate::world::{World, at, call, claim, phone, room};
@@ -223,6 +223,7 @@ async fn a_claimed_call_without_any_progress_is_closed_by_its_job() {
     let claim = claim(9_000, false);
     let key = keys::claim(at(0), &call());
     world.store.put(&key, claim.encode().into()).await.unwrap();
+    world.advance(Duration::from_secs(9));
     world.livekit.has(vec![]);
     assert_eq!(
         found(&world.sweep().await),
@@ -242,28 +243,112 @@ async fn a_worker_that_is_about_to_close_its_call_is_left_to_it() {
     let before = world.objects();
     assert_eq!(found(&world.sweep().await), []);
     assert_eq!(world.objects(), before);
-    world.clock.advance(Duration::from_mins(1));
+    world.advance(Duration::from_mins(1));
     assert_eq!(
         found(&world.sweep().await),
         [(Wrong::Orphaned, &closed(Outcome::Interrupted))]
     );
 }
 
+/// By how many milliseconds a worker's clock, or the sweep's, is off.
+const CLOCKS_MS: [i64; 7] = [0, 9_000, -9_000, 90_000, -90_000, 3_600_000, -3_600_000];
+
 #[tokio::test(start_paused = true)]
-async fn a_claim_that_is_renewed_by_a_clock_behind_ours_is_alive() {
+async fn a_living_call_is_left_alone_and_a_dead_one_is_closed_whatever_the_clocks_say() {
+    for off in CLOCKS_MS {
+        let world = World::new().await;
+        world.room_started().await;
+        world.joined().await;
+        world.livekit.has(vec![]);
+        world.is_served(&claim(19_000 + off, false), true).await;
+        assert_eq!(
+            (found(&world.sweep().await), world.record().await),
+            (vec![], None),
+            "{off}"
+        );
+        // Two heartbeats were lost.
+        world.advance(Duration::from_secs(8));
+        assert_eq!(
+            (found(&world.sweep().await), world.record().await),
+            (vec![], None),
+            "{off}"
+        );
+        world.advance(Duration::from_secs(1));
+        assert_eq!(
+            found(&world.sweep().await),
+            [(Wrong::Orphaned, &closed(Outcome::Interrupted))],
+            "{off}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_whose_workers_have_died_three_times_is_enqueued_again_while_its_phone_waits() {
+    let third = Claim {
+        generation: 3,
+        ..claim(9_000, false)
+    };
     let world = World::new().await;
     world.room_started().await;
     world.joined().await;
-    // The worker's clock is 90 s behind: what it writes has always expired by ours.
-    world.was_served(&claim(-72_000, false), true).await;
-    for (rooms, until) in [(vec![(room(), vec![phone()])], -69_000), (vec![], -66_000)] {
-        world.livekit.has(rooms);
-        let heartbeat = async {
-            tokio::time::sleep(Duration::from_secs(3)).await;
-            world.was_served(&claim(until, false), true).await;
-        };
-        let (report, ()) = tokio::join!(world.sweep(), heartbeat);
-        assert_eq!((found(&report), world.record().await), (vec![], None));
+    world.livekit.has(vec![(room(), vec![phone()])]);
+    // Three workers have died of it: the queue puts the job aside.
+    for _ in 0..3 {
+        assert_eq!(world.jobs().await.len(), 1);
+        world.clock.advance(Duration::from_secs(9));
+    }
+    assert_eq!(world.jobs().await.len(), 0);
+    assert_eq!(world.queue.depth().await.unwrap().dead, 1);
+    world.is_served(&third, true).await;
+    world.advance(Duration::from_secs(40));
+    assert_eq!(found(&world.sweep().await), [(Wrong::Stranded, &Done::Enqueued)]);
+    assert_eq!(*world.livekit.revived.lock(), ["call-x"]);
+    let jobs = world.jobs().await;
+    assert_eq!(jobs.len(), 1);
+    assert_eq!(
+        (&jobs[0].call, jobs[0].profile.name.as_str()),
+        (&call(), "reception")
+    );
+    let depth = world.queue.depth().await.unwrap();
+    assert_eq!(depth.dead, 1, "the one that was put aside stays there");
+
+    // While nobody takes it there is one.
+    world.advance(Duration::from_mins(1));
+    assert_eq!(found(&world.sweep().await), [(Wrong::Stranded, &Done::Reported)]);
+    let depth = world.queue.depth().await.unwrap();
+    assert_eq!(depth.visible + depth.in_flight, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_in_the_room_says_whether_a_stranded_call_is_enqueued_again() {
+    let agent = Participant {
+        sid: "PA_agent".parse().unwrap(),
+        kind: events::livekit::ParticipantKind::Agent,
+        ..phone()
+    };
+    let nth = |generation| Claim {
+        generation,
+        ..claim(-31_000, false)
+    };
+    for (there, generation, again) in [
+        (vec![phone()], 3, true),
+        (vec![phone()], 8, true),
+        (vec![phone()], 9, false),
+        (vec![], 3, false),
+        (vec![phone(), agent.clone()], 3, false),
+        (vec![agent], 3, false),
+    ] {
+        let world = World::new().await;
+        world.room_started().await;
+        world.joined().await;
+        world.was_served(&nth(generation), true).await;
+        world.livekit.has(vec![(room(), there.clone())]);
+        let done = if again { Done::Enqueued } else { Done::Reported };
+        assert_eq!(
+            found(&world.sweep().await),
+            [(Wrong::Stranded, &done)],
+            "{there:?} {generation}"
+        );
     }
 }
 
@@ -278,7 +363,11 @@ async fn a_call_that_nobody_serves_in_a_living_room_is_reported_and_left_alone()
         }
         world.livekit.has(vec![(room(), vec![phone()])]);
         assert_eq!(found(&world.sweep().await), [], "workers may still try");
-        world.clock.advance(Duration::from_secs(40));
+        world.advance(Duration::from_secs(40));
+        // In the case of the one that was claimed, whoever waits has gone.
+        if claimed {
+            world.livekit.has(vec![(room(), vec![])]);
+        }
         let before = world.objects();
         assert_eq!(found(&world.sweep().await), [(wrong, &Done::Reported)]);
         assert_eq!(world.objects(), before);

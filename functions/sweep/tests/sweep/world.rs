@@ -20,7 +20,7 @@ use events::{
 };
 use parking_lot::Mutex;
 use platform::{
-    clock::ManualClock,
+    clock::{Clock as _, ManualClock},
     queue::{Queue, SqliteQueue},
     store::{FolderStore, Store},
 };
@@ -292,8 +292,34 @@ impl World {
         self.has(&keys::open_egress(&"EG_x".parse().unwrap())).await
     }
 
-    /// A worker had the call, with `claim`, and left this of it.
+    /// A worker had the call, with `claim`, which is as old as its holder and our clock say, and left this of it.
     pub(crate) async fn was_served(&self, claim: &Claim, answered: bool) {
+        self.is_served(claim, answered).await;
+        let written = claim.expires_at.ms_since(at(0)) - i64::try_from(claim.lease().as_millis()).unwrap();
+        let age = Timestamp::from(self.clock.now()).ms_since(at(0)) - written;
+        self.make_older(
+            &keys::claim(at(0), &call()),
+            Duration::from_millis(u64::try_from(age).unwrap_or(0)),
+        );
+    }
+
+    /// Lets time go by, for the clock and for the store.
+    pub(crate) fn advance(&self, by: Duration) {
+        self.clock.advance(by);
+        for key in self.objects().keys() {
+            self.make_older(key, by);
+        }
+    }
+
+    fn make_older(&self, key: &str, by: Duration) {
+        let path = self.folder.path().join("store").join(key);
+        let file = std::fs::File::options().write(true).open(path).unwrap();
+        let written = file.metadata().unwrap().modified().unwrap();
+        file.set_modified(written - by).unwrap();
+    }
+
+    /// A worker has just claimed the call, or renewed its claim, and has left this of it.
+    pub(crate) async fn is_served(&self, claim: &Claim, answered: bool) {
         let put = async |key: String, bytes: Vec<u8>| {
             self.store.put(&key, bytes.into()).await.unwrap();
         };

@@ -23,7 +23,31 @@ async fn undisturbed(webhooks: &[Webhook]) -> Function {
 
 #[tokio::test]
 async fn killed_at_any_operation_and_repeated_the_call_ends_as_if_nothing_had_happened() {
-    is_survived(&cancelled_call(), 30).await;
+    is_survived(&cancelled_call(), 25).await;
+}
+
+#[tokio::test]
+async fn killed_at_any_operation_webhooks_that_come_behind_the_rooms_end_complete_its_record() {
+    let mut webhooks = cancelled_call();
+    webhooks.reverse();
+    is_survived(&webhooks, 25).await;
+}
+
+#[tokio::test]
+async fn the_record_is_read_once_for_what_may_complete_it_and_for_its_repeat() {
+    let webhooks = cancelled_call();
+    let function = function(&webhooks);
+    let reads = || std::mem::take(&mut *function.world.reads.lock());
+    for webhook in webhooks {
+        for is_repeat in [false, true] {
+            function.accept(webhook.clone()).await;
+            let of_record = reads()
+                .into_iter()
+                .filter(|key| key.ends_with("/record.json"))
+                .count();
+            assert!(of_record <= 1, "{of_record}, repeat: {is_repeat}");
+        }
+    }
 }
 
 #[tokio::test]

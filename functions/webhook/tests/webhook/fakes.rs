@@ -64,6 +64,8 @@ pub(crate) struct World {
     /// Group, dedup id and body of each message.
     pub(crate) messages: Mutex<Vec<(String, String, String)>>,
     pub(crate) metadata: Mutex<Vec<(String, String)>>,
+    /// The keys that were read.
+    pub(crate) reads: Mutex<Vec<String>>,
 }
 
 impl World {
@@ -126,6 +128,7 @@ impl Store for Access {
     }
 
     async fn get(&self, key: &str) -> Result<Option<Object>, StoreError> {
+        self.world.reads.lock().push(key.to_owned());
         self.store(|objects| {
             objects.get(key).map(|bytes| Object {
                 bytes: bytes.clone(),

@@ -15,6 +15,8 @@ use crate::store::Age;
 
 /// Both are cut to whole seconds (RFC 9110 §5.6.7), so that their difference is less than one off either way.
 const ROUNDING: Duration = Duration::from_secs(1);
+/// How far the bounds of an age lie apart.
+pub(super) const SLACK: Duration = Duration::from_secs(2);
 
 /// Keeps the `Date` of the answer, which the SDK does not hand on.
 #[derive(Debug, Clone, Default)]

@@ -1,6 +1,6 @@
 //! The requests to S3. Names here are whole: they have the bucket's prefix.
 
-use std::time::Duration;
+use std::{sync::Once, time::Duration};
 
 use aws_sdk_s3::{
     Client,
@@ -68,6 +68,8 @@ pub(super) enum GetError {
 pub(super) struct Bucket {
     pub(super) client: Client,
     pub(super) config: S3Config,
+    /// Said once that the service does not tell ages.
+    ageless: Once,
 }
 
 impl Bucket {
@@ -86,6 +88,7 @@ impl Bucket {
         Self {
             client: Client::from_conf(client.build()),
             config: config.clone(),
+            ageless: Once::new(),
         }
     }
 
@@ -245,6 +248,14 @@ impl Bucket {
             }
         }
         let age = answered_at.age_of(answer.last_modified);
+        if age.is_unknown() {
+            self.ageless.call_once(|| {
+                tracing::warn!(
+                    "the store does not tell how old its objects are: calls are taken over by the clocks of the workers. Let the service, \
+                     or the proxy before it, answer with `Date` and `Last-Modified`, and keep the clocks of all machines together"
+                );
+            });
+        }
         Ok(Some((bytes.freeze(), answer.e_tag.unwrap_or_default(), age)))
     }
 

@@ -229,6 +229,10 @@ impl Store for S3Store {
         }
     }
 
+    fn age_slack(&self) -> Duration {
+        age::SLACK
+    }
+
     async fn list(&self, prefix: &str, page: Page) -> Result<Listing, StoreError> {
         parse_prefix(prefix)?;
         if page.limit == 0 || page.limit > MAX_PAGE {
