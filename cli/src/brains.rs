@@ -2,7 +2,9 @@
 
 use pipeline::{Profile, ProviderChoice};
 use platform::config::Config;
-use providers::{Choice, Faults, Providers, Registry, Wanted, openai::OpenAiConfig};
+use providers::{
+    Choice, Faults, Providers, Registry, Wanted, deepgram::DeepgramConfig, openai::OpenAiConfig,
+};
 
 /// The registry of this process.
 pub(crate) fn registry(config: &Config) -> Result<Registry, Faults> {
@@ -11,7 +13,11 @@ pub(crate) fn registry(config: &Config) -> Result<Registry, Faults> {
         .openai
         .as_ref()
         .map(|openai| OpenAiConfig::new(openai.api_key.expose().to_owned(), openai.base_url.clone()));
-    Registry::new(openai)
+    let deepgram =
+        config.providers.deepgram.as_ref().map(|deepgram| {
+            DeepgramConfig::new(deepgram.api_key.expose().to_owned(), deepgram.base_url.clone())
+        });
+    Registry::new(openai, deepgram)
 }
 
 /// Makes the providers of an agent, or finds all that stands against it.

@@ -6,7 +6,8 @@
 //!   [`Stt`], [`Llm`] and [`Tts`]. The providers hold nothing of a call and serve any number of calls at once.
 //! - Dropping a future or a stream cancels its request, and kills its process.
 //! - Every adapter has limits on time, input and output of its own. [`ProviderError`] says whether asking again can
-//!   help; no adapter asks again by itself. A [`Chain`] does, of the same provider or of the next one.
+//!   help; no adapter asks again by itself. A [`Chain`] does, of the same provider or of the next one. Only a recogniser that
+//!   listens opens a connection anew that breaks while it is spoken to: what it has heard cannot be asked again.
 //! - What a model may do besides speaking are [`tools`].
 //! - A process that uses HTTP installs its TLS provider first.
 //!
@@ -18,6 +19,7 @@
 #![warn(missing_docs)]
 
 mod chain;
+pub mod deepgram;
 pub mod dialogue;
 mod fault;
 pub mod file;

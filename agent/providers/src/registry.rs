@@ -5,15 +5,16 @@ use std::{path::PathBuf, sync::Arc};
 use crate::{
     Chain, Dialogue, Fault, Faults, Llm, Scripted, Stt, Tts,
     chain::Voiced,
+    deepgram::{self, DeepgramConfig, DeepgramStt, DeepgramTts},
     language,
     offline::{EspeakNg, Flite, PocketSphinx, Slots},
     openai::{Client, OpenAiConfig, OpenAiLlm, OpenAiStt, OpenAiTts},
     tools::END_CALL,
 };
 
-const STT: &[&str] = &["auto", "pocketsphinx", "openai"];
+const STT: &[&str] = &["auto", "pocketsphinx", "openai", "deepgram"];
 const LLM: &[&str] = &["auto", "dialogue", "openai"];
-const TTS: &[&str] = &["auto", "flite", "espeak-ng", "openai"];
+const TTS: &[&str] = &["auto", "flite", "espeak-ng", "openai", "deepgram"];
 
 /// One provider of a profile: its name and, where it has several, its model and its voice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -30,11 +31,11 @@ pub struct Choice<'a> {
 /// What an agent wants: for each stage its providers, the best first. None: as one that is `auto`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Wanted<'a> {
-    /// Speech to text: `pocketsphinx` (English, the phrases of the dialogue) or `openai`.
+    /// Speech to text: `pocketsphinx` (English, the phrases of the dialogue), `openai` or `deepgram`.
     pub stt: Vec<Choice<'a>>,
     /// Language model: `dialogue` or `openai`.
     pub llm: Vec<Choice<'a>>,
-    /// Text to speech: `flite` (English), `espeak-ng` or `openai`. The offline default is flite for English, and
+    /// Text to speech: `flite` (English), `espeak-ng`, `openai` or `deepgram`. The offline default is flite for English, and
     /// espeak-ng for all other languages.
     pub tts: Vec<Choice<'a>>,
     /// BCP 47 tag.
@@ -60,23 +61,26 @@ pub struct Providers {
 #[derive(Debug)]
 pub struct Registry {
     openai: Option<(OpenAiConfig, Client)>,
+    deepgram: Option<(DeepgramConfig, deepgram::Client)>,
     slots: Slots,
 }
 
 impl Registry {
-    /// `openai` is there when a key is configured. The process's TLS provider must have been installed then.
-    pub fn new(openai: Option<OpenAiConfig>) -> Result<Self, Faults> {
-        let openai = match openai {
-            Some(config) => {
-                let client = Client::new(&config)?;
-                Some((config, client))
+    /// `openai` and `deepgram` are there when their keys are configured. The process's TLS provider must have been installed then.
+    pub fn new(openai: Option<OpenAiConfig>, deepgram: Option<DeepgramConfig>) -> Result<Self, Faults> {
+        let openai = openai.map(|config| Client::new(&config).map(|client| (config, client)));
+        let deepgram = deepgram.map(|config| deepgram::Client::new(&config).map(|client| (config, client)));
+        match (openai.transpose(), deepgram.transpose()) {
+            (Ok(openai), Ok(deepgram)) => Ok(Self {
+                openai,
+                deepgram,
+                slots: Slots::default(),
+            }),
+            (openai, deepgram) => {
+                let faults = [openai.err(), deepgram.err()].into_iter().flatten();
+                Err(Faults(faults.flat_map(|Faults(faults)| faults).collect()))
             }
-            None => None,
-        };
-        Ok(Self {
-            openai,
-            slots: Slots::default(),
-        })
+        }
     }
 
     /// Makes what `wanted` names, or finds all that stands against it.
@@ -136,6 +140,11 @@ impl Registry {
                 let model = choice.model.unwrap_or(&config.stt_model);
                 Ok(Some(Arc::new(OpenAiStt::new(client.clone(), model))))
             }
+            "deepgram" => {
+                let (config, client) = self.deepgram(key)?;
+                let model = choice.model.unwrap_or(&config.stt_model);
+                Ok(Some(Arc::new(DeepgramStt::new(client.clone(), model))))
+            }
             _ if !language::is(wanted.language, "en") => {
                 let asked = language::for_display(wanted.language);
                 let problem =
@@ -143,7 +152,7 @@ impl Registry {
                 Err(fault(
                     key,
                     problem,
-                    "use openai: set OPENAI_API_KEY (and OPENAI_BASE_URL)",
+                    "use openai: set OPENAI_API_KEY (and OPENAI_BASE_URL); or deepgram: set DEEPGRAM_API_KEY",
                 ))
             }
             name => {
@@ -180,6 +189,12 @@ impl Registry {
                 let (config, client) = self.openai(key)?;
                 let model = choice.model.unwrap_or(&config.tts_model);
                 Ok(Arc::new(OpenAiTts::new(client.clone(), model, &config.voice)))
+            }
+            "deepgram" => {
+                let (config, client) = self.deepgram(key)?;
+                // Its voices are its models.
+                let voice = choice.model.unwrap_or(&config.voice);
+                Ok(Arc::new(DeepgramTts::new(client.clone(), voice)))
             }
             "flite" if is_english => Ok(Arc::new(Flite::new(self.slots.clone()))),
             "flite" => {
@@ -221,6 +236,12 @@ impl Registry {
                 "set OPENAI_API_KEY (and OPENAI_BASE_URL), or use auto",
             )
         })
+    }
+
+    fn deepgram(&self, key: &str) -> Result<&(DeepgramConfig, deepgram::Client), Faults> {
+        self.deepgram
+            .as_ref()
+            .ok_or_else(|| fault(key, "deepgram has no key", "set DEEPGRAM_API_KEY, or use auto"))
     }
 }
 

@@ -9,7 +9,7 @@
 //! 2. The file. In it `${NAME}` stands for a variable of the environment, `${NAME:-text}` for the same with a default for
 //!    when it is missing or empty, `$$` for a dollar sign.
 //! 3. For a few keys, the variable that other tools of the field use: `LIVEKIT_URL`, `LIVEKIT_API_KEY`,
-//!    `LIVEKIT_API_SECRET`, `OPENAI_API_KEY`, `OPENAI_BASE_URL`; for the region of `queue` and `store`, `AWS_REGION` and
+//!    `LIVEKIT_API_SECRET`, `OPENAI_API_KEY`, `OPENAI_BASE_URL`, `DEEPGRAM_API_KEY`; for the region of `queue` and `store`, `AWS_REGION` and
 //!    `AWS_DEFAULT_REGION`.
 //! 4. The default, which stands at each field below.
 //!
@@ -58,9 +58,9 @@ pub use media::{IngressConfig, RecordingsConfig, S3Target};
 pub use references::{Reference, SecretSource, Unread};
 pub use registrations::{Registration, SipTransport};
 pub use types::{
-    ApiKey, Config, Http, LiveKitConfig, LogConfig, LogFormat, OpenAi, PortRange, Providers, QueueConfig,
-    Redis, S3Config, S3Encryption, Sip, SipCodec, SipLadder, SipTls, SipTlsServer, SqsConfig, StoreConfig,
-    Worker,
+    ApiKey, Config, Deepgram, Http, LiveKitConfig, LogConfig, LogFormat, OpenAi, PortRange, Providers,
+    QueueConfig, Redis, S3Config, S3Encryption, Sip, SipCodec, SipLadder, SipTls, SipTlsServer, SqsConfig,
+    StoreConfig, Worker,
 };
 
 use reader::Context;

@@ -29,6 +29,7 @@ const FALLBACKS: &[(&str, &[&str])] = &[
     ("LIVEKIT_API_SECRET", &["livekit", "api_secret"]),
     ("OPENAI_API_KEY", &["providers", "openai", "api_key"]),
     ("OPENAI_BASE_URL", &["providers", "openai", "base_url"]),
+    ("DEEPGRAM_API_KEY", &["providers", "deepgram", "api_key"]),
 ];
 
 /// What a value names instead of being it.

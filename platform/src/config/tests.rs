@@ -157,7 +157,7 @@ fn the_example_names_every_key_with_its_default() {
     assert_eq!(format!("{named:#?}"), format!("{default:#?}"));
     let keys = "url api_key api_secret webhook_keys listen tcp tls certificate key authorities max_connections max_connections_per_source registrations name provider server transport user auth_user password domain expires number advertised_address rtp_ports default_region no_agent_timeout \
         agent_gone_grace max_ringing max_ringing_per_source codecs info_dtmf records ladder agents profile numbers rooms attributes profiles queue store slots lease heartbeat \
-        drain_limit openai base_url level format access keys key_sha256 scopes limits concurrent calls_per_day minutes_per_day \
+        drain_limit openai deepgram base_url level format access keys key_sha256 scopes limits concurrent calls_per_day minutes_per_day \
         identities attributes room_config agents jwt issuer audience jwks_url requests_per_minute token origins server_url \
         calls targets sip_hosts special trunks per_trunk per_number max_duration ringing_timeout recordings s3 bucket \
         region endpoint path_style access_key secret private_hosts ingress tools secrets";
@@ -175,6 +175,7 @@ fn the_environment_wins_over_the_file_and_the_file_over_usual_variables() {
         ("TRUNKLINE__WORKER__SLOTS".into(), "3".into()),
         ("TRUNKLINE__SIP__CODECS".into(), "[PCMA, pcmu]".into()),
         ("OPENAI_API_KEY".into(), "sk-environment".into()),
+        ("DEEPGRAM_API_KEY".into(), "dg-environment".into()),
     ]);
     let text = "livekit: {url: 'wss://${HOST:-file.example.com}/'}\nworker: {slots: 5, lease: 10s}\n";
     let config = parse_in(folder.path(), text, &env).unwrap();
@@ -189,6 +190,11 @@ fn the_environment_wins_over_the_file_and_the_file_over_usual_variables() {
         (openai.api_key.expose(), openai.base_url.as_str()),
         ("sk-environment", "https://api.openai.com/v1")
     );
+    let deepgram = config.providers.deepgram.unwrap();
+    assert_eq!(
+        (deepgram.api_key.expose(), deepgram.base_url.as_str()),
+        ("dg-environment", "https://api.deepgram.com")
+    );
 }
 
 #[test]
@@ -200,6 +206,7 @@ fn nothing_secret_shows_in_debug_or_in_a_report() {
         "redis://:pass%2Dcanary@127.0.0.1".into(),
     );
     env.insert("OPENAI_API_KEY".into(), "sk-canary".into());
+    env.insert("DEEPGRAM_API_KEY".into(), "dg-canary".into());
     let text = format!("livekit: {{webhook_keys: [{{api_key: k, api_secret: {OTHER_SECRET}}}]}}");
     let config = parse_in(folder.path(), &text, &env).unwrap();
     assert!(!format!("{config:?}{config:#?}").contains("canary"));
@@ -327,6 +334,14 @@ fn wrong_values_are_faults_wherever_they_stand() {
         (
             "providers: {openai: {base_url: 'https://ai.example.com'}}",
             "providers.openai.api_key",
+        ),
+        (
+            "providers: {deepgram: {base_url: 'http://ai.example.com', api_key: x}}",
+            "providers.deepgram.base_url",
+        ),
+        (
+            "providers: {deepgram: {base_url: 'https://ai.example.com'}}",
+            "providers.deepgram.api_key",
         ),
         ("profiles: ${UNSET}", "profiles"),
         ("worker: !tag {slots: 1}", "worker"),

@@ -379,6 +379,8 @@ pub struct Worker {
 pub struct Providers {
     /// `openai`: an OpenAI-compatible service. `None` when no key is set: profiles then use offline providers.
     pub openai: Option<OpenAi>,
+    /// `deepgram`. `None` when no key is set: no profile can name it then.
+    pub deepgram: Option<Deepgram>,
 }
 
 /// `providers.openai`.
@@ -388,6 +390,15 @@ pub struct OpenAi {
     pub api_key: Secret,
     /// `base_url`: `https://…`; `http://` only on loopback. Stands without a trailing slash. Falls back to
     /// `OPENAI_BASE_URL`, then to `https://api.openai.com/v1`.
+    pub base_url: String,
+}
+
+/// `providers.deepgram`.
+#[derive(Debug, Clone)]
+pub struct Deepgram {
+    /// `api_key`. Falls back to `DEEPGRAM_API_KEY`.
+    pub api_key: Secret,
+    /// `base_url`: `https://…`; `http://` only on loopback. Stands without a trailing slash. Default `https://api.deepgram.com`.
     pub base_url: String,
 }
 

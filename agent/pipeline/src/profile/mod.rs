@@ -183,9 +183,9 @@ fn list(faults: &[ProfileFault]) -> String {
         .join("\n")
 }
 
-const STT: [&str; 2] = ["pocketsphinx", "openai"];
+const STT: [&str; 3] = ["pocketsphinx", "openai", "deepgram"];
 const LLM: [&str; 2] = ["dialogue", "openai"];
-const TTS: [&str; 3] = ["flite", "espeak-ng", "openai"];
+const TTS: [&str; 4] = ["flite", "espeak-ng", "openai", "deepgram"];
 
 impl Profile {
     /// Reads the profile at `path`, a regular file of at most [`MAX_BYTES`](file::MAX_BYTES). Relative paths in it are relative to

@@ -1,9 +1,9 @@
-use std::time::Duration;
-
 use reqwest::{Url, header::HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::{Fault, Faults, http::is_loopback};
+use crate::{Fault, Faults, http};
+
+pub use crate::http::Timeouts;
 
 /// Where the service is and how it is asked. `Debug` shows no key.
 #[derive(Debug, Clone)]
@@ -41,7 +41,7 @@ impl OpenAiConfig {
     /// The base and the key as they are sent, or all that is wrong with them.
     pub(super) fn parse(&self) -> Result<(Url, HeaderValue), Faults> {
         let mut faults = Vec::new();
-        let base = self.base().map_err(|problem| {
+        let base = http::base(&self.base_url).map_err(|problem| {
             let remedy = "write a base such as https://api.openai.com/v1";
             faults.push(Fault::new("providers.openai.base_url", problem, remedy));
         });
@@ -59,40 +59,6 @@ impl OpenAiConfig {
                 Ok((base, key))
             }
             _ => Err(Faults(faults)),
-        }
-    }
-
-    fn base(&self) -> Result<Url, &'static str> {
-        let url = Url::parse(self.base_url.trim_end_matches('/')).map_err(|_| "is not a URL")?;
-        if !url.username().is_empty() || url.password().is_some() || url.query().is_some() {
-            return Err("holds more than a place: a user, a password or a query");
-        }
-        match url.scheme() {
-            "https" => Ok(url),
-            "http" if is_loopback(&url) => Ok(url),
-            "http" => Err("would send the key and the call unencrypted; http is for loopback only"),
-            _ => Err("is neither https nor http"),
-        }
-    }
-}
-
-/// How long a service may take. A caller waits meanwhile.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Timeouts {
-    /// To the open connection. Default 3 s.
-    pub connect: Duration,
-    /// From the request to the first piece of the answer, and between two pieces. Default 10 s.
-    pub first_byte: Duration,
-    /// From the request to the end of the answer. Default 60 s.
-    pub total: Duration,
-}
-
-impl Default for Timeouts {
-    fn default() -> Self {
-        Self {
-            connect: Duration::from_secs(3),
-            first_byte: Duration::from_secs(10),
-            total: Duration::from_mins(1),
         }
     }
 }

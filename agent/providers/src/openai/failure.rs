@@ -2,74 +2,24 @@
 //!
 //! The service's own sentences are left out: they may quote the key or the prompt. Its codes are kept.
 
-use std::{error::Error, time::Duration};
-
 use reqwest::StatusCode;
 
 use super::{
     NAME,
     wire::{ErrorBody, ErrorEnvelope},
 };
-use crate::ProviderError;
-
-const MAX_CODE_CHARS: usize = 64;
-
-pub(super) fn timeout(after: Duration) -> ProviderError {
-    ProviderError::Timeout {
-        provider: NAME,
-        after,
-    }
-}
-
-/// No answer, or half of one.
-pub(super) fn transport(error: reqwest::Error, limit: Duration) -> ProviderError {
-    if error.is_timeout() {
-        return timeout(limit);
-    }
-    let error = error.without_url();
-    // reqwest's own text says no more than what it was doing.
-    let mut innermost: &dyn Error = &error;
-    while let Some(source) = innermost.source() {
-        innermost = source;
-    }
-    let doing = if error.is_connect() {
-        "cannot connect"
-    } else {
-        "the connection broke"
-    };
-    ProviderError::Unavailable {
-        provider: NAME,
-        reason: format!("{doing}: {innermost}"),
-    }
-}
+use crate::{
+    ProviderError,
+    http::{self, is_code, is_temporary},
+};
 
 /// An answer that is no success.
 pub(super) fn status(status: StatusCode, body: &[u8]) -> ProviderError {
     let error = serde_json::from_slice::<ErrorEnvelope>(body)
         .unwrap_or_default()
         .into_error();
-    let code = error
-        .and_then(|error| code_of(&error))
-        .map(|code| format!(" ({code})"))
-        .unwrap_or_default();
-    let hint = match status {
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => ": check the key",
-        StatusCode::NOT_FOUND => ": check the base URL and the model",
-        _ if status.is_redirection() => ": it redirects; check the base URL",
-        _ => "",
-    };
-    let reason = format!("HTTP {}{code}{hint}", status.as_u16());
-    if is_temporary(status.as_u16()) {
-        ProviderError::Unavailable {
-            provider: NAME,
-            reason,
-        }
-    } else {
-        ProviderError::Refused {
-            provider: NAME,
-            reason,
-        }
-    }
+    let code = error.and_then(|error| code_of(&error));
+    http::refusal(NAME, status, code.as_deref())
 }
 
 /// An error in the middle of a streamed answer, after a 200.
@@ -107,19 +57,10 @@ pub(super) fn in_stream(error: &ErrorBody) -> ProviderError {
     }
 }
 
-/// Request timeout, too early, too many requests, and whatever is the server's own fault.
-fn is_temporary(status: u16) -> bool {
-    matches!(status, 408 | 425 | 429 | 500..)
-}
-
 /// The error's code or type, if it looks like one: an identifier, and no sentence.
 fn code_of(error: &ErrorBody) -> Option<String> {
-    let is_identifier = |text: &&str| {
-        let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
-        (1..=MAX_CODE_CHARS).contains(&text.len()) && text.chars().all(allowed) && !text.starts_with("sk-")
-    };
     let named = error.code.as_deref().into_iter().chain(error.kind.as_deref());
-    named.filter(|text| is_identifier(text)).map(str::to_owned).next()
+    named.filter(|text| is_code(text)).map(str::to_owned).next()
 }
 
 #[cfg(test)]

@@ -7,12 +7,11 @@ use serde_json::json;
 
 use super::{
     Client, NAME,
-    client::Answer,
     reply::Reply,
     sse::Decoder,
     wire::{ChatBody, ChatMessage, messages, tool},
 };
-use crate::{ChatRequest, Llm, LlmEvent, ProviderError};
+use crate::{ChatRequest, Llm, LlmEvent, ProviderError, http::Answer};
 
 /// A reply on the phone has a few hundred pieces of some 300 bytes.
 const MAX_ANSWER_BYTES: usize = 8 << 20;

@@ -2,8 +2,8 @@
 
 use futures_util::{StreamExt, stream, stream::BoxStream};
 
-use super::{Client, NAME, client::Answer, wire::SpeechBody};
-use crate::{ProviderError, SpeechRequest, Tts};
+use super::{Client, NAME, wire::SpeechBody};
+use crate::{ProviderError, SpeechRequest, Tts, http::Answer};
 
 /// What the services mean by `pcm`: signed 16-bit little-endian samples at 24 kHz, mono, without a header.
 const SAMPLE_RATE_HZ: u32 = 24_000;

@@ -8,9 +8,12 @@
     reason = "tests panic, and make sounds of small numbers"
 )]
 
+mod deepgram;
+mod listener;
 mod offline;
 mod openai;
 mod reception;
 mod registry;
+mod sdk;
 mod stub;
 mod tools;

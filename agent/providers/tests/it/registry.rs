@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use providers::{Choice, Faults, Llm, Registry, Stt, Tts, Wanted, openai::OpenAiConfig};
+use providers::{
+    Choice, Faults, Llm, Registry, Stt, Tts, Wanted, deepgram::DeepgramConfig, openai::OpenAiConfig,
+};
 
 use crate::stub::{KEY, install_tls};
 
@@ -30,16 +32,13 @@ fn names(registry: &Registry, wanted: &Wanted<'_>) -> Result<[&'static str; 3], 
 
 fn with_key() -> Registry {
     install_tls();
-    Registry::new(Some(OpenAiConfig::new(
-        KEY.to_owned(),
-        "https://api.openai.com/v1",
-    )))
-    .unwrap()
+    let openai = OpenAiConfig::new(KEY.to_owned(), "https://api.openai.com/v1");
+    Registry::new(Some(openai), None).unwrap()
 }
 
 #[test]
 fn without_a_key_everything_is_offline() {
-    let registry = Registry::new(None).unwrap();
+    let registry = Registry::new(None, None).unwrap();
     assert_eq!(
         names(&registry, &english()).unwrap(),
         ["pocketsphinx", "dialogue", "flite"]
@@ -82,7 +81,7 @@ fn with_a_key_whatever_is_not_named_is_openai() {
 
 #[test]
 fn all_that_stands_against_it_is_told_at_once() {
-    let registry = Registry::new(None).unwrap();
+    let registry = Registry::new(None, None).unwrap();
     let wanted = Wanted {
         tools: Vec::new(),
         stt: named("whisper"),
@@ -99,7 +98,7 @@ fn all_that_stands_against_it_is_told_at_once() {
         "{faults}"
     );
     assert!(
-        lines[1].contains("use one of: auto, pocketsphinx, openai"),
+        lines[1].contains("use one of: auto, pocketsphinx, openai, deepgram"),
         "{faults}"
     );
     assert!(lines[2].contains("set OPENAI_API_KEY"), "{faults}");
@@ -119,14 +118,14 @@ fn a_stage_may_have_several_providers_and_each_fault_names_its_place() {
         format!("{:?} {:?} {:?}", made.stt, made.llm, made.tts),
         r#"["openai", "pocketsphinx"] ["openai", "dialogue"] ["openai", "flite"]"#
     );
-    let faults = names(&Registry::new(None).unwrap(), &wanted).unwrap_err();
+    let faults = names(&Registry::new(None, None).unwrap(), &wanted).unwrap_err();
     let keys: Vec<_> = faults.0.iter().map(|fault| fault.key.as_str()).collect();
     assert_eq!(keys, ["providers.stt[0]", "providers.llm[0]", "providers.tts[0]"]);
 }
 
 #[test]
 fn offline_needs_a_dialogue_and_english() {
-    let registry = Registry::new(None).unwrap();
+    let registry = Registry::new(None, None).unwrap();
     let faults = names(
         &registry,
         &Wanted {
@@ -137,4 +136,47 @@ fn offline_needs_a_dialogue_and_english() {
     .unwrap_err();
     let keys: Vec<_> = faults.0.iter().map(|fault| fault.key.as_str()).collect();
     assert_eq!(keys, ["providers.stt", "dialogue"]);
+}
+
+#[test]
+fn deepgram_is_used_where_it_is_named_and_has_a_key() {
+    let wanted = Wanted {
+        stt: named("deepgram"),
+        tts: named("deepgram"),
+        ..english()
+    };
+    let faults = names(&Registry::new(None, None).unwrap(), &wanted).unwrap_err();
+    let told: Vec<_> = faults.0.iter().map(ToString::to_string).collect();
+    let remedy = "deepgram has no key; set DEEPGRAM_API_KEY, or use auto";
+    assert_eq!(
+        told,
+        [
+            format!("providers.stt: {remedy}"),
+            format!("providers.tts: {remedy}")
+        ]
+    );
+    install_tls();
+    let deepgram = DeepgramConfig::new(KEY.to_owned(), "https://api.deepgram.com");
+    let registry = Registry::new(None, Some(deepgram)).unwrap();
+    assert_eq!(
+        names(&registry, &wanted).unwrap(),
+        ["deepgram", "dialogue", "deepgram"]
+    );
+    let made = registry.build(&wanted).unwrap();
+    assert!(made.stt.streaming().is_some());
+    // A key alone changes nothing.
+    assert_eq!(
+        names(&registry, &english()).unwrap(),
+        ["pocketsphinx", "dialogue", "flite"]
+    );
+}
+
+#[test]
+fn what_is_wrong_with_either_service_is_told_at_once() {
+    install_tls();
+    let openai = OpenAiConfig::new(KEY.to_owned(), "http://10.0.0.7");
+    let deepgram = DeepgramConfig::new(KEY.to_owned(), "nowhere");
+    let faults = Registry::new(Some(openai), Some(deepgram)).unwrap_err();
+    let keys: Vec<_> = faults.0.iter().map(|fault| fault.key.as_str()).collect();
+    assert_eq!(keys, ["providers.openai.base_url", "providers.deepgram.base_url"]);
 }

@@ -73,6 +73,7 @@ impl Replay {
 #[derive(Clone)]
 pub(crate) struct Asked {
     pub(crate) path: String,
+    pub(crate) query: String,
     pub(crate) authorization: String,
     pub(crate) media_type: String,
     pub(crate) body: Bytes,
@@ -87,18 +88,24 @@ pub(crate) struct Stub {
 
 #[derive(Clone)]
 struct Script {
-    replay: Replay,
+    /// By how the path ends.
+    replays: Vec<(&'static str, Replay)>,
     asked: Arc<Mutex<Vec<Asked>>>,
 }
 
 impl Stub {
     /// Answers every request with `replay`.
     pub(crate) async fn start(replay: Replay) -> Self {
+        Self::with(vec![("", replay)]).await
+    }
+
+    /// Answers every request with the first of `replays` whose text its path ends with.
+    pub(crate) async fn with(replays: Vec<(&'static str, Replay)>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let asked = Arc::new(Mutex::default());
         let script = Script {
-            replay,
+            replays,
             asked: Arc::clone(&asked),
         };
         let router = Router::new().fallback(answer).with_state(script);
@@ -120,6 +127,12 @@ impl Stub {
         Client::new(&self.config()).unwrap()
     }
 
+    /// The paths of all requests that came.
+    pub(crate) fn paths(&self) -> Vec<String> {
+        let asked = self.asked.lock().unwrap();
+        asked.iter().map(|asked| asked.path.clone()).collect()
+    }
+
     /// The only request that came.
     pub(crate) fn asked(&self) -> Asked {
         let asked = self.asked.lock().unwrap();
@@ -139,20 +152,27 @@ async fn answer(State(script): State<Script>, request: Request) -> Response {
         header(&request, "content-type"),
     );
     let path = request.uri().path().to_owned();
+    let query = request.uri().query().unwrap_or_default().to_owned();
     let body = axum::body::to_bytes(request.into_body(), 16 << 20).await.unwrap();
     script.asked.lock().unwrap().push(Asked {
-        path,
+        path: path.clone(),
+        query,
         authorization,
         media_type,
         body,
     });
+    let found = script.replays.iter().find(|(end, _)| path.ends_with(end));
+    let replay = found.map_or_else(
+        || Replay::new(404, "text/plain", ""),
+        |(_, replay)| replay.clone(),
+    );
 
     let Replay {
         status,
         media_type,
         pieces,
         ending,
-    } = script.replay;
+    } = replay;
     let end = match ending {
         Ending::Proper => stream::empty().boxed(),
         Ending::Hang => stream::pending().boxed(),

@@ -22,7 +22,10 @@ use super::{
     fault::Place,
     reader::{Context, Section, parsed},
     tree::Node,
-    types::{Config, Http, LogConfig, LogFormat, OpenAi, Providers, QueueConfig, Redis, StoreConfig, Worker},
+    types::{
+        Config, Deepgram, Http, LogConfig, LogFormat, OpenAi, Providers, QueueConfig, Redis, StoreConfig,
+        Worker,
+    },
     values::{
         Wrong, duration, human, log_format, log_level, parse_as, queue, redis_url, store, url, whole_number,
         wrong,
@@ -105,11 +108,13 @@ pub(super) fn config(cx: &Context<'_>, root: Node, base: &Path) -> Option<Config
 fn secrets(config: &Config) -> Vec<Secret> {
     let keys = config.livekit.webhook_keys.iter().map(|key| &key.api_secret);
     let openai = config.providers.openai.iter().map(|openai| &openai.api_key);
+    let deepgram = config.providers.deepgram.iter().map(|deepgram| &deepgram.api_key);
     let access = config.access.iter().flat_map(|access| &access.keys);
     keys.chain([&config.livekit.api_secret])
         .chain(access.filter_map(|key| key.key.as_ref()))
         .chain(config.recordings.s3.iter().map(|s3| &s3.secret))
         .chain(openai)
+        .chain(deepgram)
         .chain(
             config
                 .sip
@@ -205,8 +210,9 @@ fn worker(cx: &Context<'_>, mut section: Section<'_>) -> WorkerSection {
 
 fn providers(mut section: Section<'_>) -> Providers {
     let openai = openai(section.section("openai"));
+    let deepgram = deepgram(section.section("deepgram"));
     section.finish();
-    Providers { openai }
+    Providers { openai, deepgram }
 }
 
 fn openai(mut section: Section<'_>) -> Option<OpenAi> {
@@ -227,6 +233,28 @@ fn openai(mut section: Section<'_>) -> Option<OpenAi> {
     };
     section.finish();
     Some(OpenAi {
+        api_key: Secret::new(api_key?),
+        base_url: base_url?,
+    })
+}
+
+fn deepgram(mut section: Section<'_>) -> Option<Deepgram> {
+    let wants_key = section.has("base_url");
+    let base_url = match section.raw("base_url", &[]) {
+        Some(found) => section.parse(&found, url("https", "http")),
+        None => Some("https://api.deepgram.com".to_owned()),
+    };
+    let api_key = if wants_key {
+        let remedy = "set it, or DEEPGRAM_API_KEY; a server of your own that wants none takes any text";
+        section.required("api_key", &["DEEPGRAM_API_KEY"], remedy, not_empty)
+    } else {
+        section
+            .raw("api_key", &["DEEPGRAM_API_KEY"])
+            .map(|found| found.text)
+            .filter(|key| !key.trim().is_empty())
+    };
+    section.finish();
+    Some(Deepgram {
         api_key: Secret::new(api_key?),
         base_url: base_url?,
     })
