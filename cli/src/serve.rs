@@ -72,7 +72,8 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let life = Lifecycle::new();
     life.take_signals().context("waiting for signals")?;
     // Told to end before it was ready: there is nothing to drain.
-    let Some(started) = life.prepare(start(&arguments, &config, &agents, &life)).await else {
+    let starting = Box::pin(start(&arguments, &config, &agents, &life));
+    let Some(started) = life.prepare(starting).await else {
         tracing::info!("ended before it was ready");
         return Ok(ExitCode::SUCCESS);
     };

@@ -4,10 +4,9 @@
 
 use std::{
     io::{BufRead, BufReader, Read},
-    net::{TcpListener, TcpStream},
+    net::TcpListener,
     path::Path,
     process::{Command, Output, Stdio},
-    time::Duration,
 };
 
 fn trunkline(folder: &Path, arguments: &[&str]) -> Output {
@@ -176,17 +175,17 @@ fn who_is_told_to_end_while_it_starts_ends() {
         .stderr(Stdio::inherit())
         .spawn()
         .unwrap();
-    while TcpStream::connect(http).is_err() {
-        assert!(serve.try_wait().unwrap().is_none(), "it ended early");
-        std::thread::sleep(Duration::from_millis(10));
+    let mut log = String::new();
+    let mut lines = BufReader::new(serve.stdout.take().unwrap());
+    while !log.contains("the HTTP API is not served") {
+        assert!(lines.read_line(&mut log).unwrap() > 0, "it ended early:\n{log}");
     }
     let told = Command::new("kill")
         .args(["-TERM", &serve.id().to_string()])
         .status();
     assert!(told.unwrap().success());
-    let output = serve.wait_with_output().unwrap();
-    let log = String::from_utf8(output.stdout).unwrap();
-    assert_eq!(output.status.code(), Some(0), "{log}");
+    lines.read_to_string(&mut log).unwrap();
+    assert_eq!(serve.wait().unwrap().code(), Some(0), "{log}");
     assert!(log.contains("ended before it was ready"), "{log}");
 }
 

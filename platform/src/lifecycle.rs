@@ -27,6 +27,8 @@ pub struct Lifecycle {
     pub hard: CancellationToken,
     /// Owns every task of the process.
     pub tasks: TaskTracker,
+    /// Owns the task that takes the process's signals, which nobody waits for.
+    signals: TaskTracker,
 }
 
 /// How the process came to its end.
@@ -54,6 +56,7 @@ impl Lifecycle {
             soft: hard.child_token(),
             hard,
             tasks: TaskTracker::new(),
+            signals: TaskTracker::new(),
         }
     }
 
@@ -66,8 +69,7 @@ impl Lifecycle {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let life = self.clone();
-        // Not one of `tasks`, which are waited for.
-        tokio::spawn(async move {
+        self.signals.spawn(async move {
             loop {
                 // Both arms are cancel-safe: a signal that is not taken now is taken next time.
                 let name = tokio::select! {

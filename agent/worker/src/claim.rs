@@ -19,7 +19,7 @@ use tokio::time::Instant;
 /// What came of an attempt to claim a call.
 pub(crate) enum Attempt {
     /// The call is this worker's.
-    Won(Held),
+    Won(Box<Held>),
     /// The claim is in force until then: another worker's, or one that this worker has made before and does not hold any more.
     Held { for_another: Duration, by_us: bool },
     /// The call is over.
@@ -138,13 +138,13 @@ impl Claims<'_> {
             };
             if let Some(etag) = written {
                 let last = seeking.last.clone();
-                return Ok(Attempt::Won(Held {
+                return Ok(Attempt::Won(Box::new(Held {
                     key,
                     last,
                     claim,
                     etag,
                     since,
-                }));
+                })));
             }
         }
         Ok(Attempt::Held {

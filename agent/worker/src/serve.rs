@@ -101,7 +101,7 @@ async fn once(
     let is_last = received.receive_count >= MAX_RECEIVES;
     match attempt(setup, job, is_open, is_last, seeking).await? {
         Attempt::Won(held) => {
-            let job = job.clone();
+            let (job, held) = (job.clone(), *held);
             return Ok(owned(setup, Ours { job, is_open, held }, received, hard, tasks).await);
         }
         Attempt::NeverHeld => {

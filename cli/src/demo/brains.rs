@@ -39,7 +39,7 @@ pub(super) fn complaints(log: &Path) -> Vec<String> {
 
 fn complaint(line: &str) -> Option<String> {
     let line: Value = serde_json::from_str(line).ok()?;
-    let text = |key: &str| line[key].as_str();
+    let text = |key: &str| line.get(key).and_then(Value::as_str);
     let level = text("level").filter(|level| matches!(*level, "WARN" | "ERROR"))?;
     let why = text("error").or_else(|| text("reason"));
     let told = match why {

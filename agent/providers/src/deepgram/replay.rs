@@ -100,7 +100,7 @@ impl Unsettled {
 mod tests {
     use super::*;
 
-    const SECOND: [i16; 16_000] = [1; 16_000];
+    static SECOND: [i16; 16_000] = [1; 16_000];
 
     fn tell_all(unsettled: &mut Unsettled) -> usize {
         std::iter::from_fn(|| unsettled.tell())

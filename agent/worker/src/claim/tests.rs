@@ -82,7 +82,7 @@ impl Bench {
 
 async fn won(claims: &Claims<'_>) -> Held {
     match claims.take(&job(), &mut Seeking::new()).await.unwrap() {
-        Attempt::Won(held) => held,
+        Attempt::Won(held) => *held,
         Attempt::Held { .. } => panic!("held by another"),
         Attempt::Closed | Attempt::NeverHeld => panic!("closed"),
     }

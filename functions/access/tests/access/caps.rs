@@ -265,7 +265,7 @@ async fn is_freed(ago: Duration, off_s: i64) -> bool {
     let number = "+14155550000";
     world.caps.count(&wanted("crm-1", number)).await.unwrap();
     // In two steps, with a write to the ledger between them that is another call's.
-    let (first, second) = (ago / 2, ago - ago / 2);
+    let (first, second) = (ago / 2, ago.saturating_sub(ago / 2));
     world.make_older(first);
     let other = Wanted {
         caller: "other",

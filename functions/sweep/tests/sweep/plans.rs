@@ -77,7 +77,7 @@ fn unmarked(look: Look) -> Look {
 fn job(look: Look, at: Timestamp) -> Look {
     let age = u64::try_from(super::world::at(20_000).ms_since(at)).unwrap();
     with(look, |look| {
-        look.stored.job_for = Some(Duration::from_millis(age))
+        look.stored.job_for = Some(Duration::from_millis(age));
     })
 }
 
@@ -293,7 +293,7 @@ fn only_what_both_looks_show_is_repaired() {
         |before: &Look, after: &Look| confirm(before, after, &policy(), at(20_000)).map(|r| r.wrong);
     let waiting = with(look(true), |look| look.participants = vec![phone()]);
     let job_made = with(look(true), |look| {
-        look.stored.job_for = Some(Duration::from_secs(1))
+        look.stored.job_for = Some(Duration::from_secs(1));
     });
     let reconnected = with(look(true), |look| {
         look.participants = vec![Participant {
