@@ -71,10 +71,12 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     telemetry::init(&config.log).context("setting up the log")?;
     let life = Lifecycle::new();
     life.take_signals().context("waiting for signals")?;
-    // Told to end before it was ready: there is nothing to drain.
     let starting = Box::pin(start(&arguments, &config, &agents, &life));
     let Some(started) = life.prepare(starting).await else {
-        tracing::info!("ended before it was ready");
+        tracing::info!("told to end before it was ready");
+        // The functions may have served for some seconds.
+        let ending = life.supervise(config.worker.drain_limit).await;
+        tracing::info!(?ending, "ended");
         return Ok(ExitCode::SUCCESS);
     };
     let Started {

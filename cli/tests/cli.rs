@@ -186,7 +186,7 @@ fn who_is_told_to_end_while_it_starts_ends() {
     assert!(told.unwrap().success());
     lines.read_to_string(&mut log).unwrap();
     assert_eq!(serve.wait().unwrap().code(), Some(0), "{log}");
-    assert!(log.contains("ended before it was ready"), "{log}");
+    assert!(log.contains("told to end before it was ready"), "{log}");
 }
 
 /// Its servers, profiles and speech programs are found; the call itself is what `make test` runs as a stage, from another

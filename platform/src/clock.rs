@@ -55,6 +55,11 @@ impl ManualClock {
     pub fn advance(&self, by: Duration) {
         *self.0.lock() += by;
     }
+
+    /// Moves the clock back.
+    pub fn set_back(&self, by: Duration) {
+        *self.0.lock() -= by;
+    }
 }
 
 impl Default for ManualClock {

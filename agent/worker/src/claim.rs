@@ -119,7 +119,13 @@ impl Claims<'_> {
                     }
                     if self.is_to_be_watched(last, *age) && watched.as_ref() != Some(&object.etag) {
                         watched = Some(object.etag.clone());
-                        tokio::time::sleep(self.heartbeat + GRACE).await;
+                        // Whose age nobody knows is watched for as long as it can be in force.
+                        let watch = if age.is_unknown() {
+                            last.lease()
+                        } else {
+                            self.heartbeat
+                        };
+                        tokio::time::sleep(watch + GRACE).await;
                         continue;
                     }
                 }

@@ -21,6 +21,8 @@ use crate::{
 /// After a sleep of the whole process that outlasted the claim, how long the one attempt to renew it may take: if nobody has taken the
 /// call meanwhile, it goes on.
 const LAST_ATTEMPT: Duration = Duration::from_secs(1);
+/// How long the attempt at the very end of the claim may take, where the process was awake: from then on another worker may take the call.
+const LAST_WORD: Duration = Duration::from_millis(100);
 
 /// What a lease needs to renew itself.
 #[derive(Clone)]
@@ -109,6 +111,8 @@ async fn beat(
         let began = Instant::now();
         let deadline = if began < expires {
             expires.min(began + terms.heartbeat)
+        } else if began < expires + terms.heartbeat {
+            expires + LAST_WORD
         } else {
             began + LAST_ATTEMPT
         };

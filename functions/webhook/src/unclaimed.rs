@@ -22,10 +22,9 @@ pub(crate) async fn close(event: &CallEvent, state: &WebhookState) -> Result<Out
         return Ok(Outcome::Kept);
     };
     let won = put_once(store, &keys::record(created_at, call), record.encode()).await?;
-    if !won {
-        complete(event, state).await?;
-    }
-    // Whoever wrote it: it is there.
+    // Whoever wrote it: it is there. Also what has come between the look at the events and the write finds it so: its own completion may
+    // have come before the record.
+    complete(event, state).await?;
     store.delete(&keys::open(call)).await?;
     Ok(if won {
         Outcome::Closed(record.outcome)

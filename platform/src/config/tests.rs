@@ -283,6 +283,10 @@ fn keys_are_checked_against_each_other() {
         ),
         ("worker: {lease: 20s}", "sip.agent_gone_grace"),
         ("worker: {heartbeat: 4s}", "worker.heartbeat"),
+        (
+            "worker: {lease: 3s, heartbeat: 1s}\nstore: 's3://bucket/prefix'",
+            "worker.lease",
+        ),
         ("worker: {slots: 600}", "sip.rtp_ports"),
         ("sip: {rtp_ports: 20000-20010}", "sip.rtp_ports"),
         ("sip: {listen: '10.0.0.1:20500'}", "sip.rtp_ports"),

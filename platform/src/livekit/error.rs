@@ -165,11 +165,17 @@ impl std::fmt::Display for AuthFault {
 }
 
 impl LiveKitError {
-    /// Whether nobody knows if it has been done: no answer in time, to us or to the server, or a proxy whose server broke off (502).
+    /// Whether nobody knows if it has been done: no answer in time, to us or to the server, one that cannot be read, or one of a proxy whose
+    /// server broke off (any 5xx without a Twirp code but 503, which says that nothing was begun).
     pub fn leaves_outcome_open(&self) -> bool {
         match self {
-            Self::Deadline { .. } | Self::Interrupted { .. } => true,
-            Self::Unavailable { code, .. } => ["deadline_exceeded", "502", "504"].contains(&code.as_str()),
+            Self::Deadline { .. } | Self::Interrupted { .. } | Self::Unreadable { .. } => true,
+            Self::Unavailable { code, .. } | Self::Refused { code, .. } => {
+                let is_proxys = code
+                    .parse()
+                    .is_ok_and(|status: u16| status >= 500 && status != 503);
+                is_proxys || code == "deadline_exceeded"
+            }
             _ => false,
         }
     }

@@ -126,7 +126,10 @@ async fn a_create_that_may_have_been_done_is_never_repeated() {
 async fn a_phone_of_which_a_proxy_says_502_may_ring_and_is_not_dialled_twice() {
     let plain = |status| ResponseTemplate::new(status).set_body_string("<html>");
     for (answer, may_ring) in [
+        (plain(500), true),
         (plain(502), true),
+        (plain(520), true),
+        (plain(200), true),
         (plain(504), true),
         (twirp_error(408, "deadline_exceeded", "no answer"), true),
         (plain(503), false),

@@ -242,6 +242,12 @@ async fn where_ages_are_told_in_whole_seconds_the_holder_is_silent_before_anothe
         let bench = Bench::over(store, Mood::Well, slack).await;
         assert_eq!(bench.fenced_after().await, LEASE.saturating_sub(slack));
     }
+    // Two renewals fail, and the one at the end hangs.
+    let bench = Bench::over(Mood::Fails, Mood::Well, slack).await;
+    sleep(HEARTBEAT * 2 + Duration::from_millis(500)).await;
+    *bench.store.mood.lock() = Mood::Hangs;
+    let longest = LEASE.saturating_sub(slack) + LAST_WORD;
+    assert_eq!(bench.fenced_after().await, longest);
     // Two lost heartbeats cost no call.
     let bench = Bench::over(Mood::Fails, Mood::Well, slack).await;
     sleep(HEARTBEAT * 2 + Duration::from_millis(500)).await;

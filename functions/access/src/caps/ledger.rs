@@ -46,10 +46,16 @@ impl Ledger {
         serde_json::to_vec(self).unwrap_or_default()
     }
 
-    pub(super) fn turn_to(&mut self, day: &str, now_ms: i64) {
-        let over = |line: &Line| now_ms > line.at_ms.saturating_add(ms(Duration::from_secs(line.longest_s)));
+    /// Drops what has surely been over for long, and begins a new day; never an old one again, which a function whose clock is behind
+    /// may still have.
+    pub(super) fn turn_to(&mut self, day: &str, apart: Duration, now_ms: i64) {
+        let over = |line: &Line| {
+            let longest = Duration::from_secs(line.longest_s);
+            line.is_older(longest, longest.saturating_add(apart), now_ms)
+        };
         self.active.retain(|line| !over(line));
-        if self.day != day {
+        // Days are written so that the later one is the greater one.
+        if *day > *self.day {
             day.clone_into(&mut self.day);
             self.calls = 0;
             self.seconds = 0;

@@ -28,6 +28,8 @@ const YOUNG: Duration = Duration::from_mins(1);
 /// No two functions' clocks are so far apart. For a ledger that is written so often, or a store that tells so little, that the store's
 /// clock does not say how old its lines are.
 const OLD_BY_ANY_CLOCK: Duration = Duration::from_mins(10);
+/// So far apart may two functions' clocks be: a call keeps its place for so much longer than its longest duration where they decide.
+const CLOCKS_APART: Duration = Duration::from_mins(2);
 
 /// Tells which rooms there still are.
 #[async_trait]
@@ -232,7 +234,7 @@ impl Caps {
             let now_ms = self.clock.now_ms();
             let mut reached = None;
             self.change(key, |ledger| {
-                ledger.turn_to(&day(now_ms), now_ms);
+                ledger.turn_to(&day(now_ms), CLOCKS_APART, now_ms);
                 reached = limits.reached(ledger, wanted.longest.as_secs());
                 if reached.is_none() {
                     ledger.enter(line(now_ms));

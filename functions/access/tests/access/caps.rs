@@ -171,8 +171,14 @@ async fn places_come_back_when_calls_end_when_rooms_are_gone_and_when_time_is_ov
     ]);
     assert_eq!(more(2).await, None, "the room of one call is gone");
     assert_eq!(more(3).await, Some(Cap::Concurrent));
-    world.advance(Duration::from_mins(11));
-    assert_eq!(more(4).await, None, "all are over");
+    world.clock.advance(Duration::from_secs(9 * 60 + 30));
+    assert_eq!(
+        more(4).await,
+        Some(Cap::Concurrent),
+        "a clock that is ahead gives no place back early"
+    );
+    world.clock.advance(Duration::from_mins(2));
+    assert_eq!(more(5).await, None, "all are over");
 }
 
 #[tokio::test]
@@ -235,6 +241,12 @@ async fn days_have_their_own_calls_and_minutes() {
     assert_eq!(call(9, 1).await, Some(Cap::CallsPerDay));
     world.clock.advance(Duration::from_hours(24));
     assert_eq!(call(10, 1).await, None);
+    // A function whose clock is still in the day before gives nobody a new day.
+    for at in 11..=18 {
+        assert_eq!(call(at, 1).await, None, "{at}");
+    }
+    world.clock.set_back(Duration::from_hours(24));
+    assert_eq!(call(19, 1).await, Some(Cap::CallsPerDay));
 }
 
 #[tokio::test]

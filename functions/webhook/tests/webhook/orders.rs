@@ -1,6 +1,6 @@
 //! However the webhooks of a room come (twice, out of order, a minute late), what they leave is the same.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
@@ -148,4 +148,33 @@ async fn the_record_of_a_call_that_an_agent_held_is_left_alone() {
     };
     function.accept(late(&left)).await;
     assert_eq!(function.world.objects.lock()[&key("record.json")], written);
+}
+
+/// One function closes the call while another keeps what came last, and finds no record yet that it could complete.
+#[tokio::test]
+async fn an_event_that_is_kept_while_the_call_is_closed_is_in_its_record() {
+    let (file, room) = ROOMS[0];
+    let all = webhooks(file, room);
+    let is_leave =
+        |webhook: &Webhook| String::from_utf8_lossy(&webhook.body).contains("\"participant_left\"");
+    let (leaves, others): (Vec<_>, Vec<_>) = all.iter().cloned().partition(is_leave);
+    assert!(!leaves.is_empty());
+    let expected = left_by(all.clone()).await.0;
+    let keys = |of: &BTreeMap<String, Value>| of.keys().cloned().collect::<BTreeSet<_>>();
+    let without = keys(&left_by(others.clone()).await.0);
+    let whole = function();
+    whole.accept_all(all).await;
+
+    let function = function();
+    let mut of_leaves = whole.world.objects.lock().clone();
+    of_leaves.retain(|key, _| !without.contains(key));
+    assert!(!of_leaves.is_empty() && of_leaves.keys().all(|key| !key.ends_with("/record.json")));
+    *function.world.meanwhile.lock() = of_leaves;
+    function.accept_all(others).await;
+    let objects = function.world.objects.lock();
+    let objects: BTreeMap<_, _> = objects
+        .iter()
+        .map(|(key, bytes)| (key.clone(), timeless(bytes)))
+        .collect();
+    assert_eq!(objects, expected);
 }

@@ -79,6 +79,7 @@ pub(super) fn config(cx: &Context<'_>, root: Node, base: &Path) -> Option<Config
     profiles_are_there(cx, &agents, &profiles);
     agents_do_not_overlap(cx, &agents);
     sip_fits_worker(cx, &sip, &worker);
+    worker_fits_store(cx, &worker, &store);
     let agents = agents.into_iter().map(|(_, rule)| rule).collect();
     let (livekit, sip) = (livekit?, sip.config?);
     let mut config = Config {
@@ -163,12 +164,19 @@ fn http(mut section: Section<'_>) -> Http {
 
 struct WorkerSection {
     config: Worker,
+    lease_place: Place,
     slots_place: Place,
 }
 
 fn worker(cx: &Context<'_>, mut section: Section<'_>) -> WorkerSection {
     let (slots, slots_place) = placed(cx, &mut section, "slots", 8, whole_number(1..=1_000));
-    let lease = section.or("lease", SECOND * 9, duration(SECOND * 3..=SECOND * 60));
+    let (lease, lease_place) = placed(
+        cx,
+        &mut section,
+        "lease",
+        SECOND * 9,
+        duration(SECOND * 3..=SECOND * 60),
+    );
     let (heartbeat, place) = placed(
         cx,
         &mut section,
@@ -204,6 +212,7 @@ fn worker(cx: &Context<'_>, mut section: Section<'_>) -> WorkerSection {
             heartbeat,
             drain_limit,
         },
+        lease_place,
         slots_place,
     }
 }
@@ -268,6 +277,24 @@ fn log(mut section: Section<'_>) -> LogConfig {
         level,
         format,
         secrets: Vec::new(),
+    }
+}
+
+/// S3 tells ages in whole seconds, and so does not tell for 2 s whether a claim is over: its holder gives it up so much sooner, and has to
+/// have renewed it by then though one heartbeat was lost.
+fn worker_fits_store(cx: &Context<'_>, worker: &WorkerSection, store: &StoreConfig) {
+    let Worker { lease, heartbeat, .. } = worker.config;
+    let least = heartbeat * 2 + SECOND * 2;
+    if matches!(store, StoreConfig::S3(_)) && lease < least {
+        cx.fault(
+            "worker.lease",
+            worker.lease_place.clone(),
+            format!(
+                "{} is too short on S3, which tells ages in whole seconds",
+                human(lease)
+            ),
+            format!("set it to {} or more: two heartbeats and 2 s", human(least)),
+        );
     }
 }
 
