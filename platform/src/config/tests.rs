@@ -284,7 +284,7 @@ fn keys_are_checked_against_each_other() {
         ("worker: {lease: 20s}", "sip.agent_gone_grace"),
         ("worker: {heartbeat: 4s}", "worker.heartbeat"),
         (
-            "worker: {lease: 3s, heartbeat: 1s}\nstore: 's3://bucket/prefix'",
+            "worker: {lease: 3s, heartbeat: 1s}\nstore: 's3://bucket/prefix?region=eu-central-1'",
             "worker.lease",
         ),
         ("worker: {slots: 600}", "sip.rtp_ports"),
