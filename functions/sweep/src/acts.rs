@@ -53,10 +53,12 @@ async fn enqueue_again(state: &State, look: &Look) -> Result<Done, SweepError> {
     let job = body
         .as_ref()
         .and_then(|body| CallJob::decode(body.as_bytes()).ok());
-    let (Some(body), Some(job), Some(claim)) = (body, job, &look.stored.claim) else {
+    let (Some(body), Some(job)) = (body, job) else {
         return Ok(Done::Reported);
     };
-    let dedup_id = format!("{}:again:{}", job.dedup_id(), claim.generation);
+    // One for each holder that was lost; the first holder is 1.
+    let lost = look.stored.claim.as_ref().map_or(0, |claim| claim.generation);
+    let dedup_id = format!("{}:again:{lost}", job.dedup_id());
     let sent = state.webhook.queue.send(job.group(), &dedup_id, &body).await;
     match sent.map_err(webhook::DeliverError::from)? {
         Sent::Enqueued | Sent::Accepted => Ok(Done::Enqueued),

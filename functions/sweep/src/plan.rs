@@ -12,6 +12,9 @@ use crate::{Look, look::since, told};
 
 /// How long a call may be without anybody who serves it before that is an alert: workers have had their attempts then, two seconds apart.
 const ALERT_AFTER: Duration = Duration::from_secs(30);
+/// How long a job may be without anybody who claims its call before it is enqueued again: the queue has put it aside then, unless all
+/// slots are busy, and one job too many finds the call held.
+const ENQUEUE_AFTER: Duration = Duration::from_mins(2);
 /// How many may have held a call that is enqueued again: a call that ends every worker which takes it is let go in the end.
 const MOST_HOLDERS: u64 = 9;
 /// How old a room must be that nobody serves and that needs no repair, before LiveKit is asked whether it lives at all.
@@ -155,7 +158,13 @@ fn is_waited_for(look: &Look) -> bool {
 
 fn unclaimed(look: &Look, room: &Room, policy: &Policy, now: Timestamp) -> Option<Repair> {
     if let Some(job_for) = look.stored.job_for {
-        return served_by_nobody(look, Wrong::Waiting, job_for);
+        let waiting = served_by_nobody(look, Wrong::Waiting, job_for)?;
+        let is_lost = waiting.act == Act::Revive && job_for >= ENQUEUE_AFTER && is_waited_for(look);
+        return Some(if is_lost {
+            Repair::new(Wrong::Waiting, Act::EnqueueAgain)
+        } else {
+            waiting
+        });
     }
     let lost = lost(look, room, policy);
     if !look.marked || !lost.is_empty() {

@@ -376,6 +376,25 @@ async fn a_call_that_nobody_serves_in_a_living_room_is_reported_and_left_alone()
     }
 }
 
+/// Its workers died before they had claimed it, so that the queue has put its job aside.
+#[tokio::test(start_paused = true)]
+async fn a_call_that_nobody_has_claimed_is_enqueued_again_while_its_phone_waits() {
+    for (there, done) in [(vec![phone()], Done::Enqueued), (vec![], Done::Reported)] {
+        let world = World::new().await;
+        world.room_started().await;
+        world.joined().await;
+        assert_eq!(world.jobs().await.len(), 1);
+        world.livekit.has(vec![(room(), there)]);
+        world.advance(Duration::from_mins(2));
+        assert_eq!(found(&world.sweep().await), [(Wrong::Waiting, &done)]);
+        assert_eq!(
+            found(&world.sweep().await),
+            [(Wrong::Waiting, &Done::Reported)],
+            "once"
+        );
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_list_that_is_older_than_the_room_closes_nothing() {
     let world = World::new().await;
