@@ -213,7 +213,7 @@ fn nothing_secret_shows_in_debug_or_in_a_report() {
     let masked: Vec<&str> = config.log.secrets.iter().map(crate::Secret::expose).collect();
     assert_eq!(
         masked,
-        [OTHER_SECRET, SECRET, "sk-canary", "pass-canary"],
+        [OTHER_SECRET, SECRET, "sk-canary", "dg-canary", "pass-canary"],
         "the logs know what to mask"
     );
 
