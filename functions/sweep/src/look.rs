@@ -8,7 +8,7 @@ use events::{
 };
 use platform::store::{Age, Object, StoreError};
 
-use crate::{State, SweepError};
+use crate::{State, SweepError, plan::ENQUEUE_AFTER};
 
 /// What is known of a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,7 +101,10 @@ async fn living(state: &State, room: &Room, marked: bool) -> Result<Option<Look>
         .later(state.patience)
         .stored
         .standing(state.now().plus(state.patience));
-    if matches!(standing, Some(Standing::Expired { .. })) && !look.stored.record {
+    let is_claimed_no_more = matches!(standing, Some(Standing::Expired { .. }));
+    let waits = look.stored.job_for.map(|age| age.saturating_add(state.patience));
+    let is_unclaimed = waits.is_some_and(|waits| waits >= ENQUEUE_AFTER);
+    if (is_claimed_no_more || is_unclaimed) && !look.stored.record {
         // Where LiveKit does not tell, as of a room whose server has died, nobody is there to be served.
         look.participants = state.livekit.participants(&room.name).await.unwrap_or_default();
     }

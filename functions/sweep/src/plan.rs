@@ -14,7 +14,7 @@ use crate::{Look, look::since, told};
 const ALERT_AFTER: Duration = Duration::from_secs(30);
 /// How long a job may be without anybody who claims its call before it is enqueued again: the queue has put it aside then, unless all
 /// slots are busy, and one job too many finds the call held.
-const ENQUEUE_AFTER: Duration = Duration::from_mins(2);
+pub(crate) const ENQUEUE_AFTER: Duration = Duration::from_mins(2);
 /// How many may have held a call that is enqueued again: a call that ends every worker which takes it is let go in the end.
 const MOST_HOLDERS: u64 = 9;
 /// How old a room must be that nobody serves and that needs no repair, before LiveKit is asked whether it lives at all.

@@ -172,6 +172,8 @@ pub(crate) struct Machine {
     phase: Phase,
     agents: HashSet<String>,
     phones: HashSet<String>,
+    /// Whether the phone has acknowledged the answer, or has given it.
+    acknowledged: bool,
     outputs: VecDeque<Output>,
 }
 
@@ -209,6 +211,7 @@ impl Machine {
             phase,
             agents,
             phones,
+            acknowledged: false,
             outputs,
         }
     }
@@ -225,13 +228,19 @@ impl Machine {
                 is_phone: false,
             } => self.agent_heard(identity, now),
             Input::Rings => self.rings(),
-            Input::PickedUp => self.picked_up(now),
+            Input::PickedUp => {
+                self.acknowledged = true;
+                self.picked_up(now);
+            }
             Input::NotPutThrough => self.over(EndReason::NotPutThrough),
             Input::Unreachable => self.over(EndReason::Unreachable),
             Input::NoMedia => self.end(EndReason::NoMedia),
             Input::Transferred => self.end(EndReason::Transferred),
             Input::Left { identity, deliberate } => self.left(&identity, deliberate, now),
-            Input::Acknowledged => self.outputs.push_back(Output::Active),
+            Input::Acknowledged => {
+                self.acknowledged = true;
+                self.outputs.push_back(Output::Active);
+            }
             Input::CallerLeft => {
                 let cancelled = self.phase == Phase::Ringing;
                 self.over(if cancelled {
@@ -243,6 +252,8 @@ impl Machine {
             Input::NotAcknowledged => self.over(EndReason::NotAcknowledged),
             Input::SessionExpired => self.over(EndReason::SessionExpired),
             Input::DialogEnded => self.over(EndReason::DialogEnded),
+            // Who has never heard of the answer has nothing to send sound to.
+            Input::MediaTimeout if !self.acknowledged => self.end(EndReason::NotAcknowledged),
             Input::MediaTimeout => self.end(EndReason::MediaTimeout),
             Input::RoomLost(RoomLoss::Closed) => self.end(EndReason::RoomClosed),
             Input::RoomLost(RoomLoss::Removed) => self.end(EndReason::Removed),
