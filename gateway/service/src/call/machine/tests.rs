@@ -194,8 +194,6 @@ fn what_ends_a_call_from_our_side_hangs_up() {
     for (input, reason) in cases {
         let now = start();
         let mut machine = answered(now);
-        machine.handle(Input::Acknowledged, now);
-        assert_eq!(outputs(&mut machine), [Output::Active]);
         machine.handle(input, now);
         assert_eq!(
             outputs(&mut machine),
@@ -212,7 +210,8 @@ fn what_ends_a_call_from_our_side_hangs_up() {
 #[test]
 fn a_phone_that_has_not_acknowledged_the_answer_and_sends_no_sound_is_told_so() {
     let now = start();
-    let mut machine = answered(now);
+    let mut machine = machine(now);
+    machine.handle(heard("agent"), now);
     machine.handle(Input::MediaTimeout, now);
     assert_eq!(
         outputs(&mut machine).last(),
