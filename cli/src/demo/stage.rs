@@ -14,8 +14,8 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::CALLED;
-use super::paint::Line;
 use super::screen::Screen;
+use crate::paint::Line;
 
 /// The profile that answers.
 const PROFILE: &str = "reception";

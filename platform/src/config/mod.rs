@@ -35,6 +35,7 @@ mod references;
 mod registrations;
 mod sections;
 mod suggest;
+mod telephony;
 mod tree;
 mod types;
 mod values;
@@ -54,9 +55,11 @@ pub use access::{
 pub use calls::{CallsConfig, Targets};
 pub use environment::{Environment, ProcessEnvironment, WithoutGateway};
 pub use fault::{Fault, Faults, Place};
+pub use lines::Lines;
 pub use media::{IngressConfig, RecordingsConfig, S3Target};
 pub use references::{Reference, SecretSource, Unread};
 pub use registrations::{Registration, SipTransport};
+pub use telephony::{DispatchRule, InboundTrunk, OutboundTrunk, Telephony};
 pub use types::{
     ApiKey, Config, Http, LiveKitConfig, LogConfig, LogFormat, OpenAi, PortRange, Providers, QueueConfig,
     Redis, S3Config, S3Encryption, Sip, SipCodec, SipLadder, SipTls, SipTlsServer, SqsConfig, StoreConfig,

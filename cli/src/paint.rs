@@ -1,10 +1,19 @@
 //! Lines of coloured text, and how they reach a terminal or a file.
 
-use crossterm::style::{Attribute, Attributes, Color, ContentStyle, Stylize};
+use std::io::{IsTerminal, Stdout, Write, stdout};
+
+use crossterm::{
+    style::{Attribute, Attributes, Color, ContentStyle, Stylize},
+    terminal,
+};
+use platform::config::{Environment, ProcessEnvironment};
+
+/// The widest that lines become: longer ones are hard to read.
+pub(crate) const MAX_WIDTH: usize = 118;
 
 /// What a piece of text is about; the screen decides what that looks like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Tone {
+pub(crate) enum Tone {
     Plain,
     Dim,
     Strong,
@@ -16,39 +25,41 @@ pub(super) enum Tone {
     Function,
     Agent,
     Good,
+    /// What changes, or wants attention.
+    Warn,
     Bad,
 }
 
 /// One line: pieces of text, each with its tone.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Line(pub(super) Vec<(String, Tone)>);
+pub(crate) struct Line(pub(crate) Vec<(String, Tone)>);
 
 impl Line {
-    pub(super) fn of(text: impl Into<String>, tone: Tone) -> Self {
+    pub(crate) fn of(text: impl Into<String>, tone: Tone) -> Self {
         Self(vec![(text.into(), tone)])
     }
 
-    pub(super) fn empty() -> Self {
+    pub(crate) fn empty() -> Self {
         Self::default()
     }
 
-    pub(super) fn heading(text: &str) -> Self {
+    pub(crate) fn heading(text: &str) -> Self {
         Self::of(text, Tone::Strong)
     }
 
     /// A step of the set-up that is done.
-    pub(super) fn step(text: &str) -> Self {
+    pub(crate) fn step(text: &str) -> Self {
         Self::of("  ✓ ", Tone::Good).and(text, Tone::Dim)
     }
 
-    pub(super) fn and(mut self, text: impl Into<String>, tone: Tone) -> Self {
+    pub(crate) fn and(mut self, text: impl Into<String>, tone: Tone) -> Self {
         self.0.push((text.into(), tone));
         self
     }
 
     /// Cut to so many columns, with an ellipsis where something is missing. One character counts as one column: the
     /// view writes no wide ones, and a caller's words that hold some are merely cut late.
-    pub(super) fn cut(self, columns: usize) -> Self {
+    pub(crate) fn cut(self, columns: usize) -> Self {
         let length: usize = self.0.iter().map(|(text, _)| text.chars().count()).sum();
         if length <= columns {
             return self;
@@ -64,8 +75,48 @@ impl Line {
     }
 }
 
+/// Standard output for what stays: coloured and cut on a terminal, whole and plain elsewhere.
+pub(crate) struct Paper {
+    out: Stdout,
+    is_coloured: bool,
+}
+
+impl Paper {
+    pub(crate) fn new() -> Self {
+        let out = stdout();
+        let is_coloured = takes_colours(&out);
+        Self { out, is_coloured }
+    }
+
+    /// Prints the lines. What does not take them has nobody to tell.
+    pub(crate) fn print(&mut self, lines: impl IntoIterator<Item = Line>) {
+        let width = match terminal::size() {
+            Ok((columns, _)) if self.is_coloured => usize::from(columns).clamp(40, MAX_WIDTH + 1) - 1,
+            _ => usize::MAX,
+        };
+        for line in lines {
+            let line = line.cut(width);
+            let text = if self.is_coloured {
+                ansi(&line)
+            } else {
+                plain(&line)
+            };
+            let _ = writeln!(self.out, "{}", text.trim_end());
+        }
+        let _ = self.out.flush();
+    }
+}
+
+/// Whether it is a terminal that shows colours, and nobody has said that they are not wanted (`NO_COLOR`).
+pub(crate) fn takes_colours(out: &impl IsTerminal) -> bool {
+    let env = ProcessEnvironment;
+    let is_dumb = env.var("TERM").is_none_or(|term| term == "dumb");
+    let no_colour = env.var("NO_COLOR").is_some_and(|value| !value.is_empty());
+    !is_dumb && !no_colour && out.is_terminal()
+}
+
 /// The line with its colours as escape sequences. Control characters in its text are left out.
-pub(super) fn ansi(line: &Line) -> String {
+pub(crate) fn ansi(line: &Line) -> String {
     let styled = line.0.iter().map(|(text, tone)| match style(*tone) {
         Some(style) => style.apply(clean(text)).to_string(),
         None => clean(text),
@@ -74,7 +125,7 @@ pub(super) fn ansi(line: &Line) -> String {
 }
 
 /// The line's text alone.
-pub(super) fn plain(line: &Line) -> String {
+pub(crate) fn plain(line: &Line) -> String {
     line.0.iter().map(|(text, _)| clean(text)).collect()
 }
 
@@ -93,7 +144,7 @@ fn style(tone: Tone) -> Option<ContentStyle> {
             ..style
         },
         Tone::Phone => style.with(Color::Cyan),
-        Tone::Gateway => style.with(Color::Yellow),
+        Tone::Gateway | Tone::Warn => style.with(Color::Yellow),
         Tone::LiveKit => style.with(Color::Blue),
         Tone::Function => style.with(Color::Magenta),
         Tone::Agent | Tone::Good => style.with(Color::Green),
