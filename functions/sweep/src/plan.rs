@@ -142,11 +142,7 @@ fn claimed(look: &Look, now: Timestamp) -> Option<Repair> {
     } else {
         age.at_least.saturating_sub(claim.lease())
     };
-    let stranded = served_by_nobody(look, Wrong::Stranded, nobody_for)?;
-    if stranded.act == Act::Revive && claim.generation < MOST_HOLDERS && is_waited_for(look) {
-        return Some(Repair::new(Wrong::Stranded, Act::EnqueueAgain));
-    }
-    Some(stranded)
+    served_by_nobody(look, Wrong::Stranded, nobody_for, claim.generation < MOST_HOLDERS)
 }
 
 /// Whether there is somebody in the room to be served, and no agent.
@@ -158,13 +154,7 @@ fn is_waited_for(look: &Look) -> bool {
 
 fn unclaimed(look: &Look, room: &Room, policy: &Policy, now: Timestamp) -> Option<Repair> {
     if let Some(job_for) = look.stored.job_for {
-        let waiting = served_by_nobody(look, Wrong::Waiting, job_for)?;
-        let is_lost = waiting.act == Act::Revive && job_for >= ENQUEUE_AFTER && is_waited_for(look);
-        return Some(if is_lost {
-            Repair::new(Wrong::Waiting, Act::EnqueueAgain)
-        } else {
-            waiting
-        });
+        return served_by_nobody(look, Wrong::Waiting, job_for, job_for >= ENQUEUE_AFTER);
     }
     let lost = lost(look, room, policy);
     if !look.marked || !lost.is_empty() {
@@ -176,12 +166,17 @@ fn unclaimed(look: &Look, room: &Room, policy: &Policy, now: Timestamp) -> Optio
     is_old.then(|| Repair::new(Wrong::Old, Act::Revive))
 }
 
-/// A call that the functions know, and that nobody has served for so long.
-fn served_by_nobody(look: &Look, wrong: Wrong, nobody_for: Duration) -> Option<Repair> {
+/// A call that the functions know, and that nobody has served for so long. `again`: its job may be enqueued again for whoever waits.
+fn served_by_nobody(look: &Look, wrong: Wrong, nobody_for: Duration, again: bool) -> Option<Repair> {
     if !look.marked {
         return Some(Repair::new(Wrong::MarkerMissing, Act::Tell(Vec::new())));
     }
-    (nobody_for >= ALERT_AFTER).then(|| Repair::new(wrong, Act::Revive))
+    let act = if again && is_waited_for(look) {
+        Act::EnqueueAgain
+    } else {
+        Act::Revive
+    };
+    (nobody_for >= ALERT_AFTER).then(|| Repair::new(wrong, act))
 }
 
 /// The webhooks that would have brought about what is missing.
