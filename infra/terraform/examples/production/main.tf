@@ -117,6 +117,8 @@ module "gateway" {
   secrets             = merge(var.livekit_secrets, var.redis_secret)
   secret_kms_key_arns = [aws_kms_key.data.arn]
   settings            = var.settings
+  store               = module.storage
+  data_kms_key_arns   = [aws_kms_key.data.arn]
   session_manager     = true
   log_group           = module.observability.log_groups["gateway"]
   log_group_arn       = module.observability.log_group_arns["gateway"]

@@ -98,6 +98,7 @@ module "gateway" {
   livekit_sip_redis = var.livekit_sip_redis
   secrets           = merge(var.livekit_secrets, var.redis_secret)
   settings          = var.settings
+  store             = module.storage
   log_group         = module.observability.log_groups["gateway"]
   log_group_arn     = module.observability.log_group_arns["gateway"]
   alarm_topic_arns  = [module.observability.alarm_topic_arn]

@@ -14,6 +14,7 @@ locals {
         TRUNKLINE__LOG__FORMAT         = "json"
         TRUNKLINE__LOG__LEVEL          = var.log_level
       },
+      local.keeps_records ? { TRUNKLINE__STORE = var.store.url, TRUNKLINE__SIP__RECORDS = "true" } : {},
       { for key, value in var.settings : "TRUNKLINE__${upper(replace(key, ".", "__"))}" => value },
       module.secrets.environment,
     )

@@ -1,5 +1,5 @@
 # Three roles: host (ECS's agent on the machine), execution (image, log, what ECS injects), task (what the gateway itself does: nothing
-# with AWS but reading its secrets).
+# with AWS but reading its secrets, and putting the records of its calls into the store, of which it reads and lists nothing).
 
 locals {
   assume_by_tasks = jsonencode({
@@ -30,6 +30,29 @@ locals {
   # Who reads the secrets: trunkline itself, or ECS for livekit-sip.
   secrets_of_task      = var.gateway == "trunkline" ? module.secrets.statements : []
   secrets_of_execution = var.gateway == "trunkline" ? [] : module.secrets.statements
+
+  keeps_records = var.gateway == "trunkline" && var.store != null
+
+  # Neither a call's own record, which is its worker's, nor a recording or transcript: those lie beside the folder sip/, not in it.
+  records = local.keeps_records ? [{
+    Sid    = "KeepRecords"
+    Effect = "Allow"
+    Action = ["s3:PutObject"]
+    Resource = [
+      "${var.store.objects_arn}/calls/*/sip/*", # why: calls have their names at run time
+      "${var.store.objects_arn}/refused/*",     # why: likewise
+    ]
+  }] : []
+
+  # Writing takes a new data key and opens no old one.
+  data_keys = [for statement in [{
+    Sid      = "EncryptRecords"
+    Effect   = "Allow"
+    Action   = ["kms:GenerateDataKey"]
+    Resource = var.data_kms_key_arns
+  }] : statement if local.keeps_records && length(statement.Resource) > 0]
+
+  work = concat(local.secrets_of_task, local.records, local.data_keys)
 }
 
 resource "aws_iam_role" "host" {
@@ -115,9 +138,9 @@ resource "aws_iam_role" "task" {
 }
 
 resource "aws_iam_role_policy" "task" {
-  count = length(local.secrets_of_task) > 0 ? 1 : 0
+  count = length(local.work) > 0 ? 1 : 0
 
   name   = "work"
   role   = aws_iam_role.task.id
-  policy = jsonencode({ Version = "2012-10-17", Statement = local.secrets_of_task })
+  policy = jsonencode({ Version = "2012-10-17", Statement = local.work })
 }

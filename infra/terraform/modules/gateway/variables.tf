@@ -183,6 +183,18 @@ variable "settings" {
   }
 }
 
+variable "store" {
+  description = "The module storage's url and objects_arn, for a detail record of each call. Default: no records are kept. livekit-sip keeps none."
+  type        = object({ url = string, objects_arn = string })
+  default     = null
+}
+
+variable "data_kms_key_arns" {
+  description = "KMS keys of your own that the bucket is encrypted with."
+  type        = list(string)
+  default     = []
+}
+
 variable "log_group" {
   description = "The log group's name."
   type        = string

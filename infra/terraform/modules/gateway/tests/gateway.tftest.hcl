@@ -97,6 +97,50 @@ run "livekit_sip_gets_them_from_ecs" {
   }
 }
 
+run "without_a_store_nothing_is_kept" {
+  assert {
+    condition     = !strcontains(aws_iam_role_policy.task[0].policy, "s3:") && !strcontains(aws_ecs_task_definition.gateway.container_definitions, "TRUNKLINE__STORE")
+    error_message = aws_iam_role_policy.task[0].policy
+  }
+}
+
+run "with_one_it_puts_records_and_nothing_else" {
+  variables {
+    store             = { url = "s3://example-calls/x?region=eu-central-1", objects_arn = "arn:aws:s3:::example-calls/x" }
+    data_kms_key_arns = ["arn:aws:kms:eu-central-1:111122223333:key/1"]
+  }
+  assert {
+    condition = [
+      for statement in jsondecode(aws_iam_role_policy.task[0].policy).Statement : [statement.Action, statement.Resource]
+      if contains(["KeepRecords", "EncryptRecords"], statement.Sid)
+      ] == [
+      [["s3:PutObject"], ["arn:aws:s3:::example-calls/x/calls/*/sip/*", "arn:aws:s3:::example-calls/x/refused/*"]], # why: what is expected
+      [["kms:GenerateDataKey"], ["arn:aws:kms:eu-central-1:111122223333:key/1"]],
+    ]
+    error_message = aws_iam_role_policy.task[0].policy
+  }
+  assert {
+    condition = alltrue([
+      for pair in ["TRUNKLINE__STORE=s3://example-calls/x?region=eu-central-1", "TRUNKLINE__SIP__RECORDS=true"] :
+      contains([for pair in jsondecode(aws_ecs_task_definition.gateway.container_definitions)[0].environment : "${pair.name}=${pair.value}"], pair)
+    ])
+    error_message = aws_ecs_task_definition.gateway.container_definitions
+  }
+}
+
+run "livekit_sip_keeps_no_records" {
+  variables {
+    gateway           = "livekit-sip"
+    image             = "livekit/sip:v1.11.0"
+    livekit_sip_redis = "10.40.0.10:6379"
+    store             = { url = "s3://example-calls?region=eu-central-1", objects_arn = "arn:aws:s3:::example-calls" }
+  }
+  assert {
+    condition     = length(aws_iam_role_policy.task) == 0
+    error_message = "it has no rights that it does not use"
+  }
+}
+
 run "no_redis_is_refused" {
   command = plan
   variables {
