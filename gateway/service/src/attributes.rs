@@ -29,13 +29,14 @@ pub(crate) struct Moments {
     pub(crate) ringing_at: Timestamp,
 }
 
-/// The attributes at the join: what the rule and LiveKit say (trunk, rule, numbers, unless hidden), the call's own, and headers of the
+/// The attributes at the join, with this status of the call: what the rule and LiveKit say (trunk, rule, numbers, unless hidden), the call's own, and headers of the
 /// INVITE that the rule asks for.
 pub(crate) fn at_join(
     dispatch: &Dispatch,
     invite: &Invite,
     sip_call: &str,
     moments: Moments,
+    status: &str,
 ) -> HashMap<String, String> {
     let mut attributes = dispatch.participant_attributes.clone();
     let mapping = HeaderMapping {
@@ -48,7 +49,7 @@ pub(crate) fn at_join(
         ("sip.callID", sip_call),
         ("sip.callIDFull", invite.call_id.as_str()),
         ("sip.callTag", invite.from_tag.as_str()),
-        (CALL_STATUS, RINGING),
+        (CALL_STATUS, status),
     ];
     attributes.extend(own.map(|(name, value)| (name.to_owned(), value.to_owned())));
     let moments = [(INVITE_AT, moments.invite_at), (RINGING_AT, moments.ringing_at)];
@@ -182,7 +183,7 @@ mod tests {
 
     #[test]
     fn the_calls_own_attributes_join_those_of_the_rule() {
-        let attributes = at_join(&dispatch(0), &invite(), "SCL_1", moments());
+        let attributes = at_join(&dispatch(0), &invite(), "SCL_1", moments(), RINGING);
         let expected = [
             ("biz", "x"),
             ("acct", "42"),
@@ -205,10 +206,22 @@ mod tests {
 
     #[test]
     fn headers_become_attributes_as_the_rule_says_and_credentials_never() {
-        let x = at_join(&dispatch(INCLUDE_X_HEADERS), &invite(), "SCL_1", moments());
+        let x = at_join(
+            &dispatch(INCLUDE_X_HEADERS),
+            &invite(),
+            "SCL_1",
+            moments(),
+            RINGING,
+        );
         assert_eq!(x.get("sip.h.x-other").map(String::as_str), Some("yes"));
         assert!(!x.contains_key("sip.h.subject"));
-        let all = at_join(&dispatch(INCLUDE_ALL_HEADERS), &invite(), "SCL_1", moments());
+        let all = at_join(
+            &dispatch(INCLUDE_ALL_HEADERS),
+            &invite(),
+            "SCL_1",
+            moments(),
+            RINGING,
+        );
         assert_eq!(all.get("sip.h.subject").map(String::as_str), Some("hi"));
         assert!(!all.values().any(|value| value == "secret"));
     }

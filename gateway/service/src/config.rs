@@ -59,6 +59,8 @@ pub struct Timeouts {
     /// From the INVITE until an agent must be heard; then 480. Default 10 s. The trunk's ringing timeout
     /// prevails when it is shorter.
     pub no_agent: Duration,
+    /// How long a caller may take to enter a PIN, all attempts together. Default 60 s.
+    pub pin: Duration,
     /// How long a call outlives an agent that vanished. At least the worker's lease + 5 s, so that another worker can take the call
     /// over. Default 15 s.
     pub agent_gone: Duration,
@@ -74,6 +76,7 @@ impl Default for Timeouts {
     fn default() -> Self {
         Self {
             no_agent: Duration::from_secs(10),
+            pin: Duration::from_mins(1),
             agent_gone: Duration::from_secs(15),
             first_media: Duration::from_secs(30),
             media: Duration::from_secs(15),

@@ -17,7 +17,7 @@ use sip::{
     StreamTimes, TlsError, TlsListen,
 };
 use thiserror::Error;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -117,6 +117,7 @@ impl Gateway {
             registered: ByContact::new(&config.registrations),
             server: server.clone(),
             records: Records::new(store, config.ladder),
+            pins: Arc::new(Semaphore::new(config.limits.ringing)),
             config,
             livekit,
             bus: bus.clone(),

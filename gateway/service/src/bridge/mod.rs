@@ -3,6 +3,7 @@
 //! The room's clock is the engine's, the phone's is ours; between them lies one small queue per track ([`playout`]). The phone gets a
 //! packet every 20 ms from the answer to the end, silence included: some peers take a pause for a dead call.
 
+mod cue;
 mod delays;
 mod playout;
 mod ring;
@@ -23,6 +24,8 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use crate::room::{Keypad, audio_frame};
+pub(crate) use cue::Cue;
+use cue::Playing;
 pub(crate) use delays::{UPLINK, attributes as delay_attributes};
 pub(crate) use playout::Faults;
 use playout::Playout;
@@ -92,6 +95,8 @@ pub(crate) enum Change {
     Press(Digit),
     /// Whether the phone hears it ring, as it does while it is being transferred.
     Ring(bool),
+    /// What the phone hears once, in place of what it hears now; `None` for silence.
+    Play(Option<Cue>),
 }
 
 /// Changes that may wait.
@@ -103,8 +108,14 @@ pub(crate) struct Downlink {
     changes: mpsc::Receiver<Change>,
     tracks: HashMap<String, Track>,
     readers: JoinSet<()>,
-    ring: Option<Ringback>,
+    signal: Option<Signal>,
     faults: Arc<Mutex<Faults>>,
+}
+
+/// What the phone hears in place of the room.
+enum Signal {
+    Ring(Ringback),
+    Cue(Playing),
 }
 
 struct Track {
@@ -124,7 +135,7 @@ impl Downlink {
             changes,
             tracks: HashMap::new(),
             readers: JoinSet::new(),
-            ring: None,
+            signal: None,
             faults,
         }
     }
@@ -162,10 +173,21 @@ impl Downlink {
                 faults.samples_skipped += new.samples_skipped;
             }
         }
-        if let Some(ring) = &mut self.ring {
-            // In place of the room: somebody who is being connected has left the conversation.
-            sum.clear();
-            ring.frame_into(sum);
+        // In place of the room: somebody who is being connected has left the conversation.
+        match &mut self.signal {
+            Some(Signal::Ring(ring)) => {
+                sum.clear();
+                ring.frame_into(sum);
+            }
+            Some(Signal::Cue(playing)) => {
+                let mixed = sum.len();
+                if playing.frame_into(sum) {
+                    sum.drain(..mixed);
+                } else {
+                    self.signal = None;
+                }
+            }
+            None => {}
         }
         self.sender.send(sum);
     }
@@ -189,7 +211,12 @@ impl Downlink {
                 }
             }
             Change::Ring(rings) => {
-                self.ring = rings.then(|| Ringback::new(self.sender.codec().sample_rate_hz()));
+                let rate = self.sender.codec().sample_rate_hz();
+                self.signal = rings.then(|| Signal::Ring(Ringback::new(rate)));
+            }
+            Change::Play(cue) => {
+                let rate = self.sender.codec().sample_rate_hz();
+                self.signal = cue.map(|cue| Signal::Cue(Playing::new(cue, rate)));
             }
             // More digits than can wait (32) are lost: nobody dials that fast.
             Change::Press(digit) => drop(self.sender.press(digit)),

@@ -1,5 +1,7 @@
 //! A call that has its room: the machine's hands.
 
+mod told;
+
 use std::collections::HashMap;
 use std::future::pending;
 use std::sync::Arc;
@@ -9,25 +11,24 @@ use events::LegRecord;
 use events::livekit::attribute;
 use livekit::DisconnectReason;
 use media::Digit;
-use sip::{CallControl, CallEvent, Rejection, Renegotiation, TransferEvent};
+use sip::{CallControl, CallEvent, Rejection};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::machine::{EndReason, Input, Machine, Output, RoomLoss};
+use super::line::Answered;
+use super::machine::{EndReason, Input, Machine, Output};
 use super::media_leg::MediaLeg;
 use super::outgoing::dialled::Dialled;
-use super::transfer::{Happened, Referral, Transfers, Verdict};
+use super::transfer::Transfers;
 use super::{Context, detail};
 use crate::departure::Departure;
-use crate::room::{RoomChange, RoomLeg};
+use crate::room::RoomLeg;
 use crate::{attributes, bridge};
 
 /// How long the call's own tasks may take to end.
 const TASKS_STOP_TIMEOUT: Duration = Duration::from_secs(2);
-/// Digits by INFO that may wait.
-const INFO_QUEUE: usize = 32;
 
 /// What a conversation is made of.
 pub(super) struct Parts<'a> {
@@ -45,7 +46,11 @@ pub(super) struct Parts<'a> {
 
 /// Who placed the call.
 pub(super) enum Way {
-    Incoming { ok_headers: Vec<(String, String)> },
+    Incoming {
+        ok_headers: Vec<(String, String)>,
+        /// It was answered before it had a room.
+        answered: Option<Answered>,
+    },
     Outgoing(Box<Dialled>),
 }
 
@@ -62,23 +67,33 @@ pub(super) struct Conversation<'a> {
 }
 
 impl<'a> Conversation<'a> {
-    pub(super) fn new(parts: Parts<'a>) -> Self {
-        let mut conversation = Self {
-            parts,
-            tasks: TaskTracker::new(),
-            cancel: CancellationToken::new(),
-            active: false,
-            connected: false,
-            pressed: None,
+    pub(super) fn new(mut parts: Parts<'a>) -> Self {
+        let answered = match &mut parts.way {
+            Way::Incoming { answered, .. } => answered.take(),
+            Way::Outgoing(_) => None,
         };
-        if let Way::Outgoing(dialled) = &mut conversation.parts.way {
-            dialled.ring_into(
-                &conversation.parts.room,
-                &conversation.tasks,
-                &conversation.cancel,
-            );
+        let (tasks, cancel, heard) = match answered {
+            Some(Answered {
+                tasks, cancel, heard, ..
+            }) => (tasks, cancel, Some(heard)),
+            None => (TaskTracker::new(), CancellationToken::new(), None),
+        };
+        if let Way::Outgoing(dialled) = &mut parts.way {
+            dialled.ring_into(&parts.room, &tasks, &cancel);
         }
-        conversation
+        // Who was answered before has joined as active.
+        let connected = heard.is_some();
+        if let Some(heard) = heard.flatten() {
+            heard.carry_into(&parts.room, &tasks, &cancel);
+        }
+        Self {
+            parts,
+            tasks,
+            cancel,
+            active: connected,
+            connected,
+            pressed: None,
+        }
     }
 
     pub(super) async fn run(&mut self, mut machine: Machine) -> EndReason {
@@ -123,7 +138,7 @@ impl<'a> Conversation<'a> {
                 parts.media.start(&self.tasks, &self.cancel, &parts.room);
                 self.connected = true;
                 let headers = match &mut parts.way {
-                    Way::Incoming { ok_headers } => std::mem::take(ok_headers),
+                    Way::Incoming { ok_headers, .. } => std::mem::take(ok_headers),
                     Way::Outgoing(_) => Vec::new(),
                 };
                 let _ = parts.control.accept(parts.media.description(), headers).await;
@@ -195,175 +210,6 @@ impl<'a> Conversation<'a> {
         attributes::to_headers(mapping, &self.parts.room.attributes())
     }
 
-    async fn phone(&mut self, event: Option<CallEvent>) -> Option<Input> {
-        let parts = &mut self.parts;
-        match event {
-            Some(CallEvent::Acknowledged) => Some(Input::Acknowledged),
-            Some(CallEvent::Cancelled) => {
-                detail::answered(&mut parts.leg, 487, "Request Terminated");
-                Some(Input::CallerLeft)
-            }
-            Some(CallEvent::HungUp) => {
-                // Some hang up as soon as they have accepted a REFER.
-                parts.transfers.hung_up();
-                Some(Input::CallerLeft)
-            }
-            Some(CallEvent::NotAcknowledged) => Some(Input::NotAcknowledged),
-            Some(CallEvent::SessionExpired) => Some(Input::SessionExpired),
-            Some(CallEvent::Ended) | None => Some(Input::DialogEnded),
-            Some(CallEvent::Renegotiation(Renegotiation { offer, answer })) => {
-                // The stack answers 488 by itself when this is `None`; it may also have given up waiting.
-                let _ = answer.send(parts.media.renegotiate(offer.as_deref()));
-                None
-            }
-            Some(CallEvent::OfferAnswered(answer)) => {
-                let was_agreed = parts.media.codec().is_some();
-                match parts.media.accept(&answer) {
-                    Ok(()) => {
-                        // After an INVITE without SDP: only now is it known how to speak.
-                        parts.media.start(&self.tasks, &self.cancel, &parts.room);
-                        None
-                    }
-                    Err(error) if was_agreed => {
-                        tracing::warn!(%error, "the session stays as it was");
-                        None
-                    }
-                    Err(error) => {
-                        tracing::warn!(%error, "the phone's answer cannot be used");
-                        Some(Input::NoMedia)
-                    }
-                }
-            }
-            Some(CallEvent::Info { content_type, body }) => {
-                self.pressed(&content_type, &body);
-                None
-            }
-            Some(CallEvent::Progress { code, sdp }) => {
-                if let Way::Outgoing(dialled) = &mut parts.way
-                    && sdp.is_some_and(|sdp| parts.media.accept(&sdp).is_ok())
-                {
-                    dialled.stop_ringing();
-                    parts.media.start(&self.tasks, &self.cancel, &parts.room);
-                    tracing::info!(step = "early_media", "the network is heard");
-                }
-                (180..190).contains(&code).then_some(Input::Rings)
-            }
-            Some(CallEvent::Answered(answer)) => {
-                let Way::Outgoing(dialled) = &mut parts.way else {
-                    return None;
-                };
-                match parts.media.accept(&answer.sdp) {
-                    Ok(()) => {
-                        dialled.answered(answer);
-                        Some(Input::PickedUp)
-                    }
-                    Err(error) => {
-                        tracing::warn!(%error, "the phone's answer cannot be used");
-                        Some(Input::NoMedia)
-                    }
-                }
-            }
-            Some(CallEvent::Refused { code, phrase }) => {
-                detail::answered(&mut parts.leg, code, &phrase);
-                if let Way::Outgoing(dialled) = &mut parts.way {
-                    dialled.refused(code, phrase);
-                }
-                Some(Input::NotPutThrough)
-            }
-            Some(CallEvent::Unreachable) => Some(Input::Unreachable),
-            Some(CallEvent::Transfer(event)) => {
-                self.told(event).await;
-                None
-            }
-        }
-    }
-
-    /// A digit by INFO, where that is wanted and the phone has no other way: who sends both means one.
-    fn pressed(&mut self, content_type: &str, body: &[u8]) {
-        let parts = &self.parts;
-        if !parts.context.config.info_dtmf || !self.connected || parts.media.has_events() {
-            return;
-        }
-        let Some(digit) = media::dtmf::of_info(content_type, body) else {
-            return;
-        };
-        let pressed = self.pressed.get_or_insert_with(|| {
-            let (pressed, digits) = mpsc::channel(INFO_QUEUE);
-            let (keypad, cancel) = (parts.room.keypad(), self.cancel.clone());
-            self.tasks.spawn(bridge::keys(digits, keypad, cancel));
-            pressed
-        });
-        // Nobody presses so many keys faster than the room takes them.
-        let _ = pressed.try_send(digit);
-    }
-
-    async fn transfer(&mut self, happened: Happened) -> Option<Input> {
-        match happened {
-            Happened::Asked(request) => {
-                let may = self.connected.then_some(&self.parts.context.targets);
-                let Referral {
-                    to,
-                    mut headers,
-                    rings,
-                } = self.parts.transfers.asked(request, may)?;
-                headers.extend(self.said_by_attributes());
-                tracing::info!(step = "transfer", "the phone is asked to go elsewhere");
-                self.parts.media.ring(rings).await;
-                let _ = self.parts.control.refer(to, headers).await;
-                None
-            }
-            Happened::TimedOut => {
-                tracing::info!(
-                    step = "transfer_failed",
-                    "nothing was heard of the transfer in time"
-                );
-                self.parts.media.ring(false).await;
-                None
-            }
-            Happened::IsThere => Some(Input::Transferred),
-        }
-    }
-
-    async fn told(&mut self, event: TransferEvent) {
-        match self.parts.transfers.told(event) {
-            Verdict::Waiting => {}
-            Verdict::Failed => {
-                tracing::info!(step = "transfer_failed", "the call goes on");
-                self.parts.media.ring(false).await;
-            }
-            Verdict::Done => tracing::info!(step = "transferred", "the phone is elsewhere"),
-        }
-    }
-
-    async fn room_changed(&mut self, change: RoomChange) -> Option<Input> {
-        let media = &self.parts.media;
-        match change {
-            RoomChange::Track {
-                identity,
-                is_phone,
-                sid,
-                track,
-            } => {
-                media.add_track(sid, track).await;
-                Some(Input::Heard { identity, is_phone })
-            }
-            RoomChange::TrackGone { sid } => {
-                media.remove_track(sid).await;
-                None
-            }
-            RoomChange::Left { identity, deliberate } => Some(Input::Left { identity, deliberate }),
-            RoomChange::Digit(digit) => {
-                media.press(digit).await;
-                None
-            }
-            RoomChange::Lost(reason) => Some(Input::RoomLost(match reason {
-                DisconnectReason::RoomDeleted | DisconnectReason::RoomClosed => RoomLoss::Closed,
-                DisconnectReason::ParticipantRemoved => RoomLoss::Removed,
-                _ => RoomLoss::Disconnected,
-            })),
-        }
-    }
-
     /// Frees all that the call held. The media stop first: nobody shall hear a call that is over.
     pub(super) async fn release(self, reason: EndReason) -> (LegRecord, Option<Departure>) {
         self.cancel.cancel();
@@ -400,11 +246,16 @@ impl<'a> Conversation<'a> {
         if let Way::Outgoing(dialled) = way {
             dialled.ended(reason);
         }
-        tasks.close();
-        if timeout(TASKS_STOP_TIMEOUT, tasks.wait()).await.is_err() {
-            tracing::warn!(left = tasks.len(), "tasks of the call did not end in time");
-        }
+        ended(tasks).await;
         (leg, in_room.then_some(departure))
+    }
+}
+
+/// Waits for the tasks of a call that is cancelled.
+pub(super) async fn ended(tasks: TaskTracker) {
+    tasks.close();
+    if timeout(TASKS_STOP_TIMEOUT, tasks.wait()).await.is_err() {
+        tracing::warn!(left = tasks.len(), "tasks of the call did not end in time");
     }
 }
 

@@ -101,6 +101,8 @@ fn told(reason: EndReason) -> (EndedBy, &'static str) {
         ),
         EndReason::Transferred => (EndedBy::Agent, "the phone was transferred"),
         EndReason::NoAgent => (EndedBy::Agent, "no agent was heard in time"),
+        EndReason::WrongPin => (EndedBy::Gateway, "no PIN that the caller entered was right"),
+        EndReason::NoPin => (EndedBy::Phone, "the caller entered no PIN in time"),
         EndReason::AgentLeft => (EndedBy::Agent, "the agent left"),
         EndReason::AgentLost => (
             EndedBy::Agent,

@@ -94,6 +94,10 @@ pub enum EndReason {
     NoMedia,
     Transferred,
     NoAgent,
+    /// The caller was asked for a PIN and entered wrong ones.
+    WrongPin,
+    /// The caller was asked for a PIN and entered none in time.
+    NoPin,
     AgentLeft,
     /// The agent vanished and no other came within the grace.
     AgentLost,
@@ -122,6 +126,8 @@ impl EndReason {
             EndReason::NoMedia => "no_common_codec",
             EndReason::Transferred => "transferred",
             EndReason::NoAgent => "no_agent",
+            EndReason::WrongPin => "wrong_pin",
+            EndReason::NoPin => "no_pin",
             EndReason::AgentLeft => "agent_left",
             EndReason::AgentLost => "agent_lost",
             EndReason::RoomClosed => "room_closed",
@@ -174,6 +180,8 @@ pub(crate) struct Machine {
     phones: HashSet<String>,
     /// Whether the phone has acknowledged the answer, or has given it.
     acknowledged: bool,
+    /// Whether an agent was ever heard.
+    served: bool,
     outputs: VecDeque<Output>,
 }
 
@@ -199,6 +207,18 @@ impl Machine {
         Self::begin(options, Phase::Ringing)
     }
 
+    /// Of a call that was answered before it had a room. Without an agent it ends when one that rings would.
+    pub(crate) fn answered(options: Options, acknowledged: bool, now: Instant) -> Self {
+        let phase = Phase::Answered {
+            end_at: now + options.max_call,
+            gone_at: Some(options.ringing_until),
+        };
+        Self {
+            acknowledged,
+            ..Self::begin(options, phase)
+        }
+    }
+
     /// Of a call to a phone.
     pub(crate) fn outgoing(options: Options) -> Self {
         Self::begin(options, Phase::Dialling { rings: false })
@@ -212,6 +232,7 @@ impl Machine {
             agents,
             phones,
             acknowledged: false,
+            served: false,
             outputs,
         }
     }
@@ -284,13 +305,18 @@ impl Machine {
             Phase::Answered {
                 gone_at: Some(gone_at),
                 ..
-            } if now >= gone_at => self.end(EndReason::AgentLost),
+            } if now >= gone_at => self.end(if self.served {
+                EndReason::AgentLost
+            } else {
+                EndReason::NoAgent
+            }),
             _ => {}
         }
     }
 
     fn agent_heard(&mut self, identity: String, now: Instant) {
         self.agents.insert(identity);
+        self.served = true;
         match &mut self.phase {
             Phase::Ringing => {
                 self.phase = Phase::Answered {

@@ -16,7 +16,8 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::bridge::{self, CHANGE_QUEUE, Change, Downlink, Faults, Rates};
+use super::heard::Heard;
+use crate::bridge::{CHANGE_QUEUE, Change, Cue, Downlink, Faults};
 use crate::room::RoomLeg;
 
 /// Any port: for reading an offer before a port is bound.
@@ -236,12 +237,17 @@ impl MediaLeg {
 
     /// Starts RTP both ways, unless it runs already, or nothing is agreed on.
     pub(super) fn start(&mut self, tasks: &TaskTracker, cancel: &CancellationToken, room: &RoomLeg) {
+        if let Some(heard) = self.open(tasks, cancel) {
+            heard.carry_into(room, tasks, cancel);
+        }
+    }
+
+    /// The same without a room: what the phone says is for whoever takes it.
+    pub(super) fn open(&mut self, tasks: &TaskTracker, cancel: &CancellationToken) -> Option<Heard> {
         let (State::Waiting(waiting), Some(negotiated)) = (&mut self.state, &self.negotiated) else {
-            return;
+            return None;
         };
-        let Some((port, changes)) = waiting.take() else {
-            return;
-        };
+        let (port, changes) = waiting.take()?;
         let session = RtpSession::start(port, SessionOptions::from(negotiated), tasks, cancel.clone());
         let RtpSession {
             sender,
@@ -249,14 +255,13 @@ impl MediaLeg {
             digits,
             control,
         } = session;
-        let rates = Rates {
-            from_hz: negotiated.codec.sample_rate_hz(),
-            to_hz: room.sample_rate_hz,
-        };
-        tasks.spawn(bridge::uplink(frames, room.source.clone(), rates, cancel.clone()));
-        tasks.spawn(bridge::keys(digits, room.keypad(), cancel.clone()));
         tasks.spawn(Downlink::new(sender, changes, Arc::clone(&self.faults)).run(cancel.clone()));
         self.state = State::Running(control);
+        Some(Heard {
+            frames,
+            digits,
+            sample_rate_hz: negotiated.codec.sample_rate_hz(),
+        })
     }
 
     /// Resolves when the caller sends no RTP; never while it is not meant to. Cancel-safe.
@@ -304,6 +309,11 @@ impl MediaLeg {
     /// Takes digits for the phone.
     pub(super) fn keypad(&self) -> mpsc::Sender<Change> {
         self.changes.clone()
+    }
+
+    /// Lets the phone hear this once, or nothing.
+    pub(super) async fn play(&self, cue: Option<Cue>) {
+        self.change(Change::Play(cue)).await;
     }
 
     /// Lets the phone hear it ring, or no longer.

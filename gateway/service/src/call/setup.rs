@@ -3,33 +3,28 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use bus::ioinfo::{Dispatch, DispatchRequest, DispatchResult, SipCall, SipUri, TrunkAuthentication};
+use bus::ioinfo::{Dispatch, DispatchRequest, DispatchResult, SipCall, SipUri};
 use events::{LegRecord, Regions, Timestamp};
 use media::sdp::SdpError;
 use platform::clock::{Clock as _, SystemClock};
-use sip::digest::{Credentials, DEFAULT_REALM, Subject, Verdict};
 use sip::{CallControl, Invite, Rejection};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 use tracing::Span;
 
-use super::Context;
 use super::machine::Options;
 use super::media_leg::{self, Encryption, MediaLeg, Offer};
-use crate::attributes::{self, Moments};
+use super::{Context, trunk};
+use crate::attributes::Moments;
 use crate::room::RoomLeg;
 use crate::token::{self, Joiner};
 
 /// When to try again after 503, in seconds.
 const RETRY_AFTER_S: &str = "10";
-/// `SIPTrunkAuthenticationError`: over quota.
-const OVER_QUOTA: i32 = 1;
-/// `SIPTrunkAuthenticationError`: no trunk.
-const NO_TRUNK: i32 = 2;
 
-/// A call that has its room and waits for an agent.
+/// A call that has its room.
 pub(super) struct Joined {
     pub(super) room: RoomLeg,
-    pub(super) media: MediaLeg,
     pub(super) options: Options,
     pub(super) ok_headers: Vec<(String, String)>,
     /// Attribute → header.
@@ -43,7 +38,7 @@ pub(super) struct Refused {
 }
 
 impl Refused {
-    fn new(code: u16, why: &'static str) -> Self {
+    pub(super) fn new(code: u16, why: &'static str) -> Self {
         Self {
             rejection: Rejection::with_reason(code, why),
             why,
@@ -51,7 +46,7 @@ impl Refused {
     }
 
     /// 503 with Retry-After: the fault is ours and may pass.
-    fn unavailable(why: &'static str) -> Self {
+    pub(super) fn unavailable(why: &'static str) -> Self {
         let mut refused = Self::new(503, why);
         refused
             .rejection
@@ -61,20 +56,58 @@ impl Refused {
     }
 }
 
-/// A call that LiveKit wants, and what it joins with.
+/// A call that may go on.
 pub(super) struct Prepared {
-    dispatch: Dispatch,
-    media: MediaLeg,
-    token: String,
-    ringing_at: Timestamp,
+    pub(super) media: MediaLeg,
+    pub(super) moments: Moments,
+    pub(super) entry: Entry,
 }
 
-impl Prepared {
+/// What LiveKit wants of it.
+pub(super) enum Entry {
+    Room(Box<Dispatch>),
+    /// A PIN first.
+    Pin(Box<Locked>),
+}
+
+/// A call that lacks a PIN.
+pub(super) struct Locked {
+    /// Its question to LiveKit, which the PIN is to be put into.
+    pub(super) question: DispatchRequest,
+    /// The caller's place among those who enter one.
+    pub(super) place: OwnedSemaphorePermit,
+}
+
+/// What a call joins its room with.
+pub(super) struct Admission {
+    dispatch: Dispatch,
+    token: String,
+    rate_hz: u32,
+    /// From when on an agent is waited for.
+    since: Instant,
+}
+
+impl Admission {
+    pub(super) fn new(
+        context: &Context,
+        dispatch: Dispatch,
+        attributes: &HashMap<String, String>,
+        media: &MediaLeg,
+        since: Instant,
+    ) -> Result<Self, Refused> {
+        let token =
+            mint(context, Joiner::from(&dispatch), attributes).ok_or(Refused::new(500, "no token"))?;
+        Ok(Self {
+            dispatch,
+            token,
+            rate_hz: media.sample_rate_hz().unwrap_or(media_leg::UNKNOWN_RATE_HZ),
+            since,
+        })
+    }
+
     /// Tells the leg's record what is known before the join.
     pub(super) fn describe(&self, leg: &mut LegRecord, regions: &Regions) {
-        let attributes = &self.dispatch.participant_attributes;
-        super::detail::described(leg, attributes, regions);
-        leg.ringing_at = Some(self.ringing_at);
+        super::detail::described(leg, &self.dispatch.participant_attributes, regions);
     }
 }
 
@@ -87,7 +120,7 @@ pub(super) async fn prepare(
 ) -> Result<Prepared, Refused> {
     let invite_at = SystemClock.now().into();
     let call = describe(invite, scl_id);
-    let trunk = trunk(context, invite, &call).await?;
+    let trunk = trunk::of(context, invite, &call).await?;
     // A call that we could not speak on must not ring.
     let offer = Offer::read(invite);
     if let Some(offer) = &offer {
@@ -96,14 +129,53 @@ pub(super) async fn prepare(
     }
     // The caller may be gone: its event says so.
     let _ = control.ringing().await;
-    let ringing_at = SystemClock.now().into();
+    let ringing_at: Timestamp = SystemClock.now().into();
     tracing::info!(step = "ringing", trunk = trunk.sip_trunk_id, "180 sent");
-    let dispatch = dispatch(context, trunk, call).await?;
+    let question = DispatchRequest {
+        sip_trunk_id: trunk.sip_trunk_id,
+        call: Some(call),
+        ..DispatchRequest::default()
+    };
+    let dispatch = context
+        .bus
+        .evaluate_dispatch_rules(question.clone())
+        .await
+        .map_err(|error| {
+            tracing::warn!(%error, "LiveKit did not say where the call goes");
+            Refused::unavailable("dispatch look-up failed")
+        })?;
+    let verdict = Verdict::of(&dispatch);
+    if verdict == Verdict::No {
+        // livekit-sip leaves the caller in silence here; a caller is told at once that nobody is there.
+        return Err(Refused::new(404, "no dispatch rule matches"));
+    }
     tracing::info!(
         step = "dispatched",
         rule = dispatch.sip_dispatch_rule_id,
         "a rule matches"
     );
+    let media = negotiate(context, offer.as_ref(), &dispatch)?;
+    let entry = if verdict == Verdict::Pin {
+        let place = context
+            .pins
+            .clone()
+            .try_acquire_owned()
+            .map_err(|_| Refused::unavailable("too many callers are entering a PIN"))?;
+        Entry::Pin(Box::new(Locked { question, place }))
+    } else {
+        Entry::Room(Box::new(dispatch))
+    };
+    Ok(Prepared {
+        media,
+        moments: Moments {
+            invite_at,
+            ringing_at,
+        },
+        entry,
+    })
+}
+
+fn negotiate(context: &Context, offer: Option<&Offer>, dispatch: &Dispatch) -> Result<MediaLeg, Refused> {
     let codecs = media_leg::codecs(&context.config.codecs, dispatch.media.as_ref());
     let encryption = Encryption::of(dispatch.media.as_ref());
     let (address, bind) = (context.config.advertised_address, context.config.listen.ip());
@@ -111,39 +183,48 @@ pub(super) async fn prepare(
         .ports
         .bind(bind)
         .map_err(|_| Refused::unavailable("no free RTP port"))?;
-    let media = match &offer {
+    match offer {
         Some(offer) => MediaLeg::negotiate(offer, port, address, &codecs, encryption)
-            .map_err(|error| sdp_refusal(&error))?,
-        None if codecs.is_empty() => return Err(Refused::new(488, "no common codec")),
-        None => MediaLeg::offering(port, address, &codecs, encryption),
-    };
-    let moments = Moments {
-        invite_at,
-        ringing_at,
-    };
-    let attributes = attributes::at_join(&dispatch, invite, scl_id, moments);
-    let token = mint(context, Joiner::from(&dispatch), &attributes).ok_or(Refused::new(500, "no token"))?;
-    Ok(Prepared {
-        dispatch,
-        media,
-        token,
-        ringing_at,
-    })
+            .map_err(|error| sdp_refusal(&error)),
+        None if codecs.is_empty() => Err(Refused::new(488, "no common codec")),
+        None => Ok(MediaLeg::offering(port, address, &codecs, encryption)),
+    }
+}
+
+/// What the dispatch rules say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Room,
+    Pin,
+    /// No rule matches; of a PIN: it is wrong.
+    No,
+}
+
+impl Verdict {
+    pub(super) fn of(dispatch: &Dispatch) -> Self {
+        match dispatch.result() {
+            DispatchResult::Accept => Self::Room,
+            DispatchResult::RequestPin => Self::Pin,
+            DispatchResult::Legacy if dispatch.request_pin => Self::Pin,
+            DispatchResult::Legacy if !dispatch.room_name.is_empty() => Self::Room,
+            DispatchResult::Drop | DispatchResult::Reject | DispatchResult::Legacy => Self::No,
+        }
+    }
 }
 
 /// Joins the room. Not cancel-safe: poll it to its end, and leave the room that it yields.
-pub(super) async fn join(context: &Context, prepared: Prepared, invited: Instant) -> Result<Joined, Refused> {
-    let Prepared {
+pub(super) async fn join(context: &Context, admission: Admission) -> Result<Joined, Refused> {
+    let Admission {
         dispatch,
-        media,
         token,
-        ..
-    } = prepared;
+        rate_hz,
+        since,
+    } = admission;
     let room = RoomLeg::join(
         &context.livekit,
         &token,
         &dispatch.participant_identity,
-        media.sample_rate_hz().unwrap_or(media_leg::UNKNOWN_RATE_HZ),
+        rate_hz,
         true,
     )
     .await;
@@ -152,19 +233,18 @@ pub(super) async fn join(context: &Context, prepared: Prepared, invited: Instant
         Refused::unavailable("room not joined")
     })?;
     Span::current().record("call_id", room.sid().await);
-    let joined_ms = super::millis(invited.elapsed());
+    let joined_ms = super::millis(since.elapsed());
     tracing::info!(step = "room_joined", joined_ms, "waiting for an agent");
-    let options = options(context, &dispatch, invited);
+    let options = options(context, &dispatch, since);
     Ok(Joined {
         room,
-        media,
         options,
         ok_headers: dispatch.headers.into_iter().collect(),
         attributes_to_headers: dispatch.attributes_to_headers,
     })
 }
 
-fn options(context: &Context, dispatch: &Dispatch, invited: Instant) -> Options {
+fn options(context: &Context, dispatch: &Dispatch, since: Instant) -> Options {
     let timeouts = context.config.timeouts;
     // LiveKit passes the trunk's on with its answer.
     let shorter = |ours: Duration, trunk: Option<bus::wire::ProtoDuration>| {
@@ -173,7 +253,7 @@ fn options(context: &Context, dispatch: &Dispatch, invited: Instant) -> Options 
             .map_or(ours, |trunk| trunk.min(ours))
     };
     Options {
-        ringing_until: (invited + shorter(timeouts.no_agent, dispatch.ringing_timeout)).into_std(),
+        ringing_until: (since + shorter(timeouts.no_agent, dispatch.ringing_timeout)).into_std(),
         agent_gone: timeouts.agent_gone,
         max_call: shorter(timeouts.max_call, dispatch.max_call_duration),
     }
@@ -190,91 +270,6 @@ pub(super) fn mint(
     token::mint(key, secret, joiner, attributes, Duration::from_secs(now))
         .inspect_err(|error| tracing::error!(%error, "no token for the call"))
         .ok()
-}
-
-async fn trunk(context: &Context, invite: &Invite, call: &SipCall) -> Result<TrunkAuthentication, Refused> {
-    let trunk = context
-        .bus
-        .trunk_authentication(call.clone())
-        .await
-        .map_err(|error| {
-            tracing::warn!(%error, "LiveKit did not say which trunk the call comes by");
-            Refused::unavailable("trunk look-up failed")
-        })?;
-    match trunk.error_code {
-        OVER_QUOTA => return Err(Refused::unavailable("over quota")),
-        NO_TRUNK => return Err(Refused::new(404, "no trunk")),
-        _ if trunk.drop => return Err(Refused::new(404, "dropped by the trunk")),
-        _ => {}
-    }
-    if trunk.username.is_empty() || trunk.password.is_empty() {
-        return Ok(trunk);
-    }
-    let realm = if trunk.realm.is_empty() {
-        DEFAULT_REALM
-    } else {
-        trunk.realm.as_str()
-    };
-    let subject = Subject {
-        call_id: &invite.call_id,
-        source: invite.source.ip(),
-        method: "INVITE",
-    };
-    let credentials = Credentials {
-        username: &trunk.username,
-        password: &trunk.password,
-        realm,
-    };
-    let now = context.started.elapsed();
-    match context
-        .authenticator
-        .verify(invite.header("Proxy-Authorization"), subject, credentials, now)
-    {
-        Verdict::Accepted => Ok(trunk),
-        Verdict::Wrong => Err(Refused {
-            rejection: Rejection::code(401),
-            why: "wrong credentials",
-        }),
-        Verdict::Challenge => {
-            let challenge = context.authenticator.challenge(subject, realm, now);
-            let headers = vec![("Proxy-Authenticate".to_owned(), challenge)];
-            Err(Refused {
-                rejection: Rejection {
-                    headers,
-                    ..Rejection::code(407)
-                },
-                why: "challenged",
-            })
-        }
-    }
-}
-
-async fn dispatch(context: &Context, trunk: TrunkAuthentication, call: SipCall) -> Result<Dispatch, Refused> {
-    let request = DispatchRequest {
-        sip_trunk_id: trunk.sip_trunk_id,
-        call: Some(call),
-        ..DispatchRequest::default()
-    };
-    let dispatch = context
-        .bus
-        .evaluate_dispatch_rules(request)
-        .await
-        .map_err(|error| {
-            tracing::warn!(%error, "LiveKit did not say where the call goes");
-            Refused::unavailable("dispatch look-up failed")
-        })?;
-    match dispatch.result() {
-        DispatchResult::Accept => Ok(dispatch),
-        DispatchResult::Legacy if !dispatch.request_pin && !dispatch.room_name.is_empty() => Ok(dispatch),
-        DispatchResult::RequestPin | DispatchResult::Legacy if dispatch.request_pin => {
-            Err(Refused::new(501, "rules with a PIN are not supported"))
-        }
-        DispatchResult::RequestPin => Err(Refused::new(501, "rules with a PIN are not supported")),
-        // livekit-sip leaves the caller in silence here; a caller is told at once that nobody is there.
-        DispatchResult::Drop | DispatchResult::Reject | DispatchResult::Legacy => {
-            Err(Refused::new(404, "no dispatch rule matches"))
-        }
-    }
 }
 
 fn sdp_refusal(error: &SdpError) -> Refused {

@@ -1,7 +1,7 @@
 //! A call's SIP messages as text: first who said what when, then each message.
 //!
 //! Masked is what says who somebody is, or what somebody typed: users and display names, headers that are none of SIP's own, bodies other than
-//! SDP. Credentials are left out always.
+//! SDP. Credentials, and keys that were pressed, are left out always.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -147,6 +147,10 @@ fn shown(message: &str, whole: bool) -> String {
     if body.is_empty() {
         return text;
     }
+    if is_keys(head) {
+        let _ = writeln!(text, "\n[keys]");
+        return text;
+    }
     if whole || body.starts_with("v=") {
         let body = without_keys(&body.replace("\r\n", "\n"));
         let body = if whole {
@@ -159,6 +163,16 @@ fn shown(message: &str, whole: bool) -> String {
         let _ = writeln!(text, "\n[{} bytes]", body.len());
     }
     text
+}
+
+/// Whether the body says which keys were pressed: they may be a PIN, and are hidden always.
+fn is_keys(head: &str) -> bool {
+    head.split("\r\n").any(|line| {
+        let (name, value) = line.split_once(':').unwrap_or((line, ""));
+        let name = name.trim();
+        let is_type = name.eq_ignore_ascii_case("content-type") || name.eq_ignore_ascii_case("c");
+        is_type && value.to_ascii_lowercase().contains("dtmf")
+    })
 }
 
 /// Who has the keys of SDP (RFC 4568) hears the call.
@@ -266,6 +280,20 @@ mod tests {
             assert!(text.contains(kept), "{kept} not in\n{text}");
         }
         assert_eq!(summary(INVITE), "INVITE (1 INVITE) SDP");
+    }
+
+    #[test]
+    fn keys_that_were_pressed_are_hidden_always() {
+        for (name, kind) in [
+            ("Content-Type", "application/dtmf-relay"),
+            ("c", "Application/DTMF;x=y"),
+        ] {
+            let info = format!("INFO sip:a@b SIP/2.0\r\n{name}: {kind}\r\n\r\nSignal=7\r\nDuration=160\r\n");
+            for whole in [true, false] {
+                let text = shown(&info, whole);
+                assert!(!text.contains('7') && text.ends_with("\n[keys]\n"), "{text}");
+            }
+        }
     }
 
     #[test]

@@ -223,9 +223,18 @@ impl Fixture {
 
     /// A trunk for [`NUMBER`], the rest as given, with a rule to [`ROOM`].
     pub(crate) async fn trunk(&self, trunk: proto::SipInboundTrunkInfo) {
+        self.direct(trunk, "").await;
+    }
+
+    /// A trunk for [`NUMBER`] with a rule to [`ROOM`], which needs a PIN.
+    pub(crate) async fn locked(&self, pin: &str) {
+        self.direct(proto::SipInboundTrunkInfo::default(), pin).await;
+    }
+
+    async fn direct(&self, trunk: proto::SipInboundTrunkInfo, pin: &str) {
         let direct = proto::SipDispatchRuleDirect {
             room_name: ROOM.into(),
-            pin: String::new(),
+            pin: pin.into(),
         };
         let rule = proto::sip_dispatch_rule::Rule::DispatchRuleDirect(direct);
         self.route(NUMBER, trunk, rule).await;

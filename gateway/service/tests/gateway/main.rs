@@ -25,6 +25,7 @@ mod ends;
 mod flood;
 mod latency;
 mod outbound;
+mod pins;
 mod records;
 mod refusals;
 mod registration;

@@ -123,6 +123,20 @@ impl Phone {
             .unwrap_or_else(|_| panic!("no {start}"))
     }
 
+    /// Answers a request within the call with 200.
+    pub(crate) async fn agree(&self, request: &str) {
+        let copied = ["Via", "From", "To", "Call-ID", "CSeq"];
+        let is_copied = |line: &&str| {
+            let name = line.split(':').next();
+            name.is_some_and(|name| copied.contains(&name))
+        };
+        let lines: Vec<&str> = request.lines().filter(is_copied).collect();
+        let head = lines.join("\r\n");
+        let message = format!("SIP/2.0 200 OK\r\n{head}\r\nContent-Length: 0\r\n\r\n");
+        let sent = self.socket.send_to(message.as_bytes(), self.server).await;
+        sent.expect("sent");
+    }
+
     fn negotiated(&self, message: &str) -> Negotiated {
         let body = message.split_once("\r\n\r\n").expect("a body").1;
         sdp::parse_answer(body.as_bytes(), &self.local(9)).expect("an SDP answer")

@@ -19,7 +19,7 @@ const TIMES: SessionTimes = SessionTimes {
     least: Duration::from_secs(2),
 };
 
-const SDP: &str = "v=0\no=- 1 1 IN IP4 [media_ip]\ns=-\nc=IN IP4 [media_ip]\nt=0 0\nm=audio [media_port] RTP/AVP 0 101\n\
+pub(crate) const SDP: &str = "v=0\no=- 1 1 IN IP4 [media_ip]\ns=-\nc=IN IP4 [media_ip]\nt=0 0\nm=audio [media_port] RTP/AVP 0 101\n\
                    a=rtpmap:0 PCMU/8000\na=rtpmap:101 telephone-event/8000\na=ptime:20\n";
 
 /// A request of a caller played by sipp.
@@ -38,15 +38,15 @@ fn says(method: &str, target: &str, via: &str, cseq: u32, more: &str, sdp: &str)
 }
 
 const VIA: &str = "Via: SIP/2.0/UDP [local_ip]:[local_port];branch=[branch]";
-const HOPS: &str = "Max-Forwards: 70\n";
+pub(crate) const HOPS: &str = "Max-Forwards: 70\n";
 
-fn invite(cseq: u32, more: &str, sdp: &str) -> String {
+pub(crate) fn invite(cseq: u32, more: &str, sdp: &str) -> String {
     let target = format!("sip:{NUMBER}@[remote_ip]:[remote_port]");
     // A second one belongs to no dialog either, though the first was answered.
     says("INVITE", &target, VIA, cseq, more, sdp).replace("[peer_tag_param]", "")
 }
 
-fn within(method: &str, cseq: u32, more: &str, sdp: &str) -> String {
+pub(crate) fn within(method: &str, cseq: u32, more: &str, sdp: &str) -> String {
     says(method, "[next_url]", VIA, cseq, &format!("{HOPS}{more}"), sdp)
 }
 
@@ -57,7 +57,7 @@ fn ack_refusal(cseq: u32) -> String {
 }
 
 /// An answer, in which these headers must be like this.
-fn answered(code: &str, checks: &[(&str, &str)]) -> String {
+pub(crate) fn answered(code: &str, checks: &[(&str, &str)]) -> String {
     let look = |(at, (header, regexp)): (usize, &(&str, &str))| {
         format!(
             "<ereg regexp=\"{regexp}\" search_in=\"hdr\" header=\"{header}:\" check_it=\"true\" assign_to=\"v{at}\"/>"
@@ -82,14 +82,14 @@ fn answered(code: &str, checks: &[(&str, &str)]) -> String {
 }
 
 /// A request of the gateway's, in which a header must be like this.
-fn asked(method: &str, header: &str, regexp: &str) -> String {
+pub(crate) fn asked(method: &str, header: &str, regexp: &str) -> String {
     format!(
         "<recv request=\"{method}\" timeout=\"15000\"><action><ereg regexp=\"{regexp}\" search_in=\"hdr\" header=\"{header}:\" \
          check_it=\"true\" assign_to=\"asked\"/></action></recv>\n<Reference variables=\"asked\"/>\n"
     )
 }
 
-fn replies(more: &str, sdp: &str) -> String {
+pub(crate) fn replies(more: &str, sdp: &str) -> String {
     let kind = if sdp.is_empty() {
         ""
     } else {

@@ -54,6 +54,35 @@ fn an_agent_that_is_heard_answers_the_call_once() {
 }
 
 #[test]
+fn a_call_that_was_answered_before_its_room_waits_for_an_agent_as_long_as_one_that_rings() {
+    let now = start();
+    let options = Options {
+        ringing_until: now + seconds(10),
+        agent_gone: GONE,
+        max_call: seconds(3600),
+    };
+    let mut machine = Machine::answered(options, true, now);
+    assert_eq!(machine.poll_timeout(), Some(now + seconds(10)));
+    machine.handle_timeout(now + seconds(10));
+    assert_eq!(
+        outputs(&mut machine),
+        [
+            Output::HangUp { text: "no_agent" },
+            Output::End(EndReason::NoAgent)
+        ]
+    );
+
+    let mut machine = Machine::answered(options, true, now);
+    machine.handle(heard("agent"), now + seconds(9));
+    assert_eq!(outputs(&mut machine), []);
+    assert_eq!(machine.poll_timeout(), Some(now + seconds(3600)));
+    machine.handle(left("agent", false), now + seconds(20));
+    machine.handle_timeout(now + seconds(20) + GONE);
+    let lost = outputs(&mut machine);
+    assert_eq!(lost.last(), Some(&Output::End(EndReason::AgentLost)));
+}
+
+#[test]
 fn another_phone_is_no_agent() {
     let now = start();
     let mut machine = machine(now);

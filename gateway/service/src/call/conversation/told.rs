@@ -1,0 +1,187 @@
+//! What the phone, the room and LiveKit say to a conversation, as the machine takes it.
+
+use livekit::DisconnectReason;
+use sip::{CallEvent, Renegotiation, TransferEvent};
+use tokio::sync::mpsc;
+
+use super::{Conversation, Way};
+use crate::bridge;
+use crate::call::detail;
+use crate::call::line::keyed;
+use crate::call::machine::{Input, RoomLoss};
+use crate::call::transfer::{Happened, Referral, Verdict};
+use crate::room::RoomChange;
+
+/// Digits by INFO that may wait.
+const INFO_QUEUE: usize = 32;
+
+impl Conversation<'_> {
+    pub(super) async fn phone(&mut self, event: Option<CallEvent>) -> Option<Input> {
+        let parts = &mut self.parts;
+        match event {
+            Some(CallEvent::Acknowledged) => Some(Input::Acknowledged),
+            Some(CallEvent::Cancelled) => {
+                detail::answered(&mut parts.leg, 487, "Request Terminated");
+                Some(Input::CallerLeft)
+            }
+            Some(CallEvent::HungUp) => {
+                // Some hang up as soon as they have accepted a REFER.
+                parts.transfers.hung_up();
+                Some(Input::CallerLeft)
+            }
+            Some(CallEvent::NotAcknowledged) => Some(Input::NotAcknowledged),
+            Some(CallEvent::SessionExpired) => Some(Input::SessionExpired),
+            Some(CallEvent::Ended) | None => Some(Input::DialogEnded),
+            Some(CallEvent::Renegotiation(Renegotiation { offer, answer })) => {
+                // The stack answers 488 by itself when this is `None`; it may also have given up waiting.
+                let _ = answer.send(parts.media.renegotiate(offer.as_deref()));
+                None
+            }
+            Some(CallEvent::OfferAnswered(answer)) => {
+                let was_agreed = parts.media.codec().is_some();
+                match parts.media.accept(&answer) {
+                    Ok(()) => {
+                        // After an INVITE without SDP: only now is it known how to speak.
+                        parts.media.start(&self.tasks, &self.cancel, &parts.room);
+                        None
+                    }
+                    Err(error) if was_agreed => {
+                        tracing::warn!(%error, "the session stays as it was");
+                        None
+                    }
+                    Err(error) => {
+                        tracing::warn!(%error, "the phone's answer cannot be used");
+                        Some(Input::NoMedia)
+                    }
+                }
+            }
+            Some(CallEvent::Info { content_type, body }) => {
+                self.pressed(&content_type, &body);
+                None
+            }
+            Some(CallEvent::Progress { code, sdp }) => {
+                if let Way::Outgoing(dialled) = &mut parts.way
+                    && sdp.is_some_and(|sdp| parts.media.accept(&sdp).is_ok())
+                {
+                    dialled.stop_ringing();
+                    parts.media.start(&self.tasks, &self.cancel, &parts.room);
+                    tracing::info!(step = "early_media", "the network is heard");
+                }
+                (180..190).contains(&code).then_some(Input::Rings)
+            }
+            Some(CallEvent::Answered(answer)) => {
+                let Way::Outgoing(dialled) = &mut parts.way else {
+                    return None;
+                };
+                match parts.media.accept(&answer.sdp) {
+                    Ok(()) => {
+                        dialled.answered(answer);
+                        Some(Input::PickedUp)
+                    }
+                    Err(error) => {
+                        tracing::warn!(%error, "the phone's answer cannot be used");
+                        Some(Input::NoMedia)
+                    }
+                }
+            }
+            Some(CallEvent::Refused { code, phrase }) => {
+                detail::answered(&mut parts.leg, code, &phrase);
+                if let Way::Outgoing(dialled) = &mut parts.way {
+                    dialled.refused(code, phrase);
+                }
+                Some(Input::NotPutThrough)
+            }
+            Some(CallEvent::Unreachable) => Some(Input::Unreachable),
+            Some(CallEvent::Transfer(event)) => {
+                self.told(event).await;
+                None
+            }
+        }
+    }
+
+    /// A digit by INFO, where that is wanted and the phone has no other way: who sends both means one.
+    fn pressed(&mut self, content_type: &str, body: &[u8]) {
+        let parts = &self.parts;
+        if !self.connected {
+            return;
+        }
+        let Some(digit) = keyed(parts.context, &parts.media, content_type, body) else {
+            return;
+        };
+        let pressed = self.pressed.get_or_insert_with(|| {
+            let (pressed, digits) = mpsc::channel(INFO_QUEUE);
+            let (keypad, cancel) = (parts.room.keypad(), self.cancel.clone());
+            self.tasks.spawn(bridge::keys(digits, keypad, cancel));
+            pressed
+        });
+        // Nobody presses so many keys faster than the room takes them.
+        let _ = pressed.try_send(digit);
+    }
+
+    pub(super) async fn transfer(&mut self, happened: Happened) -> Option<Input> {
+        match happened {
+            Happened::Asked(request) => {
+                let may = self.connected.then_some(&self.parts.context.targets);
+                let Referral {
+                    to,
+                    mut headers,
+                    rings,
+                } = self.parts.transfers.asked(request, may)?;
+                headers.extend(self.said_by_attributes());
+                tracing::info!(step = "transfer", "the phone is asked to go elsewhere");
+                self.parts.media.ring(rings).await;
+                let _ = self.parts.control.refer(to, headers).await;
+                None
+            }
+            Happened::TimedOut => {
+                tracing::info!(
+                    step = "transfer_failed",
+                    "nothing was heard of the transfer in time"
+                );
+                self.parts.media.ring(false).await;
+                None
+            }
+            Happened::IsThere => Some(Input::Transferred),
+        }
+    }
+
+    async fn told(&mut self, event: TransferEvent) {
+        match self.parts.transfers.told(event) {
+            Verdict::Waiting => {}
+            Verdict::Failed => {
+                tracing::info!(step = "transfer_failed", "the call goes on");
+                self.parts.media.ring(false).await;
+            }
+            Verdict::Done => tracing::info!(step = "transferred", "the phone is elsewhere"),
+        }
+    }
+
+    pub(super) async fn room_changed(&mut self, change: RoomChange) -> Option<Input> {
+        let media = &self.parts.media;
+        match change {
+            RoomChange::Track {
+                identity,
+                is_phone,
+                sid,
+                track,
+            } => {
+                media.add_track(sid, track).await;
+                Some(Input::Heard { identity, is_phone })
+            }
+            RoomChange::TrackGone { sid } => {
+                media.remove_track(sid).await;
+                None
+            }
+            RoomChange::Left { identity, deliberate } => Some(Input::Left { identity, deliberate }),
+            RoomChange::Digit(digit) => {
+                media.press(digit).await;
+                None
+            }
+            RoomChange::Lost(reason) => Some(Input::RoomLost(match reason {
+                DisconnectReason::RoomDeleted | DisconnectReason::RoomClosed => RoomLoss::Closed,
+                DisconnectReason::ParticipantRemoved => RoomLoss::Removed,
+                _ => RoomLoss::Disconnected,
+            })),
+        }
+    }
+}
