@@ -163,10 +163,19 @@ pub struct LegMedia {
     pub packets_sent: u64,
     /// Times that the room's sound ran dry on its way out.
     pub gaps: u64,
-    /// What listeners would say of the phone's sound, 1 to 4.5, estimated by loss and by the delay of our own buffers; `None` when no
-    /// packet came.
+    /// What listeners would say of the phone's sound, 1 to 4.5, estimated by loss and by the delay of our own buffers and, where it was
+    /// measured, of the network; `None` when no packet came.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mos: Option<f64>,
+    /// How long it took to the phone and back on average, in milliseconds; `None` where the phone sent no RTCP reports that tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub round_trip_ms: Option<f64>,
+    /// Of our packets, how many the phone lost, by its last report.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phone_lost: Option<u64>,
+    /// The interarrival jitter of our packets at the phone, by its last report, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phone_jitter_ms: Option<f64>,
 }
 
 #[cfg(test)]
@@ -193,6 +202,9 @@ mod tests {
             packets_sent: 99,
             gaps: 0,
             mos: Some(4.3),
+            round_trip_ms: Some(21.5),
+            phone_lost: Some(0),
+            phone_jitter_ms: None,
         });
         assert_eq!(LegRecord::decode(leg.encode()).unwrap(), leg);
         assert!(!format!("{leg:?}").contains("5551234"));

@@ -10,7 +10,9 @@
 //!    cancelled. From then on exactly one [`Frame`] per 20 ms comes out, sound or silence, and DTMF digits
 //!    apart; the caller sends one frame per 20 ms, or silence.
 //!
-//! The parsers ([`sdp`], [`rtp`], [`dtmf`]) and the two halves of a stream ([`Receiver`], [`Transmitter`])
+//! The session reports by RTCP what it sends and gets, every five seconds on average, and says good-bye at its end.
+//!
+//! The parsers ([`sdp`], [`rtp`], [`rtcp`], [`dtmf`]) and the two halves of a stream ([`Receiver`], [`Transmitter`])
 //! know no socket and no clock. Bytes from the network can only be counted or refused: they cause no panic,
 //! no allocation beyond fixed bounds, no log line.
 //!
@@ -30,6 +32,8 @@ mod frame;
 mod ports;
 pub mod quality;
 mod receive;
+mod reports;
+pub mod rtcp;
 pub mod rtp;
 pub mod sdp;
 mod session;
@@ -43,7 +47,7 @@ pub use dtmf::Digit;
 pub use frame::{Frame, FrameKind};
 pub use ports::{PortError, PortPool, PortRange, PortRangeError, RtpPort};
 pub use receive::{Received, Receiver, ReceiverOptions};
-pub use session::{RtpControl, RtpSender, RtpSession, SessionOptions};
+pub use session::{ReportsTo, RtpControl, RtpSender, RtpSession, SessionOptions};
 pub use source::SourcePolicy;
 pub use srtp::{MasterKey, SrtpKeys, Suite};
 pub use stats::RtpStats;

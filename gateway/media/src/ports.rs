@@ -119,7 +119,7 @@ impl PortPool {
                     return Ok(RtpPort {
                         incoming,
                         outgoing,
-                        _reports: reports,
+                        reports,
                         lease,
                     });
                 }
@@ -177,9 +177,8 @@ pub struct RtpPort {
     pub(crate) incoming: UdpSocket,
     /// The same socket without tokio, which would lose packets sent before its reactor has looked at it.
     pub(crate) outgoing: std::net::UdpSocket,
-    /// Held so that nobody else gets it and the peer's reports are not answered with ICMP errors; its packets
-    /// are not read.
-    _reports: std::net::UdpSocket,
+    /// For RTCP. Its few packets, the first after a second at the earliest, need no socket beside it.
+    pub(crate) reports: UdpSocket,
     lease: Lease,
 }
 
@@ -192,10 +191,11 @@ impl RtpPort {
 
 type Media = (UdpSocket, std::net::UdpSocket);
 
-fn bind_pair(ip: IpAddr, port: u16) -> io::Result<(Media, std::net::UdpSocket)> {
+fn bind_pair(ip: IpAddr, port: u16) -> io::Result<(Media, UdpSocket)> {
     let outgoing = std::net::UdpSocket::bind(SocketAddr::new(ip, port))?;
     outgoing.set_nonblocking(true)?;
     let incoming = UdpSocket::from_std(outgoing.try_clone()?)?;
     let reports = std::net::UdpSocket::bind(SocketAddr::new(ip, port + 1))?;
-    Ok(((incoming, outgoing), reports))
+    reports.set_nonblocking(true)?;
+    Ok(((incoming, outgoing), UdpSocket::from_std(reports)?))
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use audio::{Codec, Concealer, Decoder, JitterBuffer, jitter, jitter::Popped, level};
 
-use crate::{Digit, Frame, FrameKind, RtpStats, dtmf::Detector, rtp::Packet};
+use crate::{Digit, Frame, FrameKind, RtpStats, dtmf::Detector, reports::Reception, rtp::Packet};
 
 /// What a [`Receiver`] expects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +35,8 @@ pub struct Receiver {
     /// Samples in a row below [`QUIET_DBFS`].
     quiet_samples: usize,
     stats: RtpStats,
+    /// Of the stream, for reports.
+    reception: Option<Reception>,
 }
 
 /// What a datagram was.
@@ -80,6 +82,7 @@ impl Receiver {
             pcm: Vec::with_capacity(codec.frame_samples() * 4),
             quiet_samples: 0,
             stats: RtpStats::default(),
+            reception: None,
         }
     }
 
@@ -92,6 +95,10 @@ impl Receiver {
         if !self.belongs(packet.ssrc) {
             self.stats.packets_foreign += 1;
             return Received::Foreign;
+        }
+        match &mut self.reception {
+            Some(reception) if reception.ssrc == packet.ssrc => reception.packet(packet.sequence),
+            begun => *begun = Some(Reception::begin(packet.ssrc, packet.sequence)),
         }
         if packet.payload_type == self.options.payload_type {
             self.jitter
@@ -130,6 +137,11 @@ impl Receiver {
         let frame = Frame::new(self.options.codec, kind, &self.pcm);
         self.pcm.drain(..wanted);
         frame
+    }
+
+    /// What has come of the stream, for reports.
+    pub(crate) fn reception(&self) -> Option<Reception> {
+        self.reception
     }
 
     /// What has been seen; the fields of the sending side and of the socket are 0.

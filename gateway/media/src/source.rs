@@ -58,6 +58,16 @@ impl SourceLock {
         }
     }
 
+    /// Whether it is the peer's host, whatever the port.
+    pub(crate) fn is_peer(&self, from: SocketAddr) -> bool {
+        let from = canonical(from).ip();
+        let known = match self.policy {
+            SourcePolicy::SdpAddress => self.sdp,
+            SourcePolicy::Symmetric => self.latched,
+        };
+        known.is_some_and(|known| canonical(known).ip() == from)
+    }
+
     /// The peer has named another address (re-INVITE). What was latched is forgotten.
     pub(crate) fn set_sdp(&mut self, sdp: Option<SocketAddr>) {
         self.sdp = sdp;

@@ -116,6 +116,12 @@ const REPLAY_WINDOW: usize = 128;
 const MAX_STREAMS: usize = 16;
 /// Where a packet says whose it is (RFC 3550 §5.1).
 const RTP_SSRC: usize = 8;
+/// The same of RTCP (§6.4.1).
+const RTCP_SSRC: usize = 4;
+/// Behind the index of an SRTCP packet stands its tag, of 80 bits in both suites (RFC 3711 §3.4, RFC 4568 §6.2).
+const RTCP_INDEX_FROM_END: usize = 4 + 10;
+/// The E bit, before the index.
+const RTCP_IS_ENCRYPTED: u8 = 0x80;
 
 /// Encrypts what we send.
 pub(crate) struct Protector(Option<Context>);
@@ -128,6 +134,11 @@ impl Protector {
     /// The packet as it leaves; `None` leaves it out.
     pub(crate) fn rtp(&mut self, packet: &[u8]) -> Option<impl AsRef<[u8]> + use<>> {
         self.0.as_mut()?.encrypt_rtp(packet).ok()
+    }
+
+    /// The same of RTCP. It is always encrypted.
+    pub(crate) fn rtcp(&mut self, packet: &[u8]) -> Option<impl AsRef<[u8]> + use<>> {
+        self.0.as_mut()?.encrypt_rtcp(packet).ok()
     }
 }
 
@@ -166,6 +177,20 @@ impl Unprotector {
         self.open(ssrc(datagram, RTP_SSRC)?, |context| context.decrypt_rtp(datagram))
     }
 
+    /// The same of RTCP. What is authentic and not encrypted is refused too: we have not agreed on that (RFC 4568 §6.3.2).
+    pub(crate) fn rtcp(&mut self, datagram: &[u8]) -> Result<impl AsRef<[u8]> + use<>, Rejected> {
+        let index = datagram.len().checked_sub(RTCP_INDEX_FROM_END);
+        let index = index
+            .and_then(|at| datagram.get(at))
+            .ok_or(Rejected::Unauthentic)?;
+        if index & RTCP_IS_ENCRYPTED == 0 {
+            return Err(Rejected::Unauthentic);
+        }
+        self.open(ssrc(datagram, RTCP_SSRC)?, |context| {
+            context.decrypt_rtcp(datagram)
+        })
+    }
+
     fn open<T>(
         &mut self,
         ssrc: u32,
@@ -194,7 +219,7 @@ fn ssrc(datagram: &[u8], at: usize) -> Result<u32, Rejected> {
 
 fn rejected(error: &Error) -> Rejected {
     match error {
-        Error::SrtpSsrcDuplicated(..) => Rejected::Replayed,
+        Error::SrtpSsrcDuplicated(..) | Error::SrtcpSsrcDuplicated(..) => Rejected::Replayed,
         _ => Rejected::Unauthentic,
     }
 }
@@ -288,6 +313,29 @@ mod tests {
     }
 
     #[test]
+    fn reports_are_sealed_and_opened_once_and_never_taken_in_the_clear() {
+        for suite in Suite::ALL {
+            let (mut protector, mut unprotector) = ends(suite);
+            let mut plain = vec![0x80, 201, 0, 1, 0, 0, 0, 7, 0x81, 202, 0, 2, 0, 0, 0, 7];
+            plain.extend([1, 2, b'm', b'e']);
+            let sealed = protector.rtcp(&plain).unwrap().as_ref().to_vec();
+            assert_eq!(sealed.len(), plain.len() + 4 + 10);
+            assert_ne!(sealed[8..plain.len()], plain[8..]);
+            let mut open = |datagram: &[u8]| unprotector.rtcp(datagram).map(|it| it.as_ref().to_vec());
+            assert_eq!(open(&plain), Err(Rejected::Unauthentic));
+            for bit in 0..sealed.len() * 8 {
+                let mut changed = sealed.clone();
+                changed[bit / 8] ^= 1 << (bit % 8);
+                assert_eq!(open(&changed), Err(Rejected::Unauthentic), "bit {bit}");
+            }
+            assert_eq!(open(&sealed), Ok(plain.clone()));
+            assert_eq!(open(&sealed), Err(Rejected::Replayed));
+            let again = protector.rtcp(&plain).unwrap().as_ref().to_vec();
+            assert_eq!(open(&again), Ok(plain));
+        }
+    }
+
+    #[test]
     fn streams_of_a_peer_are_bounded() {
         let (mut protector, mut unprotector) = ends(Suite::Aes128CmSha1_32);
         for ssrc in 0..20 {
@@ -315,6 +363,7 @@ mod tests {
             bytes.insert(0, 0x80 | first & 0x3F);
             let (_, mut unprotector) = ends(Suite::Aes128CmSha1_80);
             prop_assert!(unprotector.rtp(&bytes).is_err());
+            prop_assert!(unprotector.rtcp(&bytes).is_err());
         }
     }
 }

@@ -37,4 +37,16 @@ pub struct RtpStats {
     pub packets_sent: u64,
     /// Packets that the network stack did not take.
     pub send_errors: u64,
+    /// RTCP reports of the peer's that came.
+    pub reports_received: u64,
+    /// RTCP packets that are none, that are not the peer's, or that are not encrypted where they must be.
+    pub reports_refused: u64,
+    /// RTCP reports that were sent.
+    pub reports_sent: u64,
+    /// How long it takes to the peer and back, on average, its reports say.
+    pub round_trip: Option<Duration>,
+    /// Packets of ours that the peer has lost.
+    pub peer_lost: Option<u64>,
+    /// The interarrival jitter of our packets there.
+    pub peer_jitter: Option<Duration>,
 }

@@ -87,6 +87,11 @@ impl Transmitter {
         !self.keypad.is_idle()
     }
 
+    /// The time of the next frame.
+    pub fn timestamp(&self) -> u32 {
+        self.next.timestamp
+    }
+
     /// The stream's identifier.
     pub fn ssrc(&self) -> u32 {
         self.next.ssrc

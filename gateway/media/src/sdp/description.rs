@@ -36,6 +36,10 @@ pub(super) struct Audio {
     pub(super) address: Option<Result<IpAddr, BadAddress>>,
     /// The keys offered, as far as they can be used.
     cryptos: Vec<Crypto>,
+    /// Whether RTCP may come beside the sound.
+    pub(super) has_mux: bool,
+    /// Where it is wanted otherwise; of the address beside it nothing is taken.
+    pub(super) reports_port: Option<u16>,
 }
 
 /// Audio that can be used as we are told to.
@@ -165,6 +169,14 @@ impl Audio {
             .chain(&session.attributes)
             .find_map(|attribute| Direction::from_name(&attribute.attribute))
             .unwrap_or_default();
+        let attribute = |name: &str| {
+            let mut attributes = media.attributes.iter();
+            attributes.find(|attribute| attribute.attribute == name)
+        };
+        let reports_port = attribute("rtcp")
+            .and_then(|attribute| attribute.value.as_deref()?.split_ascii_whitespace().next())
+            .and_then(|port| port.parse().ok())
+            .filter(|port| *port != 0);
         let connection = media.connections.first().or(session.connection.as_ref());
         let payload_types = media
             .fmt
@@ -183,6 +195,8 @@ impl Audio {
             formats,
             address: connection.map(address),
             cryptos: cryptos(media),
+            has_mux: attribute("rtcp-mux").is_some(),
+            reports_port: reports_port.or(media.port.checked_add(1)),
         }
     }
 

@@ -11,6 +11,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use audio::Codec;
 
+use crate::ReportsTo;
 use crate::srtp::{MasterKey, SrtpKeys, Suite};
 
 pub use negotiate::{answer, make_offer, parse_answer};
@@ -80,6 +81,9 @@ pub struct Negotiated {
     pub held: bool,
     /// What the sound is encrypted with, if it is.
     pub srtp: Option<SrtpKeys>,
+    /// Where the peer wants RTCP: at the port above, or the one of `a=rtcp` (RFC 3605), or beside the sound where it has said so by
+    /// `a=rtcp-mux` (RFC 5761).
+    pub reports_to: ReportsTo,
 }
 
 /// Who sends, from the point of view of the side named.

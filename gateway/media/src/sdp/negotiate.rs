@@ -9,6 +9,7 @@ use super::{
     DTMF_PAYLOAD_TYPE, Direction, LocalMedia, Negotiated, SdpError, crypto,
     description::{Description, MediaLine, Usable},
 };
+use crate::ReportsTo;
 use crate::srtp::SrtpKeys;
 
 /// Answers an offer: the description to send, and what is agreed on.
@@ -28,6 +29,9 @@ pub fn answer(offer: &[u8], local: &LocalMedia<'_>) -> Result<(String, Negotiate
         negotiated.direction,
     );
     ours.proto.clone_from(&usable.line.transport);
+    if negotiated.reports_to == ReportsTo::WithSound {
+        ours.add_attribute_from_str("rtcp-mux");
+    }
     if let (Some(theirs), Some(keys)) = (usable.crypto, negotiated.srtp) {
         ours.add_attribute_with_value("crypto", crypto::line(theirs.tag, keys.suite, keys.sending));
     }
@@ -89,7 +93,14 @@ fn negotiated(
         (true, Direction::RecvOnly) => Direction::Inactive,
         (_, direction) => direction,
     };
+    let reports_to = if audio.has_mux {
+        ReportsTo::WithSound
+    } else {
+        let port = audio.reports_port.filter(|_| !nowhere);
+        ReportsTo::Address(port.map(|port| SocketAddr::new(address, port)))
+    };
     Ok(Negotiated {
+        reports_to,
         codec,
         payload_type,
         dtmf_payload_type: audio.telephone_event(),

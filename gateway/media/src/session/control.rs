@@ -8,7 +8,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use crate::{MasterKey, RtpStats, source::SourceLock};
+use crate::{MasterKey, RtpStats, reports::Sent, source::SourceLock};
 
 /// A view of a running session. Clones see the same one.
 #[derive(Debug, Clone)]
@@ -29,16 +29,30 @@ pub(super) struct Link {
     pub(super) last_packet: Option<Instant>,
     /// A key of the peer's that the task does not know yet.
     pub(super) their_key: Option<MasterKey>,
+    /// For reports.
+    pub(super) sent: Option<Sent>,
+    pub(super) reports_to: ReportsTo,
+}
+
+/// Where the peer wants reports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReportsTo {
+    /// At an address of their own, from our own port for them; `None` while the peer holds the call, or has none.
+    Address(Option<SocketAddr>),
+    /// Beside its sound (RFC 5761), whose address is theirs.
+    WithSound,
 }
 
 impl RtpControl {
-    pub(super) fn new(lock: SourceLock, sending: bool) -> Self {
+    pub(super) fn new(lock: SourceLock, sending: bool, reports_to: ReportsTo) -> Self {
         let link = Link {
             lock,
             sending,
             stats: RtpStats::default(),
             last_packet: None,
             their_key: None,
+            sent: None,
+            reports_to,
         };
         Self(Arc::new(Shared {
             started: Instant::now(),
@@ -78,6 +92,11 @@ impl RtpControl {
         link.sending = sending;
     }
 
+    /// Follows a re-INVITE: where reports go.
+    pub fn report_to(&self, reports_to: ReportsTo) {
+        self.link().reports_to = reports_to;
+    }
+
     /// Follows a re-INVITE by which the peer encrypts with another key. Ours stays. Nothing where the stream is not encrypted.
     pub fn rekey(&self, key: MasterKey) {
         self.link().their_key = Some(key);
@@ -103,7 +122,8 @@ mod tests {
     const LATER: Duration = Duration::from_secs(15);
 
     fn control() -> RtpControl {
-        RtpControl::new(SourceLock::new(SourcePolicy::SdpAddress, None), true)
+        let lock = SourceLock::new(SourcePolicy::SdpAddress, None);
+        RtpControl::new(lock, true, ReportsTo::WithSound)
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,6 +1,7 @@
 //! One call's RTP over a real socket.
 
 mod control;
+mod reporter;
 mod sender;
 mod task;
 
@@ -12,11 +13,13 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     Digit, Frame, Receiver, ReceiverOptions, RtpPort, RtpStats, SourcePolicy, SrtpKeys, Start, Transmitter,
+    reports::Reports,
     sdp::Negotiated,
     source::SourceLock,
     srtp::{Protector, Unprotector},
 };
-pub use control::RtpControl;
+pub use control::{ReportsTo, RtpControl};
+use reporter::Reporter;
 pub use sender::RtpSender;
 use task::ReceiveTask;
 
@@ -39,11 +42,17 @@ pub struct SessionOptions {
     pub jitter_target: Duration,
     /// What packets are encrypted with; `None` for plain RTP.
     pub srtp: Option<SrtpKeys>,
+    /// Where reports go, and whether they may come beside the sound.
+    pub reports_to: ReportsTo,
+    /// How often on average; the first comes in half the time. Default 5 s.
+    pub report_every: Duration,
 }
 
 impl SessionOptions {
     /// The default of [`Self::jitter_target`]: two packets.
     pub const JITTER_TARGET: Duration = Duration::from_millis(40);
+    /// The default of [`Self::report_every`], and the least that RFC 3550 §6.2 allows for.
+    pub const REPORT_EVERY: Duration = Duration::from_secs(5);
     /// From a packet's arrival to its frame, on average: the wait, and half a tick.
     pub const RECEIVE_DELAY: Duration = Self::JITTER_TARGET.saturating_add(Duration::from_millis(10));
 }
@@ -59,6 +68,8 @@ impl From<&Negotiated> for SessionOptions {
             source: SourcePolicy::default(),
             jitter_target: Self::JITTER_TARGET,
             srtp: negotiated.srtp,
+            reports_to: negotiated.reports_to,
+            report_every: Self::REPORT_EVERY,
         }
     }
 }
@@ -96,7 +107,11 @@ impl RtpSession {
             ..
         } = options;
         let port = Arc::new(port);
-        let control = RtpControl::new(SourceLock::new(options.source, options.remote), options.sending);
+        let control = RtpControl::new(
+            SourceLock::new(options.source, options.remote),
+            options.sending,
+            options.reports_to,
+        );
         let (frames_in, frames) = mpsc::channel(MAX_WAITING_FRAMES);
         let (digits_in, digits) = mpsc::channel(MAX_WAITING_DIGITS);
         let receiver = Receiver::new(ReceiverOptions {
@@ -105,7 +120,23 @@ impl RtpSession {
             dtmf_payload_type,
             jitter_target: options.jitter_target,
         });
+        let start = Start {
+            ssrc: rand::random(),
+            // The upper half is left free: a receiver that misses the first packets must not miss that the number began anew (RFC
+            // 3711 §3.3.1).
+            sequence: rand::random::<u16>() >> 1,
+            timestamp: rand::random(),
+        };
+        let name = format!("{:016x}", rand::random::<u64>());
+        let protector = |keys: SrtpKeys| Protector::new(keys.suite, keys.sending);
+        let reporter = Reporter::new(
+            Reports::new(start.ssrc, name, codec.clock_rate_hz()),
+            // Reports have keys and numbers of their own (RFC 3711 §3.4): this one encrypts no sound, and the sender's no report.
+            options.srtp.map(protector),
+            options.report_every,
+        );
         let task = ReceiveTask {
+            reporter,
             port: port.clone(),
             control: control.clone(),
             receiver,
@@ -117,19 +148,12 @@ impl RtpSession {
             own: RtpStats::default(),
         };
         tasks.spawn(task.run(cancel));
-        let start = Start {
-            ssrc: rand::random(),
-            // The upper half is left free: a receiver that misses the first packets must not miss that the number began anew (RFC
-            // 3711 §3.3.1).
-            sequence: rand::random::<u16>() >> 1,
-            timestamp: rand::random(),
-        };
         let transmitter = Transmitter::new(codec, payload_type, dtmf_payload_type, start);
         let sender = RtpSender {
             port,
             control: control.clone(),
             transmitter,
-            protector: options.srtp.map(|keys| Protector::new(keys.suite, keys.sending)),
+            protector: options.srtp.map(protector),
             codec,
         };
         Self {

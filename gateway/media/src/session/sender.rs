@@ -3,9 +3,12 @@
 use std::sync::Arc;
 
 use audio::Codec;
+use tokio::time::Instant;
 
 use super::RtpControl;
-use crate::{Digit, RtpPort, Transmitter, dtmf::TooManyDigits, srtp::Protector};
+use crate::{
+    Digit, RtpPort, Transmitter, dtmf::TooManyDigits, reports::Sent, rtp::HEADER_BYTES, srtp::Protector,
+};
 
 /// Sends to the peer. It has no clock: each call stands for 20 ms, and its caller keeps the pace.
 pub struct RtpSender {
@@ -29,7 +32,8 @@ impl RtpSender {
             self.transmitter.skip();
             return;
         };
-        let (mut sent, mut failed) = (0, 0);
+        let (mut sent, mut failed, mut octets) = (0, 0, 0);
+        let timestamp = self.transmitter.timestamp();
         self.transmitter.frame(pcm, |datagram| {
             let is_sent = match &mut self.protector {
                 None => self.port.outgoing.send_to(datagram, destination).is_ok(),
@@ -40,10 +44,23 @@ impl RtpSender {
                 }),
             };
             *(if is_sent { &mut sent } else { &mut failed }) += 1;
+            octets += if is_sent { datagram.len() - HEADER_BYTES } else { 0 };
         });
+        let at = self.control.at(Instant::now());
         let mut link = self.control.link();
         link.stats.packets_sent += sent;
         link.stats.send_errors += failed;
+        // Of what goes into reports, and wraps there.
+        let (packets, before) = (
+            link.stats.packets_sent as u32,
+            link.sent.map_or(0, |sent| sent.octets),
+        );
+        link.sent = (packets > 0).then_some(Sent {
+            packets,
+            octets: before.wrapping_add(octets as u32),
+            timestamp,
+            at,
+        });
     }
 
     /// Sends 20 ms of silence.

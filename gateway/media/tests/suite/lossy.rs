@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use media::dtmf::Event;
 use media::rtp::Packet;
-use media::{Codec, Digit, PortPool, PortRange, RtpSession, SessionOptions, SourcePolicy};
+use media::{Codec, Digit, PortPool, PortRange, ReportsTo, RtpSession, SessionOptions, SourcePolicy};
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use tokio::net::UdpSocket;
@@ -91,6 +91,8 @@ fn start(
         source: SourcePolicy::SdpAddress,
         jitter_target: SessionOptions::JITTER_TARGET,
         srtp: None,
+        reports_to: ReportsTo::Address(None),
+        report_every: SessionOptions::REPORT_EVERY,
     };
     RtpSession::start(port, options, tasks, cancel.clone())
 }

@@ -17,6 +17,7 @@
 mod dtmf;
 mod lossy;
 mod ports;
+mod rtcp;
 mod sdp;
 mod session;
 mod stream;

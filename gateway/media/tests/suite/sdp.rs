@@ -1,7 +1,7 @@
 use std::net::SocketAddr;
 
 use media::{
-    Codec, MasterKey, Suite,
+    Codec, MasterKey, ReportsTo, Suite,
     sdp::{
         CODECS, Direction, LocalMedia, LocalSrtp, MAX_BYTES, Negotiated, SdpError, answer, make_offer,
         parse_answer,
@@ -53,6 +53,7 @@ fn the_answer_takes_our_preferred_codec_with_the_peers_numbers() {
             direction: Direction::SendRecv,
             held: false,
             srtp: None,
+            reports_to: ReportsTo::Address(Some(address("203.0.113.5:4001"))),
         }
     );
     assert_eq!(
@@ -62,6 +63,33 @@ fn the_answer_takes_our_preferred_codec_with_the_peers_numbers() {
          a=rtpmap:97 telephone-event/8000\r\na=fmtp:97 0-15\r\n\
          a=ptime:20\r\na=sendrecv\r\n"
     );
+}
+
+#[test]
+fn reports_go_where_the_peer_says() {
+    let at = |port: u16| ReportsTo::Address(Some(SocketAddr::new("203.0.113.5".parse().unwrap(), port)));
+    let held = "m=audio 4000 RTP/AVP 0\r\nc=IN IP4 0.0.0.0\r\n";
+    for (media, expected) in [
+        ("m=audio 4000 RTP/AVP 0\r\n", at(4001)),
+        ("m=audio 4000 RTP/AVP 0\r\na=rtcp:5000\r\n", at(5000)),
+        (
+            "m=audio 4000 RTP/AVP 0\r\na=rtcp:5000 IN IP4 192.0.2.66\r\n",
+            at(5000),
+        ),
+        ("m=audio 4000 RTP/AVP 0\r\na=rtcp:0\r\n", at(4001)),
+        ("m=audio 4000 RTP/AVP 0\r\na=rtcp:70000 x\r\n", at(4001)),
+        (
+            "m=audio 4000 RTP/AVP 0\r\na=rtcp-mux\r\na=rtcp:5000\r\n",
+            ReportsTo::WithSound,
+        ),
+        ("m=audio 65535 RTP/AVP 0\r\n", ReportsTo::Address(None)),
+        (held, ReportsTo::Address(None)),
+    ] {
+        let (text, agreed) = answer(offer(media).as_bytes(), &local()).unwrap();
+        assert_eq!(agreed.reports_to, expected, "{media}");
+        let is_muxed = expected == ReportsTo::WithSound;
+        assert_eq!(text.contains("a=rtcp-mux\r\n"), is_muxed, "{text}");
+    }
 }
 
 #[test]

@@ -9,8 +9,8 @@ use std::{
 
 use audio::{correlate, tone::Tone};
 use media::{
-    Codec, Digit, FrameKind, MasterKey, PortPool, PortRange, RtpSession, SessionOptions, SourcePolicy,
-    SrtpKeys, Suite,
+    Codec, Digit, FrameKind, MasterKey, PortPool, PortRange, ReportsTo, RtpSession, SessionOptions,
+    SourcePolicy, SrtpKeys, Suite,
     rtp::Packet,
     sdp::{self, LocalMedia},
 };
@@ -60,6 +60,8 @@ fn options(codec: Codec, remote: Option<SocketAddr>) -> SessionOptions {
         source: SourcePolicy::SdpAddress,
         jitter_target: Duration::from_millis(40),
         srtp: None,
+        reports_to: ReportsTo::Address(None),
+        report_every: SessionOptions::REPORT_EVERY,
     }
 }
 

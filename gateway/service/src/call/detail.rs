@@ -52,18 +52,22 @@ pub(super) fn heard(leg: &mut LegRecord, media: &MediaLeg, delay: Duration) {
         return;
     };
     let loss_percent = quality::loss_percent(&stats);
-    let mos = (stats.packets_received > 0).then(|| quality::mos(loss_percent, delay));
+    let network = stats.round_trip.unwrap_or_default() / 2;
+    let mos = (stats.packets_received > 0).then(|| quality::mos(loss_percent, delay + network));
     leg.media = Some(LegMedia {
         codec: codec.name().to_owned(),
         srtp: media.suite().map(|suite| suite.name().to_owned()),
         packets_received: stats.packets_received,
         packets_lost: stats.packets_lost,
         loss_percent: rounded(loss_percent),
-        jitter_ms: rounded(stats.jitter.as_secs_f64() * 1_000.0),
+        jitter_ms: rounded(ms(stats.jitter)),
         frames_concealed: stats.frames_concealed,
         packets_sent: stats.packets_sent,
         gaps: media.faults().gaps,
         mos: mos.map(rounded),
+        round_trip_ms: stats.round_trip.map(|time| rounded(ms(time))),
+        phone_lost: stats.peer_lost,
+        phone_jitter_ms: stats.peer_jitter.map(|time| rounded(ms(time))),
     });
 }
 
@@ -121,6 +125,10 @@ fn told(reason: EndReason) -> (EndedBy, &'static str) {
         EndReason::DialogEnded => (EndedBy::Network, "the SIP dialog broke off"),
         EndReason::ShutDown => (EndedBy::Gateway, "the gateway was stopped"),
     }
+}
+
+fn ms(time: Duration) -> f64 {
+    time.as_secs_f64() * 1_000.0
 }
 
 /// To two decimals: more of them would promise what is not known.

@@ -197,6 +197,7 @@ impl MediaLeg {
         }
         if let State::Running(control) = &self.state {
             control.update(negotiated.remote, negotiated.direction.sends());
+            control.report_to(negotiated.reports_to);
             let theirs = |negotiated: Negotiated| negotiated.srtp.map(|srtp| srtp.receiving);
             let key = theirs(negotiated).filter(|key| self.negotiated.and_then(theirs) != Some(*key));
             if let Some(key) = key {

@@ -12,6 +12,8 @@ use tokio_util::task::TaskTracker;
 
 use crate::fixture::{FROM, NUMBER};
 
+/// So often that a test can wait for its reports.
+const REPORT_EVERY: Duration = Duration::from_millis(200);
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 /// What a phone offers.
@@ -19,6 +21,8 @@ pub(crate) struct Offering {
     pub(crate) codecs: Vec<Codec>,
     /// Keys for SRTP, if it has that; they are required.
     pub(crate) keys: Vec<(Suite, MasterKey)>,
+    /// Whether RTCP may come beside its sound.
+    pub(crate) mux: bool,
 }
 
 impl Offering {
@@ -26,6 +30,7 @@ impl Offering {
         Self {
             codecs: vec![codec],
             keys: Vec::new(),
+            mux: false,
         }
     }
 
@@ -33,6 +38,7 @@ impl Offering {
         Self {
             codecs: vec![codec],
             keys: vec![(suite, MasterKey::random())],
+            mux: false,
         }
     }
 }
@@ -84,12 +90,11 @@ impl Phone {
         self.in_dialog("ACK", 1, "").await;
         let negotiated = self.negotiated(&self.ok);
         let port = self.port.take().expect("not yet answered");
-        RtpSession::start(
-            port,
-            SessionOptions::from(&negotiated),
-            &self.tasks,
-            self.cancel.clone(),
-        )
+        let options = SessionOptions {
+            report_every: REPORT_EVERY,
+            ..SessionOptions::from(&negotiated)
+        };
+        RtpSession::start(port, options, &self.tasks, self.cancel.clone())
     }
 
     /// Sends a re-INVITE with `direction` and acknowledges its 200, which is returned.
@@ -150,7 +155,11 @@ impl Phone {
     }
 
     fn offer(&self, port: u16) -> String {
-        sdp::make_offer(&self.local(port))
+        let mut offer = sdp::make_offer(&self.local(port));
+        if self.offering.mux {
+            offer.push_str("a=rtcp-mux\r\n");
+        }
+        offer
     }
 
     fn local(&self, port: u16) -> LocalMedia<'_> {

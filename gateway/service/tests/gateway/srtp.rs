@@ -27,6 +27,10 @@ fn encrypting(encryption: proto::SipMediaEncryption) -> proto::SipInboundTrunkIn
     }
 }
 
+pub(crate) fn requiring() -> proto::SipInboundTrunkInfo {
+    encrypting(SipMediaEncryptRequire)
+}
+
 pub(crate) async fn suite_of(fixture: &Fixture) -> Option<String> {
     let LegRecord { media, .. } = fixture.leg().await;
     media.expect("sound").srtp
