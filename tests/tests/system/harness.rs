@@ -277,7 +277,8 @@ impl System {
         self.stop().await;
     }
 
-    fn terminate(&self) {
+    /// Asks the process to end.
+    pub(crate) fn terminate(&self) {
         if let Some(pid) = self.pid() {
             kill(Pid::from_raw(pid), Signal::SIGTERM).unwrap();
         }
