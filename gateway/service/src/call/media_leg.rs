@@ -203,6 +203,9 @@ impl MediaLeg {
             if let Some(key) = key {
                 control.rekey(key);
             }
+            if self.is_held() && !negotiated.held {
+                control.expect();
+            }
         }
         self.negotiated = Some(negotiated);
     }
@@ -263,6 +266,13 @@ impl MediaLeg {
             digits,
             sample_rate_hz: negotiated.codec.sample_rate_hz(),
         })
+    }
+
+    /// The call is answered: from now on the other side owes sound.
+    pub(super) fn expect_sound(&self) {
+        if let State::Running(control) = &self.state {
+            control.expect();
+        }
     }
 
     /// Resolves when the caller sends no RTP; never while it is not meant to. Cancel-safe.
