@@ -83,6 +83,9 @@ impl<'a> Conversation<'a> {
         }
         // Who was answered before has joined as active.
         let connected = heard.is_some();
+        if connected {
+            parts.media.expect_sound();
+        }
         if let Some(heard) = heard.flatten() {
             heard.carry_into(&parts.room, &tasks, &cancel);
         }
