@@ -48,7 +48,7 @@ enum Served {
 pub(crate) async fn job(setup: &Arc<Setup>, job: CallJob, received: &Received, life: &Lifecycle) {
     let Some(_served) = setup.serving.begin(&job.call) else {
         tracing::info!("the call is served here already; the copy of its job waits");
-        put_off(setup, &job, received, setup.terms.lease).await;
+        put_off(setup, &job, received, setup.terms.heartbeat).await;
         return;
     };
     if let Some(protection) = &setup.protection

@@ -306,7 +306,10 @@ async fn a_gateway_of_its_own_that_is_told_to_end_takes_no_new_call_and_keeps_th
 
     let refused = Caller::new(phone::config(&system, Codec::G722));
     let refused = refused.place().await.unwrap().wait_ended(SOON).await.unwrap();
-    assert!(matches!(refused, EndedBy::Refused { code: 503, .. }), "{refused:?}");
+    assert!(
+        matches!(refused, EndedBy::Refused { code: 503, .. }),
+        "{refused:?}"
+    );
     say(&call, &mut ear, phone::QUESTION).await;
     call.hang_up().await;
     call.wait_ended(SOON).await.unwrap();

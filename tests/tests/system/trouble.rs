@@ -234,7 +234,7 @@ async fn a_redis_that_restarts_in_a_call_loses_neither_this_one_nor_the_next() {
     system.stop().await;
 }
 
-/// As when the answer to a receive was lost: the queue gives the job out again and again, and whoever gets it finds the call held.
+/// As when the answer to a receive was lost: the queue gives the job out again and again, while the call is served.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_job_of_a_live_call_that_the_queue_gives_out_again_is_never_put_aside() {
     let _turn = shared_turn().await;
@@ -253,7 +253,7 @@ async fn the_job_of_a_live_call_that_the_queue_gives_out_again_is_never_put_asid
     assert!(done.unwrap().success());
     // Three would be the end of it.
     let until = Instant::now() + SOON * 4;
-    while system.count("message", "another worker holds the call") < 4 {
+    while system.count("message", "the call is served here already; the copy of its job waits") < 4 {
         assert!(
             Instant::now() < until,
             "the job comes no more; log: {}",
