@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod apply;
+mod config;
+
 use std::{
     io::{BufRead, BufReader, Read},
     net::TcpListener,
