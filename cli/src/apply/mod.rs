@@ -21,7 +21,7 @@ use crate::{
     configuration,
     paint::{Line, Paper},
 };
-use plan::{Found, Plan};
+pub(crate) use plan::{Found, Plan};
 
 /// What a dry run exits with when there is something to do.
 const CHANGES: u8 = 2;

@@ -18,14 +18,14 @@ use super::fields::{self, Change, Fields};
 type Objects = anyhow::Result<Vec<Object>>;
 
 /// What the server has.
-pub(super) struct Found {
-    pub(super) inbound: Vec<SipInboundTrunkInfo>,
-    pub(super) outbound: Vec<SipOutboundTrunkInfo>,
-    pub(super) rules: Vec<SipDispatchRuleInfo>,
+pub(crate) struct Found {
+    pub(crate) inbound: Vec<SipInboundTrunkInfo>,
+    pub(crate) outbound: Vec<SipOutboundTrunkInfo>,
+    pub(crate) rules: Vec<SipDispatchRuleInfo>,
 }
 
 impl Found {
-    pub(super) async fn of(livekit: &LiveKit) -> Result<Self, LiveKitError> {
+    pub(crate) async fn of(livekit: &LiveKit) -> Result<Self, LiveKitError> {
         let (inbound, outbound, rules) = tokio::try_join!(
             livekit.list_sip_inbound_trunks(),
             livekit.list_sip_outbound_trunks(),
@@ -81,7 +81,7 @@ pub(super) struct Step {
 
 /// Everything, in the order in which it is done: what goes is gone before its numbers are given to others.
 #[derive(Debug)]
-pub(super) struct Plan {
+pub(crate) struct Plan {
     pub(super) steps: Vec<Step>,
 }
 
@@ -93,7 +93,7 @@ struct Object {
 }
 
 impl Plan {
-    pub(super) fn new(wanted: &Telephony, found: &Found, prune: bool) -> anyhow::Result<Self> {
+    pub(crate) fn new(wanted: &Telephony, found: &Found, prune: bool) -> anyhow::Result<Self> {
         let names = Names::of(wanted, found);
         let inbound: Objects = wanted
             .inbound
@@ -135,6 +135,14 @@ impl Plan {
             let id = if step.is_change() { given.next() } else { None };
             (step, id.or(step.id()))
         })
+    }
+
+    /// What is to be done something about: `inbound trunk desk`.
+    pub(crate) fn changes(&self) -> Vec<String> {
+        let steps = self.steps.iter().filter(|step| step.is_change());
+        steps
+            .map(|step| format!("{} {}", step.kind.said(), step.name))
+            .collect()
     }
 
     pub(super) fn has_changes(&self) -> bool {

@@ -2,6 +2,7 @@
 
 mod check;
 mod migrate;
+mod show;
 
 use std::{
     io::{Write, stderr},
@@ -33,6 +34,8 @@ pub(crate) struct Arguments {
 enum Command {
     /// List every fault of the configuration and of the profiles that it names, with line and remedy. Exits with 64 when there are any.
     Check(check::Arguments),
+    /// Print every value that counts, and where it comes from. Secrets are hidden.
+    Show(show::Arguments),
     /// Print the JSON Schema of trunkline.yaml, for editors.
     Schema,
     /// Translate an older configuration, and say what became of each line.
@@ -53,6 +56,7 @@ struct MigrateArguments {
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     match arguments.command {
         Command::Check(arguments) => check::run(&arguments).await,
+        Command::Show(arguments) => show::run(&arguments),
         Command::Schema => {
             writeln!(std::io::stdout(), "{}", SCHEMA.trim_end())?;
             Ok(ExitCode::SUCCESS)

@@ -2,7 +2,7 @@
 
 use std::{path::Path, process::Output};
 
-use dev::{LocalStack, LocalStackConfig};
+use dev::{LocalStack, LocalStackConfig, Program};
 use platform::{
     Secret,
     config::{ApiKey, LiveKitConfig},
@@ -97,6 +97,23 @@ impl Bench {
         )
     }
 
+    pub(crate) fn redis_url(&self) -> String {
+        self.stack.redis_url()
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub(crate) async fn kill(&mut self, program: Program) {
+        self.stack.kill(program).await.unwrap();
+    }
+
+    /// Another configuration as a whole.
+    pub(crate) fn overwrite(&self, yaml: &str) {
+        std::fs::write(self.folder.path().join("trunkline.yaml"), yaml).unwrap();
+    }
+
     fn write(&self, telephony: &str) {
         let keys = self.stack.keys();
         let text = format!(
@@ -105,17 +122,13 @@ impl Bench {
             keys.api_key(),
             keys.api_secret()
         );
-        std::fs::write(self.folder.path().join("trunkline.yaml"), text).unwrap();
+        self.overwrite(&text);
     }
 
     /// Runs it beside the runtime, which the server's guards need.
-    async fn apply(&self, arguments: &[&str]) -> (Option<i32>, String) {
+    pub(crate) async fn run(&self, arguments: &[&str]) -> (Option<i32>, String) {
         let folder = self.folder.path().to_owned();
-        let arguments: Vec<String> = ["apply"]
-            .iter()
-            .chain(arguments)
-            .map(|&text| text.to_owned())
-            .collect();
+        let arguments: Vec<String> = arguments.iter().map(|&text| text.to_owned()).collect();
         let output = tokio::task::spawn_blocking(move || run(&folder, &arguments))
             .await
             .unwrap();
@@ -125,8 +138,15 @@ impl Bench {
             String::from_utf8(output.stderr).unwrap()
         );
         eprintln!("{told}");
-        assert!(!told.contains("canary"), "a secret is printed:\n{told}");
+        let secret = self.stack.keys().api_secret();
+        let is_shown = told.contains("canary") || told.contains(secret);
+        assert!(!is_shown, "a secret is printed:\n{told}");
         (output.status.code(), told)
+    }
+
+    async fn apply(&self, arguments: &[&str]) -> (Option<i32>, String) {
+        let arguments: Vec<&str> = ["apply"].iter().chain(arguments).copied().collect();
+        self.run(&arguments).await
     }
 
     async fn apply_json(&self, arguments: &[&str]) -> (Option<i32>, Value) {

@@ -1,7 +1,12 @@
 //! `trunkline config`.
 
-use std::{path::Path, process::Command, process::Output};
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    process::{Command, Output},
+};
 
+use platform::config;
 use serde_json::Value;
 
 use crate::{apply::Bench, trunkline};
@@ -278,4 +283,133 @@ fn the_schema_takes_real_files_and_refuses_what_is_none() {
         let file: Value = serde_norway::from_str(bad).unwrap();
         assert!(!schema.is_valid(&file), "{bad}");
     }
+}
+
+#[test]
+fn every_value_is_shown_with_its_place_and_no_secret_is() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(
+        folder.path().join("trunkline.yaml"),
+        "livekit:\n  api_key: key\n  api_secret: canary-of-livekit\nsip:\n  rtp_ports: 20000-20099\n  codecs: [PCMA]\n\
+         redis:\n  url: redis://:canary@127.0.0.1\ntools: {secrets: {crm: canary-of-crm, erp: 'ssm:/trunkline/erp'}}\n\
+         trunks:\n  inbound:\n  - name: a\n    headers: {X-Key: canary-header}\n    auth: {username: u, pasword: canary-misspelt}\n",
+    )
+    .unwrap();
+    let show = |arguments: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_trunkline"))
+            .args(["config", "show"])
+            .args(arguments)
+            .current_dir(folder.path())
+            .env_clear()
+            .envs([
+                ("TRUNKLINE__SIP__RTP_PORTS", "30000-30199"),
+                ("LIVEKIT_URL", "wss://livekit.example.com"),
+                ("LIVEKIT_API_KEY", "not-this-one"),
+            ])
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(0));
+        text(&output)
+    };
+    let told: Value = serde_json::from_str(&show(&["--json"])).unwrap();
+    let of = |key: &str| {
+        let mut values = told["values"].as_array().unwrap().iter();
+        let found = values.find(|value| value["key"] == key);
+        let found = found.unwrap_or_else(|| panic!("{key}: {told:#}"));
+        let text = |part: &str| found[part].as_str().map(str::to_owned);
+        (
+            text("value"),
+            text("origin").unwrap(),
+            found["line"].as_u64(),
+            text("variable"),
+        )
+    };
+    let some = |text: &str| Some(text.to_owned());
+    let file = |line| ("file".to_owned(), Some(line), None);
+    let with = |value, (origin, line, variable)| (value, origin, line, variable);
+    let environment = |name: &str| ("environment".to_owned(), None, some(name));
+    for (key, expected) in [
+        ("livekit.api_key", with(some("key"), file(2))),
+        ("livekit.api_secret", with(None, file(3))),
+        (
+            "livekit.url",
+            with(some("wss://livekit.example.com"), environment("LIVEKIT_URL")),
+        ),
+        (
+            "sip.rtp_ports",
+            with(some("30000-30199"), environment("TRUNKLINE__SIP__RTP_PORTS")),
+        ),
+        ("sip.codecs[0]", with(some("PCMA"), file(6))),
+        ("redis.url", with(None, file(8))),
+        ("tools.secrets.crm", with(None, file(9))),
+        ("tools.secrets.erp", with(some("ssm:/trunkline/erp"), file(9))),
+        ("trunks.inbound[0].headers.X-Key", with(None, file(13))),
+        ("trunks.inbound[0].auth.pasword", with(None, file(14))),
+        (
+            "worker.slots",
+            with(some("8"), ("default".to_owned(), None, None)),
+        ),
+    ] {
+        assert_eq!(of(key), expected, "{key}");
+    }
+    let printed = show(&["--origin"]);
+    let row = |key: &str| {
+        let line = printed.lines().find(|line| line.starts_with(key)).unwrap();
+        line.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(
+        row("livekit.api_secret"),
+        "livekit.api_secret (hidden) trunkline.yaml:3"
+    );
+    assert_eq!(row("store"), "store file:data/store default");
+    assert!(!printed.contains("recordings.s3"), "there is none:\n{printed}");
+}
+
+/// Every default of the schema, outside of lists and of sections that mean something by being there.
+fn defaults(schema: &Value, path: &str) -> Option<Value> {
+    if [
+        "access",
+        "providers.openai",
+        "providers.deepgram",
+        "recordings.s3",
+    ]
+    .contains(&path)
+    {
+        return None;
+    }
+    let Some(properties) = schema.get("properties").and_then(Value::as_object) else {
+        return schema.get("default").cloned();
+    };
+    let found: serde_json::Map<String, Value> = properties
+        .iter()
+        .filter_map(|(key, schema)| {
+            let path = format!("{path}.{key}");
+            Some((key.clone(), defaults(schema, path.trim_start_matches('.'))?))
+        })
+        .collect();
+    (!found.is_empty()).then_some(Value::Object(found))
+}
+
+#[test]
+fn the_defaults_of_the_schema_are_the_real_ones() {
+    let folder = tempfile::tempdir().unwrap();
+    let schema = text(&trunkline(folder.path(), &["config", "schema"]));
+    let schema: Value = serde_json::from_str(&schema).unwrap();
+    let written = defaults(&schema, "").unwrap();
+    let count = written.as_object().unwrap().len();
+    assert!(count > 6, "{written:#}");
+    let env = [
+        ("LIVEKIT_API_KEY", "key"),
+        ("LIVEKIT_API_SECRET", "0123456789abcdef0123456789abcdef"),
+        ("TRUNKLINE__SIP__ADVERTISED_ADDRESS", "203.0.113.7"),
+    ];
+    let env: BTreeMap<String, String> = env
+        .iter()
+        .map(|&(name, value)| (name.to_owned(), value.to_owned()))
+        .collect();
+    let parsed = |yaml: &str| {
+        let config = config::parse(yaml, None, Path::new("."), &env);
+        format!("{:#?}", config.unwrap_or_else(|faults| panic!("{faults}")))
+    };
+    assert_eq!(parsed(&written.to_string()), parsed(""));
 }
