@@ -6,7 +6,7 @@ use std::{
 };
 
 use audio::Codec;
-use caller::{Call, Ear};
+use caller::{Call, Caller, Ear, EndedBy};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -23,7 +23,7 @@ const BRIDGE: &str = "Sorry, I was cut off for a moment. I am back now. Could yo
 /// The answer to who asks the same again: it takes an agent that knows of the first time.
 const ANSWER_AGAIN: &str = "As I said, you can park behind the house. It is free.";
 /// From the worker's death to its heir's claim: what a caller is asked to bear.
-const TAKEN_OVER_WITHIN: Duration = Duration::from_secs(10);
+pub(crate) const TAKEN_OVER_WITHIN: Duration = Duration::from_secs(10);
 /// A zombie's next heartbeat, and a second.
 const SILENT_WITHIN: Duration = Duration::from_secs(4);
 /// How many workers are killed in turn; `TRUNKLINE_TAKEOVERS` says otherwise.
@@ -286,5 +286,34 @@ async fn a_worker_that_is_told_to_end_ends_its_call_in_its_own_time_and_leaves_t
     let record = read_json(&first.join("record.json")).expect("written before the worker ended");
     assert_eq!(record["outcome"]["kind"], "caller_hung_up", "{record}");
     assert_eq!(said(&record, "caller"), [phone::QUESTION]);
+    system.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_of_its_own_that_is_told_to_end_takes_no_new_call_and_keeps_the_one_it_has() {
+    let _turn = shared_turn().await;
+    let system = system().await;
+    let before = system.calls();
+    let call = answered(&system, Codec::G722).await;
+    let mut ear = call.ear_from_start();
+    ear.wait_for_utterance(PAUSE, SOON * 2).await.unwrap();
+    system.terminate();
+    let until = Instant::now() + SOON;
+    while system.count("message", "draining") == 0 {
+        assert!(Instant::now() < until, "log: {}", system.log.display());
+        sleep(Duration::from_millis(20)).await;
+    }
+
+    let refused = Caller::new(phone::config(&system, Codec::G722));
+    let refused = refused.place().await.unwrap().wait_ended(SOON).await.unwrap();
+    assert!(
+        matches!(refused, EndedBy::Refused { code: 503, .. }),
+        "{refused:?}"
+    );
+    say(&call, &mut ear, phone::QUESTION).await;
+    call.hang_up().await;
+    call.wait_ended(SOON).await.unwrap();
+    let (_, record) = system.new_record(&before, SOON * 2).await;
+    assert_eq!(record["outcome"]["kind"], "caller_hung_up", "{record}");
     system.stop().await;
 }

@@ -126,7 +126,7 @@ async fn a_queue_that_is_locked_when_the_phone_rings_delays_the_answer_and_loses
         .await
         .unwrap();
     let locked_at = Instant::now();
-    sleep(LOCKED.checked_sub(AWAY / 2).unwrap()).await;
+    sleep(LOCKED.checked_sub(Duration::from_secs(3)).unwrap()).await;
     let call = Caller::new(phone::config(&system, Codec::G722))
         .place()
         .await
@@ -234,7 +234,7 @@ async fn a_redis_that_restarts_in_a_call_loses_neither_this_one_nor_the_next() {
     system.stop().await;
 }
 
-/// As when the answer to a receive was lost: the queue gives the job out again and again, and whoever gets it finds the call held.
+/// As when the answer to a receive was lost: the queue gives the job out again and again, while the call is served.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_job_of_a_live_call_that_the_queue_gives_out_again_is_never_put_aside() {
     let _turn = shared_turn().await;
@@ -253,7 +253,7 @@ async fn the_job_of_a_live_call_that_the_queue_gives_out_again_is_never_put_asid
     assert!(done.unwrap().success());
     // Three would be the end of it.
     let until = Instant::now() + SOON * 4;
-    while system.count("message", "another worker holds the call") < 4 {
+    while system.count("message", "the call is served here already; the copy of its job waits") < 4 {
         assert!(
             Instant::now() < until,
             "the job comes no more; log: {}",
