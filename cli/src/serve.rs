@@ -13,7 +13,7 @@ use anyhow::Context;
 use events::agents::Agents;
 use host::{Host, Limits};
 use platform::{
-    aws::{Access, AwsSecrets},
+    aws::{Access, AwsSecrets, TaskProtection},
     clock::{SharedClock, SystemClock},
     config::{self, Config, Environment, ProcessEnvironment, WithoutGateway},
     lifecycle::{Ending, Lifecycle},
@@ -61,16 +61,18 @@ impl Arguments {
 
 /// Runs until the process is told to end and all calls have ended, or a part of it has failed.
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
-    let (config, agents) = match configured(&arguments).await {
-        Ok(configured) => configured,
-        Err(report) => {
+    let life = Lifecycle::new();
+    life.take_signals().context("waiting for signals")?;
+    // Secrets may come from elsewhere, and slowly.
+    let (config, agents) = match life.prepare(configured(&arguments)).await {
+        Some(Ok(configured)) => configured,
+        Some(Err(report)) => {
             eprint!("{report}");
             return Ok(ExitCode::from(config::EXIT_CODE));
         }
+        None => return Ok(ExitCode::SUCCESS),
     };
     telemetry::init(&config.log).context("setting up the log")?;
-    let life = Lifecycle::new();
-    life.take_signals().context("waiting for signals")?;
     let starting = Box::pin(start(&arguments, &config, &agents, &life));
     let Some(started) = life.prepare(starting).await else {
         tracing::info!("told to end before it was ready");
@@ -106,10 +108,19 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         "ready"
     );
 
-    let ending = life.supervise(config.worker.drain_limit).await;
-    if let Some(gateway) = gateway {
-        gateway.shutdown().await;
-    }
+    let ended = async {
+        let ending = life.supervise(config.worker.drain_limit).await;
+        life.hard.cancel();
+        ending
+    };
+    let hung_up = async {
+        // Not only when all tasks have ended: who is told to stop now waits for none.
+        life.hard.cancelled().await;
+        if let Some(gateway) = gateway {
+            gateway.shutdown().await;
+        }
+    };
+    let (ending, ()) = tokio::join!(ended, hung_up);
     tracing::info!(?ending, "ended");
     let is_well = !failed.is_cancelled() && !matches!(ending, Ending::Abandoned(_));
     Ok(if is_well {
@@ -149,7 +160,7 @@ async fn start(
     // Before a phone can call: no caller waits for what is prepared once.
     let mut worker = None;
     if let Some(ports) = ports.as_ref().filter(|_| arguments.runs(Part::Worker)) {
-        let prepared = new_worker(config, ports, agents.clone());
+        let prepared = new_worker(config, ports, agents.clone())?;
         prepared.prepare().await;
         worker = Some(prepared);
     }
@@ -174,11 +185,18 @@ async fn start(
     })
 }
 
-/// At the first signal the gateway takes no new calls; when its SIP stack has died, the process ends.
+/// At the first signal the gateway takes no new calls, and this lasts as long as those that it has; when its SIP stack has died, the
+/// process ends.
 async fn watch(life: Lifecycle, gateway: Arc<Gateway>, failed: CancellationToken) {
+    let drained = async {
+        life.soft.cancelled().await;
+        gateway.drain();
+        gateway.idle().await;
+    };
     tokio::select! {
-        // Both are cancel-safe: they only wait.
-        () = life.soft.cancelled() => gateway.drain(),
+        // All are cancel-safe: they only wait.
+        () = drained => {}
+        () = life.hard.cancelled() => {}
         () = gateway.failed() => {
             tracing::error!("the gateway's SIP stack has ended");
             failed.cancel();
@@ -330,7 +348,7 @@ fn start_sweep(
     Ok(())
 }
 
-fn new_worker(config: &Config, ports: &Ports, agents: worker::Agents) -> Worker {
+fn new_worker(config: &Config, ports: &Ports, agents: worker::Agents) -> anyhow::Result<Worker> {
     // The same process id may well be another worker's on another machine.
     let name = format!("worker-{}-{:08x}", std::process::id(), rand::random::<u32>());
     let setup = Setup::new(
@@ -347,7 +365,12 @@ fn new_worker(config: &Config, ports: &Ports, agents: worker::Agents) -> Worker 
         },
         &config.worker,
     );
-    Worker::new(setup)
+    let task =
+        TaskProtection::of(&ProcessEnvironment).context("setting up the protection of the ECS task")?;
+    Ok(Worker::new(match task {
+        Some(task) => setup.protected_by(task),
+        None => setup,
+    }))
 }
 
 async fn open_store(config: &Config, clock: SharedClock) -> anyhow::Result<Arc<dyn Store>> {

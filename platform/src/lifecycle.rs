@@ -106,9 +106,11 @@ impl Lifecycle {
         self.tasks.close();
         let drain_until = Instant::now() + drain_limit;
         tokio::select! {
-            // Cancel-safe, all three.
-            () = self.tasks.wait() => return Ending::Drained,
+            // Cancel-safe, all three. In this order, because tasks that ended on the hard token were cut and did not drain,
+            // however soon after it they ended.
+            biased;
             () = self.hard.cancelled() => {}
+            () = self.tasks.wait() => return Ending::Drained,
             _ = timeout_at(drain_until, std::future::pending::<()>()) => {
                 tracing::warn!(limit = ?drain_limit, tasks = self.tasks.len(), "drain limit reached, stopping now");
             }

@@ -14,14 +14,15 @@ use platform::{
     clock::SharedClock,
     store::{Age, ETag, Store, StoreError},
 };
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
 
 /// What came of an attempt to claim a call.
 pub(crate) enum Attempt {
     /// The call is this worker's.
     Won(Box<Held>),
-    /// The claim is in force until then: another worker's, or one that this worker has made before and does not hold any more.
-    Held { for_another: Duration, by_us: bool },
+    /// The claim of another worker, or of another holding by this one, is in force for so long.
+    Held { for_another: Duration },
     /// The call is over.
     Closed,
     /// The call seems to be over, and nobody has ever claimed it.
@@ -44,6 +45,8 @@ pub(crate) struct Seeking {
     nonce: u64,
     /// The claim that the last attempt wanted to take over.
     last: Option<Claim>,
+    /// The generation of the claim that this worker had and could not renew in time.
+    over: Option<u64>,
 }
 
 impl Seeking {
@@ -51,7 +54,21 @@ impl Seeking {
         Self {
             nonce: rand::random(),
             last: None,
+            over: None,
         }
+    }
+
+    /// After a claim of this generation has run out in this worker's hands: what was written while the store did not answer may have
+    /// prolonged it, and nobody holds it.
+    pub(crate) fn after(generation: u64) -> Self {
+        Self {
+            over: Some(generation),
+            ..Self::new()
+        }
+    }
+
+    fn is_over(&self, claim: &Claim, worker: &str) -> bool {
+        claim.worker == worker && self.over == Some(claim.generation)
     }
 
     fn has_won(&self, claim: &Claim, worker: &str) -> bool {
@@ -95,8 +112,13 @@ impl Claims<'_> {
         Ok(self.store.get(&key).await?.is_some())
     }
 
-    /// Tries to make the call of `job` this worker's.
-    pub(crate) async fn take(&self, job: &CallJob, seeking: &mut Seeking) -> Result<Attempt, StoreError> {
+    /// Tries to make the call of `job` this worker's. Nothing is watched any more once `hard` is cancelled.
+    pub(crate) async fn take(
+        &self,
+        job: &CallJob,
+        seeking: &mut Seeking,
+        hard: &CancellationToken,
+    ) -> Result<Attempt, StoreError> {
         let key = keys::claim(job.created_at, &job.call);
         let mut watched: Option<ETag> = None;
         // Further rounds are needed after a watch, and when somebody writes between the read and the write; then it is theirs, or this
@@ -111,11 +133,10 @@ impl Claims<'_> {
                 }
                 if seeking.has_won(last, self.worker) {
                     ours = Some(self.renewed(last));
-                } else {
+                } else if !seeking.is_over(last, self.worker) {
                     let for_another = self.in_force(last, *age);
                     if !for_another.is_zero() {
-                        let by_us = last.worker == self.worker;
-                        return Ok(Attempt::Held { for_another, by_us });
+                        return Ok(Attempt::Held { for_another });
                     }
                     if self.is_to_be_watched(last, *age) && watched.as_ref() != Some(&object.etag) {
                         watched = Some(object.etag.clone());
@@ -125,8 +146,11 @@ impl Claims<'_> {
                         } else {
                             self.heartbeat
                         };
-                        tokio::time::sleep(watch + GRACE).await;
-                        continue;
+                        if hard.run_until_cancelled(sleep(watch + GRACE)).await.is_some() {
+                            continue;
+                        }
+                        // The process ends: the call is for another one.
+                        break;
                     }
                 }
             }
@@ -155,7 +179,6 @@ impl Claims<'_> {
         }
         Ok(Attempt::Held {
             for_another: self.lease,
-            by_us: false,
         })
     }
 

@@ -44,6 +44,10 @@ impl Worker {
 
     /// Takes jobs until the soft token; calls that are under way go on, as tasks of `life`. [`Worker::prepare`] comes first.
     pub async fn run(self, life: Lifecycle) {
+        if let Some(protection) = self.setup.protection.clone() {
+            let calls = self.setup.serving.calls();
+            life.tasks.spawn(protection.keep(calls, life.soft.clone()));
+        }
         tracing::info!(worker = %self.setup.name, slots = self.setup.slots, "waiting for calls");
         loop {
             let Some((received, slot)) = self.next(&life).await else {
@@ -63,10 +67,9 @@ impl Worker {
                 }
             };
             let span = tracing::info_span!("call", call_id = job.call.as_str());
-            let hard = life.hard.clone();
-            let tasks = life.tasks.clone();
+            let of_process = life.clone();
             let call = async move {
-                serve::job(&setup, job, &received, &hard, &tasks).await;
+                serve::job(&setup, job, &received, &of_process).await;
                 drop(slot);
             };
             life.tasks.spawn(call.instrument(span));

@@ -11,7 +11,10 @@ use tokio::{
     task::JoinHandle,
     time::{Instant, MissedTickBehavior, interval_at, sleep_until, timeout_at},
 };
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::{
+    sync::{CancellationToken, DropGuard},
+    task::TaskTracker,
+};
 
 use crate::{
     cause,
@@ -69,7 +72,8 @@ pub(crate) enum Lost {
 pub(crate) struct Lease {
     /// Cancelled when the call is no longer this worker's. Whoever sees it falls silent, at once and for good.
     pub(crate) fenced: CancellationToken,
-    stop: CancellationToken,
+    /// Also when the call's task has panicked: nobody serves it then.
+    stop: DropGuard,
     task: JoinHandle<Result<Held, Lost>>,
 }
 
@@ -79,12 +83,16 @@ impl Lease {
         let fenced = CancellationToken::new();
         let stop = CancellationToken::new();
         let task = tasks.spawn(beat(terms, held, receipt, fenced.clone(), stop.clone()));
-        Self { fenced, stop, task }
+        Self {
+            fenced,
+            stop: stop.drop_guard(),
+            task,
+        }
     }
 
     /// Ends the heartbeat and hands the claim back, or says how it was lost.
     pub(crate) async fn stop(self) -> Result<Held, Lost> {
-        self.stop.cancel();
+        drop(self.stop);
         self.task.await.unwrap_or(Err(Lost::ToAnother))
     }
 }

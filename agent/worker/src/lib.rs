@@ -21,8 +21,10 @@ mod hand_back;
 mod intake;
 mod lease;
 mod progress;
+mod protection;
 mod recording;
 mod serve;
+mod serving;
 mod setup;
 #[cfg(test)]
 mod testing;

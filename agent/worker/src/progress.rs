@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use events::{CallId, CallJob, CallRecord, Progress, Session, Step, TimelineEntry, Timestamp, keys};
 use platform::store::{ETag, Store, StoreError};
 
@@ -94,13 +95,31 @@ impl Journal {
     pub(crate) async fn write(&mut self, now: Timestamp) -> Result<(), JournalError> {
         // The worker before may have had a clock that is ahead of this one's.
         self.progress.record.ended_at = now.max(self.left_at.unwrap_or(now));
-        let body = self.progress.encode().into();
-        let written = match &self.etag {
-            Some(etag) => self.store.put_if_match(&self.key, etag, body).await?,
-            None => self.store.put_if_absent(&self.key, body).await?,
-        };
-        self.etag = Some(written.ok_or(JournalError::Lost)?);
-        Ok(())
+        let body = Bytes::from(self.progress.encode());
+        // A second round is needed when an earlier write was carried out and its answer lost.
+        for _ in 0..2 {
+            let written = match &self.etag {
+                Some(etag) => self.store.put_if_match(&self.key, etag, body.clone()).await?,
+                None => self.store.put_if_absent(&self.key, body.clone()).await?,
+            };
+            if written.is_some() {
+                self.etag = written;
+                return Ok(());
+            }
+            let Some(found) = self.store.get(&self.key).await? else {
+                break;
+            };
+            if !Progress::decode(&found.bytes).is_some_and(|found| self.is_ours(&found)) {
+                break;
+            }
+            self.etag = Some(found.etag);
+        }
+        Err(JournalError::Lost)
+    }
+
+    /// Whoever takes the call raises the generation.
+    fn is_ours(&self, found: &Progress) -> bool {
+        found.generation == self.progress.generation && found.worker == self.progress.worker
     }
 }
 
@@ -162,6 +181,22 @@ mod tests {
         zombie.step(Step::UserTurn, at(20_001));
         assert!(matches!(zombie.write(at(20_001)).await, Err(JournalError::Lost)));
         assert_eq!(heir.record().outcome, Outcome::Interrupted);
+    }
+
+    #[tokio::test]
+    async fn a_write_whose_answer_was_lost_is_known_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let store: Arc<dyn Store> = Arc::new(FolderStore::open(folder.path()).await.unwrap());
+        let mut journal = Journal::open(store.clone(), &job(), 1, "a", at(0)).await.unwrap();
+        for ms in [5, 10] {
+            let before = journal.etag.clone();
+            journal.write(at(ms)).await.unwrap();
+            // As if the store had carried it out and not answered.
+            journal.etag = before;
+        }
+        journal.write(at(15)).await.unwrap();
+        let kept = store.get(&journal.key).await.unwrap().unwrap();
+        assert_eq!(Progress::decode(&kept.bytes).unwrap().record.ended_at, at(15));
     }
 
     #[tokio::test]

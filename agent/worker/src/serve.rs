@@ -4,18 +4,19 @@ use std::{sync::Arc, time::Duration};
 
 use events::{CallJob, CallRecord, Claim, Step};
 use platform::{
+    lifecycle::Lifecycle,
     queue::{MAX_RECEIVES, Received},
     store::StoreError,
 };
 use tokio::time::{Instant, sleep};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     Setup, archive,
     call::{self, Call},
     cause,
     claim::{Attempt, Held, Seeking},
-    hand_back::{acknowledge, give_back, renew, spare},
+    hand_back::{acknowledge, give_back, put_off, renew, spare, wait},
     lease::{Lease, Lost},
     progress::{self, Journal},
 };
@@ -25,6 +26,10 @@ use crate::{
 const RECLAIM_WITHIN: Duration = Duration::from_secs(15);
 /// For how long a job is tried whose claim the store did not take, before it is left to another worker, whose store may work.
 const CLAIM_WITHIN: Duration = Duration::from_secs(2);
+/// Before another worker may have the job.
+const AT_ONCE: Duration = Duration::from_millis(100);
+/// Before a room that LiveKit does not list is looked for once more.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// Before each further attempt.
 const RECLAIM_PAUSE: Duration = Duration::from_millis(500);
 
@@ -32,42 +37,43 @@ const RECLAIM_PAUSE: Duration = Duration::from_millis(500);
 enum Served {
     /// All is done that this worker can do about it.
     Done,
-    /// The claim ran out.
-    Lost,
+    /// The claim ran out, of this generation.
+    Lost(u64),
     /// A claim is in force, and not in the hands of this task.
-    Held {
-        /// It is this worker's own.
-        by_us: bool,
-    },
+    Held,
 }
 
 /// Serves `job`. Whatever comes of it, the queue is told: the job is deleted when the call's record is written, and
 /// comes again when it is not.
-pub(crate) async fn job(
-    setup: &Arc<Setup>,
-    job: CallJob,
-    received: &Received,
-    hard: &CancellationToken,
-    tasks: &TaskTracker,
-) {
+pub(crate) async fn job(setup: &Arc<Setup>, job: CallJob, received: &Received, life: &Lifecycle) {
+    let Some(_served) = setup.serving.begin(&job.call) else {
+        tracing::info!("the call is served here already; the copy of its job waits");
+        put_off(setup, &job, received, setup.terms.lease).await;
+        return;
+    };
+    if let Some(protection) = &setup.protection
+        && !protection.is_in_place(life).await
+    {
+        tracing::info!("told to end before the call was begun; the job is for another worker");
+        wait(setup, received, AT_ONCE).await;
+        return;
+    }
     let mut lost_at: Option<Instant> = None;
     let mut seeking = Seeking::new();
     let claims_until = Instant::now() + CLAIM_WITHIN;
     loop {
         let patience = lost_at.map_or(claims_until, |at| at + RECLAIM_WITHIN);
-        match once(setup, &job, received, &mut seeking, hard, tasks).await {
-            // What was written while the store did not answer may have prolonged the claim that ran out here.
-            Ok(Served::Held { by_us: true }) if lost_at.is_some() && Instant::now() < patience => {}
-            Ok(Served::Held { .. }) => {
+        match once(setup, &job, received, &mut seeking, life).await {
+            Ok(Served::Held) => {
                 renew(setup, &job, received).await;
                 return;
             }
             Ok(Served::Done) => return,
-            Ok(Served::Lost) => {
+            Ok(Served::Lost(generation)) => {
                 tracing::warn!("the call was lost; nothing more is written, unless it can be claimed anew");
                 lost_at = Some(Instant::now());
                 // What was held is over, and is not to be held again as if it were not.
-                seeking = Seeking::new();
+                seeking = Seeking::after(generation);
             }
             Err(error) if Instant::now() < patience => {
                 tracing::debug!(error = cause(&error), "the call could not be claimed yet");
@@ -82,7 +88,12 @@ pub(crate) async fn job(
             }
         }
         // Cancel-safe.
-        if hard.run_until_cancelled(sleep(RECLAIM_PAUSE)).await.is_none() {
+        if life
+            .hard
+            .run_until_cancelled(sleep(RECLAIM_PAUSE))
+            .await
+            .is_none()
+        {
             give_back(setup, received).await;
             return;
         }
@@ -94,15 +105,14 @@ async fn once(
     job: &CallJob,
     received: &Received,
     seeking: &mut Seeking,
-    hard: &CancellationToken,
-    tasks: &TaskTracker,
+    life: &Lifecycle,
 ) -> Result<Served, StoreError> {
     let is_open = is_open(setup, job).await;
     let is_last = received.receive_count >= MAX_RECEIVES;
-    match attempt(setup, job, is_open, is_last, seeking).await? {
+    match attempt(setup, job, is_open, is_last, seeking, &life.hard).await? {
         Attempt::Won(held) => {
             let (job, held) = (job.clone(), *held);
-            return Ok(owned(setup, Ours { job, is_open, held }, received, hard, tasks).await);
+            return Ok(owned(setup, Ours { job, is_open, held }, received, life).await);
         }
         Attempt::NeverHeld => {
             tracing::info!(
@@ -114,13 +124,10 @@ async fn once(
             tracing::debug!("the call is over; the job is dropped");
             acknowledge(setup, received).await;
         }
-        Attempt::Held { for_another, by_us } => {
+        Attempt::Held { for_another } => {
             tracing::info!(?for_another, "another worker holds the call");
-            let visibility = for_another.max(Duration::from_millis(100));
-            if let Err(error) = setup.terms.queue.extend(&received.receipt, visibility).await {
-                tracing::debug!(%error, "the job comes again by itself");
-            }
-            return Ok(Served::Held { by_us });
+            wait(setup, received, for_another.max(AT_ONCE)).await;
+            return Ok(Served::Held);
         }
     }
     Ok(Served::Done)
@@ -148,6 +155,7 @@ async fn attempt(
     is_open: Option<bool>,
     is_last: bool,
     seeking: &mut Seeking,
+    hard: &CancellationToken,
 ) -> Result<Attempt, StoreError> {
     if progress::is_closed(setup.terms.store.as_ref(), job.created_at, &job.call).await? {
         return Ok(Attempt::Closed);
@@ -156,7 +164,7 @@ async fn attempt(
     if is_open == Some(false) && !is_last && !claims.exists(job).await? {
         return Ok(Attempt::NeverHeld);
     }
-    claims.take(job, seeking).await
+    claims.take(job, seeking, hard).await
 }
 
 /// A call that was claimed.
@@ -167,26 +175,20 @@ struct Ours {
 }
 
 /// The call is this worker's.
-async fn owned(
-    setup: &Arc<Setup>,
-    ours: Ours,
-    received: &Received,
-    hard: &CancellationToken,
-    tasks: &TaskTracker,
-) -> Served {
+async fn owned(setup: &Arc<Setup>, ours: Ours, received: &Received, life: &Lifecycle) -> Served {
     let Ours { job, is_open, held } = ours;
     let generation = held.generation();
     let last = held.last().cloned();
-    let lease = Lease::start(setup.terms.clone(), held, received.receipt.clone(), tasks);
+    let lease = Lease::start(setup.terms.clone(), held, received.receipt.clone(), &life.tasks);
     let takeover = Takeover {
         generation,
         last,
         is_open,
     };
-    let ended = conversation(setup, &job, &takeover, &lease, hard, tasks).await;
+    let ended = conversation(setup, &job, &takeover, &lease, life).await;
     let mut held = match lease.stop().await {
         Ok(held) => held,
-        Err(Lost::Expired) => return Served::Lost,
+        Err(Lost::Expired) => return Served::Lost(generation),
         Err(Lost::ToAnother) => {
             tracing::warn!("the call was lost; nothing more is written");
             return Served::Done;
@@ -241,8 +243,7 @@ async fn conversation(
     job: &CallJob,
     takeover: &Takeover,
     lease: &Lease,
-    hard: &CancellationToken,
-    tasks: &TaskTracker,
+    life: &Lifecycle,
 ) -> Result<CallRecord, call::CallError> {
     let generation = takeover.generation;
     let now = setup.now();
@@ -251,8 +252,13 @@ async fn conversation(
     journal.step(Step::Claimed, now);
     journal.write(now).await?;
     let is_open = match takeover.is_open {
-        Some(is_open) => is_open,
+        Some(true) => true,
         None => setup.room_is_open(job).await?,
+        // What LiveKit lists may be old, and who still speaks there would be left alone.
+        Some(false) => {
+            sleep(LOOK_AGAIN_AFTER).await;
+            setup.room_is_open(job).await?
+        }
     };
     if !is_open {
         tracing::info!(generation, "the room is gone; closing the call");
@@ -266,8 +272,8 @@ async fn conversation(
         generation,
         journal,
         fenced: lease.fenced.clone(),
-        hard: hard.clone(),
-        tasks: tasks.clone(),
+        hard: life.hard.clone(),
+        tasks: life.tasks.clone(),
     };
     call.run().await
 }

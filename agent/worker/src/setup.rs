@@ -5,6 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use events::{CallJob, ProfileHash, ProfileName, Regions, Timestamp};
 use pipeline::{Phrases, Profile};
 use platform::{
+    aws::TaskProtection,
     clock::SharedClock,
     livekit::{LiveKit, LiveKitError},
     queue::Queue,
@@ -13,7 +14,7 @@ use platform::{
 };
 use providers::{Chain, Llm, Stt, Tts, tools::Toolbox};
 
-use crate::lease::LeaseTerms;
+use crate::{lease::LeaseTerms, protection::Protection, serving::Serving};
 
 /// An agent profile, ready to take calls.
 pub struct Agent {
@@ -53,6 +54,10 @@ pub struct Setup {
     /// Whom calls may be transferred to.
     pub(crate) targets: Policy,
     pub(crate) terms: LeaseTerms,
+    /// The calls that are served at this moment.
+    pub(crate) serving: Serving,
+    /// Where the worker is a task of ECS.
+    pub(crate) protection: Option<Arc<Protection>>,
 }
 
 /// What a worker shares with the other parts of its process.
@@ -98,6 +103,17 @@ impl Setup {
             regions,
             targets: shared.targets,
             terms,
+            serving: Serving::default(),
+            protection: None,
+        }
+    }
+
+    /// The same as a task of ECS, which is protected while it serves a call.
+    #[must_use]
+    pub fn protected_by(self, task: TaskProtection) -> Self {
+        Self {
+            protection: Some(Protection::new(task)),
+            ..self
         }
     }
 

@@ -37,6 +37,16 @@ pub(super) fn complaints(log: &Path) -> Vec<String> {
     found.split_off(found.len().saturating_sub(SHOWN))
 }
 
+/// Where it has panicked, also at its very end: a fault of the program's own.
+pub(super) fn panics(log: &Path) -> Vec<String> {
+    let text = std::fs::read_to_string(log).unwrap_or_default();
+    let panics = text.lines().filter(|line| line.contains("panicked at"));
+    panics
+        .map(|line| line.chars().take(LENGTH).collect())
+        .take(SHOWN)
+        .collect()
+}
+
 fn complaint(line: &str) -> Option<String> {
     let line: Value = serde_json::from_str(line).ok()?;
     let text = |key: &str| line.get(key).and_then(Value::as_str);
@@ -67,5 +77,9 @@ mod tests {
         ];
         assert_eq!(complaints(&log), expected);
         assert_eq!(complaints(&folder.path().join("gone")), Vec::<String>::new());
+        assert_eq!(panics(&log), Vec::<String>::new());
+        let panicked = "thread 'tokio-rt-worker' (7) panicked at agent/worker/src/x.rs:1:2:";
+        std::fs::write(&log, [fine, panicked, "a reason"].join("\n")).unwrap();
+        assert_eq!(panics(&log), [panicked]);
     }
 }

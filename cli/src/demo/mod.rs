@@ -105,16 +105,19 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     }
     screen.release();
     let log = stage.log().to_path_buf();
+    // Before it is told to end, of which it would tell as well.
+    let complaints = brains::complaints(&log);
     stage.stop().await.context("ending what the demo started")?;
+    let panics = brains::panics(&log);
     match shown {
-        Ok(Some(true)) => Ok(ExitCode::SUCCESS),
-        Ok(Some(false)) => {
-            screen.print(&summary::complaints(&brains::complaints(&log)));
+        Ok(Some(true)) if panics.is_empty() => Ok(ExitCode::SUCCESS),
+        Ok(Some(_)) => {
+            screen.print(&summary::complaints(&[complaints, panics].concat()));
             Ok(ExitCode::FAILURE)
         }
         Ok(None) => Ok(ExitCode::from(INTERRUPTED)),
         Err(error) => {
-            screen.print(&summary::complaints(&brains::complaints(&log)));
+            screen.print(&summary::complaints(&[complaints, panics].concat()));
             Err(error.context(format!("the logs are in {}", folder.display())))
         }
     }

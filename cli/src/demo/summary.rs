@@ -153,7 +153,6 @@ pub(super) fn findings(findings: &[Finding]) -> Vec<Line> {
     lines
 }
 
-/// What `--keep` says.
 /// What `serve` has complained of; nothing where it has not.
 pub(super) fn complaints(complaints: &[String]) -> Vec<Line> {
     if complaints.is_empty() {
@@ -171,6 +170,7 @@ pub(super) fn complaints(complaints: &[String]) -> Vec<Line> {
     lines
 }
 
+/// What `--keep` says.
 pub(super) fn keep(sip: SocketAddr, called: &str) -> Vec<Line> {
     vec![
         Line::heading(

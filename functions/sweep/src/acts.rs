@@ -168,6 +168,12 @@ async fn length(state: &State, record: &CallRecord) -> Result<Option<u64>, Store
     else {
         return Ok(None);
     };
+    // Where a stream is no object before it is finished, who died has left none.
+    match state.store().recover(&recording.key).await {
+        Ok(_) => {}
+        Err(error) if error.is_retryable() => return Err(error),
+        Err(error) => tracing::warn!(%error, "what a dead worker recorded is not complete in the store"),
+    }
     let of = |object: Object| recording_ms(&object.bytes);
     match state.store().get(&recording.key).await {
         Ok(object) => Ok(Some(object.map_or(0, of))),

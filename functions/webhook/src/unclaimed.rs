@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use events::{CallEvent, CallJob, CallRecord, CallState, agents::NoMatch, keys};
-use platform::store::call_events;
+use platform::store::{call_event_keys, events_at};
 
 use crate::{
     DeliverError, Outcome, WebhookState,
@@ -18,13 +18,16 @@ pub(crate) async fn close(event: &CallEvent, state: &WebhookState) -> Result<Out
     if store.get(&keys::claim(created_at, call)).await?.is_some() {
         return Ok(Outcome::LeftToHolder);
     }
-    let Some(record) = record_of(event, state).await? else {
+    let known = call_event_keys(store, created_at, call).await?;
+    let Some(record) = record_of(event, &known, state).await? else {
         return Ok(Outcome::Kept);
     };
     let won = put_once(store, &keys::record(created_at, call), record.encode()).await?;
-    // Whoever wrote it: it is there. Also what has come between the look at the events and the write finds it so: its own completion may
-    // have come before the record.
-    complete(event, state).await?;
+    // Whoever wrote it may not know this event. And what has come between the look at the events and the write may have looked for the
+    // record before it was there; what comes later finds it.
+    if !won || call_event_keys(store, created_at, call).await? != known {
+        complete(event, state).await?;
+    }
     store.delete(&keys::open(call)).await?;
     Ok(if won {
         Outcome::Closed(record.outcome)
@@ -45,7 +48,8 @@ pub(crate) async fn complete(event: &CallEvent, state: &WebhookState) -> Result<
         if store.get(&keys::claim(created_at, call)).await?.is_some() {
             return Ok(());
         }
-        let Some(record) = record_of(event, state).await? else {
+        let known = call_event_keys(store, created_at, call).await?;
+        let Some(record) = record_of(event, &known, state).await? else {
             return Ok(());
         };
         let bytes = Bytes::from(record.encode());
@@ -56,12 +60,16 @@ pub(crate) async fn complete(event: &CallEvent, state: &WebhookState) -> Result<
     Err(DeliverError::Contended)
 }
 
-/// The record of a call that nobody has claimed, by this event and all before it; `None` when none of them can be read.
-async fn record_of(event: &CallEvent, state: &WebhookState) -> Result<Option<CallRecord>, DeliverError> {
+/// The record of a call that nobody has claimed, by this event and those at `event_keys`; `None` when none of them can be read.
+async fn record_of(
+    event: &CallEvent,
+    event_keys: &[String],
+    state: &WebhookState,
+) -> Result<Option<CallRecord>, DeliverError> {
     let (store, created_at, call) = (&*state.store, event.room_created_at, &event.call);
     let job: Option<CallJob> = read(store, &keys::job(created_at, call)).await?;
     let no_match: Option<NoMatch> = read(store, &keys::no_match(created_at, call)).await?;
-    let mut call_events = call_events(store, created_at, call).await?;
+    let mut call_events = events_at(store, event_keys).await?;
     if call_events.iter().all(|kept| kept.id != event.id) {
         call_events.push(event.clone());
     }

@@ -196,6 +196,12 @@ impl Gateway {
         self.drain.cancel();
     }
 
+    /// Resolves when there is no call; [`drain`](Self::drain) comes before. Cancel-safe.
+    pub async fn idle(&self) {
+        self.calls.close();
+        self.calls.wait().await;
+    }
+
     /// Resolves when the SIP stack has died: the gateway serves no more, and its process should end.
     pub async fn failed(&self) {
         self.failed.cancelled().await;

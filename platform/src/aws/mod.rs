@@ -11,8 +11,10 @@
 //! `credential_process`, or `aws login`. Export keys from them: `aws configure export-credentials --format env`.
 
 pub(crate) mod fault;
+mod protection;
 mod secrets;
 
+pub use protection::{ProtectionError, TaskProtection};
 pub use secrets::AwsSecrets;
 
 use std::{fmt, time::Duration};

@@ -40,7 +40,7 @@ use bytes::Bytes;
 use time::OffsetDateTime;
 
 pub use age::Age;
-pub use call_events::call_events;
+pub use call_events::{call_event_keys, call_events, events_at};
 pub use folder::FolderStore;
 pub use key::{MAX_KEY_BYTES, MAX_SEGMENT_BYTES, MAX_SEGMENTS};
 pub use reports::put_reports;

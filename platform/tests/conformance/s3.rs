@@ -191,7 +191,7 @@ async fn a_stream_outlasts_a_service_that_is_away() {
     let began = Instant::now();
     stream.flush().await.unwrap();
     assert!(
-        began.elapsed() < Duration::from_secs(1),
+        began.elapsed() < Duration::from_secs(2),
         "a flush waits for nobody"
     );
     let failed = stream.sync().await.unwrap_err();

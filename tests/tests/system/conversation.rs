@@ -15,9 +15,9 @@ use crate::{
     phone::{self, PAUSE, SOON, answered, voice, vowel},
 };
 
-/// From the caller's onset to the agent's silence: half again the budget of 300 ms, since this machine also runs the servers and the
-/// phone, and less than an interruption takes (500 ms of voice), so that it is the pause that is measured.
-const SILENT_WITHIN: Duration = Duration::from_millis(450);
+/// From the caller's onset to the agent's silence, on a machine that also runs the servers and the phone. It is less than an interruption
+/// takes (500 ms of voice), so that it is the pause that is measured.
+const SILENT_WITHIN: Duration = Duration::from_millis(300);
 /// The same on a machine that was late itself.
 const SILENT_WITHIN_IF_LATE: Duration = Duration::from_millis(3 * 300);
 /// A machine that was later than this is busy.

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeSet,
-    net::{SocketAddr, TcpListener},
+    net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -33,6 +33,7 @@ use crate::{
     http::KEY,
     outbound::{CALLEE, ELSEWHERE},
     program::{LIVEKIT_SECRET, REDIS_URL, config, faked_clock, log_path, spawn_serve, write_profile},
+    sipp,
     wire::Wire,
 };
 
@@ -475,8 +476,9 @@ async fn make_rule(sip: &SIPClient, trunk: String) -> Result<proto::SipDispatchR
     .await
 }
 
+/// For a server that is started later: nobody gets it by chance meanwhile.
 pub(crate) fn free_tcp_port() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    (Ipv4Addr::LOCALHOST, sipp::free_port()).into()
 }
 
 pub(crate) fn children(dir: &Path) -> Vec<PathBuf> {

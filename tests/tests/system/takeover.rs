@@ -23,7 +23,7 @@ const BRIDGE: &str = "Sorry, I was cut off for a moment. I am back now. Could yo
 /// The answer to who asks the same again: it takes an agent that knows of the first time.
 const ANSWER_AGAIN: &str = "As I said, you can park behind the house. It is free.";
 /// From the worker's death to its heir's claim: what a caller is asked to bear.
-const TAKEN_OVER_WITHIN: Duration = Duration::from_secs(10);
+pub(crate) const TAKEN_OVER_WITHIN: Duration = Duration::from_secs(10);
 /// A zombie's next heartbeat, and a second.
 const SILENT_WITHIN: Duration = Duration::from_secs(4);
 /// How many workers are killed in turn; `TRUNKLINE_TAKEOVERS` says otherwise.

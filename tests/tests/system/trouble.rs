@@ -126,7 +126,7 @@ async fn a_queue_that_is_locked_when_the_phone_rings_delays_the_answer_and_loses
         .await
         .unwrap();
     let locked_at = Instant::now();
-    sleep(LOCKED.checked_sub(AWAY / 2).unwrap()).await;
+    sleep(LOCKED.checked_sub(Duration::from_secs(3)).unwrap()).await;
     let call = Caller::new(phone::config(&system, Codec::G722))
         .place()
         .await

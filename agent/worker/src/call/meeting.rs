@@ -26,7 +26,7 @@ use super::{
     Call, End, distance,
     listen::{Heard, listen},
     observe::Observer,
-    presence::{Change, Presence, is_of_gateway},
+    presence::{Change, Presence, is_active, is_of_gateway},
     room::AgentRoom,
     wire::{self, Voice, Wire},
 };
@@ -213,7 +213,10 @@ impl<'a> Meeting<'a> {
                     &self.call.setup.regions,
                 );
                 self.delays = distance::delays(&participant.attributes());
-                if self.call.generation == 1 && participant.kind() == ParticipantKind::Sip {
+                // One that rings is waited for, also by an heir; of one that was answered an heir must hear something.
+                let rings =
+                    participant.kind() == ParticipantKind::Sip && !is_active(&participant.attributes());
+                if rings || self.call.generation == 1 && participant.kind() == ParticipantKind::Sip {
                     self.patience = Instant::now() + PHONE_LIMIT;
                 }
                 self.write().await
@@ -226,9 +229,9 @@ impl<'a> Meeting<'a> {
             }
             Change::Answered => {
                 // After a takeover the status may be that of a phone whose process is gone: it says nothing about now.
-                if self.call.generation == 1
-                    && let Some(end) = self.begin_to_talk()
-                {
+                if self.call.generation > 1 {
+                    self.patience = Instant::now() + HEIR_LIMIT;
+                } else if let Some(end) = self.begin_to_talk() {
                     return Some(end);
                 }
                 self.write().await

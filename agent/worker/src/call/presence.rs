@@ -1,5 +1,7 @@
 //! Who is in the room: a fold of the SDK's events into the few that a call turns on.
 
+use std::collections::HashMap;
+
 use events::{EndCause, livekit::attribute};
 use livekit::{
     DisconnectReason,
@@ -149,14 +151,18 @@ impl Presence {
             self.cause = Some(EndCause::from(cause.as_str()));
         }
         let is_phone = participant.kind() == ParticipantKind::Sip;
-        let active = attributes
-            .get(attribute::SIP_CALL_STATUS)
-            .is_some_and(|status| status == "active");
-        if (active || !is_phone) && !self.answered {
+        if (is_active(&attributes) || !is_phone) && !self.answered {
             self.answered = true;
             changes.push(Change::Answered);
         }
     }
+}
+
+/// Whether a phone was answered, by the attributes of its participant.
+pub(crate) fn is_active(attributes: &HashMap<String, String>) -> bool {
+    attributes
+        .get(attribute::SIP_CALL_STATUS)
+        .is_some_and(|status| status == "active")
 }
 
 /// Whether somebody has put a participant out, or has deleted the room.

@@ -157,7 +157,11 @@ impl Bench {
             lease: LEASE,
             heartbeat: HEARTBEAT,
         };
-        let Ok(Attempt::Won(held)) = terms.claims().take(&job(), &mut Seeking::new()).await else {
+        let Ok(Attempt::Won(held)) = terms
+            .claims()
+            .take(&job(), &mut Seeking::new(), &CancellationToken::new())
+            .await
+        else {
             panic!("nobody else wants the call")
         };
         // The wall clock is set; the claim lasts as long as it would have.
@@ -180,6 +184,20 @@ impl Bench {
         timeout(Duration::from_mins(1), fenced).await.expect("fenced");
         self.started.elapsed()
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_whose_task_has_panicked_is_not_held_any_more() {
+    let bench = Bench::start(Mood::Well, Mood::Well).await;
+    let call = bench.tasks.spawn(async move {
+        let _lease = bench.lease;
+        sleep(HEARTBEAT * 2).await;
+        panic!("the call's task");
+    });
+    assert!(call.await.is_err_and(|error| error.is_panic()));
+    // Of the heartbeat nothing is left, so that the claim runs out.
+    bench.tasks.close();
+    timeout(HEARTBEAT, bench.tasks.wait()).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]

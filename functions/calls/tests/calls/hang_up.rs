@@ -341,7 +341,7 @@ async fn a_phone_that_is_dialled_is_put_out_also_when_its_room_is_deleted_or_it_
                 if path.ends_with("crm-1") {
                     room_goes(&host).await;
                 }
-                let in_room = comes(&host, &phone).await;
+                let in_room = comes_late(&host, &phone).await;
                 is_sent_away(in_room).await;
                 assert!(!place_is_free(&host).await, "{path}: LiveKit has not answered");
                 answer.send(Answer::Ok).ok().unwrap();

@@ -75,3 +75,16 @@ async fn a_marker_that_cannot_be_read_is_reported_and_hinders_no_other_call() {
     assert_eq!((report.failures, report.findings.len()), (0, 1));
     assert!(world.record().await.is_some());
 }
+
+#[tokio::test(start_paused = true)]
+async fn calls_are_repaired_though_livekit_tells_nothing_of_egresses() {
+    let world = World::new().await;
+    world.room_started().await;
+    world.joined().await;
+    world.was_served(&claim(9_000, false), true).await;
+    world.livekit.has(vec![]);
+    *world.livekit.egress_down.lock() = true;
+    let report = world.sweep().await;
+    assert_eq!((report.calls, report.failures, report.findings.len()), (1, 1, 1));
+    assert!(world.record().await.is_some());
+}

@@ -115,6 +115,8 @@ pub(crate) struct LiveKit {
     pub(crate) lists: Mutex<Vec<Listed>>,
     pub(crate) egresses: Mutex<Vec<Egress>>,
     pub(crate) down: Mutex<bool>,
+    /// The egress service alone.
+    pub(crate) egress_down: Mutex<bool>,
     pub(crate) revived: Mutex<Vec<String>>,
 }
 
@@ -158,6 +160,9 @@ impl Rooms for LiveKit {
 
     async fn active_egresses(&self) -> Result<Vec<Egress>, RoomsError> {
         use EgressStatus::{Active, Ending, Starting};
+        if *self.egress_down.lock() {
+            return Err("no response from servers".into());
+        }
         let egresses = self.egresses.lock().clone().into_iter();
         let goes_on = |egress: &Egress| matches!(egress.status, Starting | Active | Ending);
         self.answer(egresses.filter(goes_on).collect())

@@ -27,6 +27,8 @@ pub(super) struct Link {
     pub(super) sending: bool,
     pub(super) stats: RtpStats,
     pub(super) last_packet: Option<Instant>,
+    /// Since when the peer is expected to send.
+    expected: Instant,
     /// A key of the peer's that the task does not know yet.
     pub(super) their_key: Option<MasterKey>,
 }
@@ -38,6 +40,7 @@ impl RtpControl {
             sending,
             stats: RtpStats::default(),
             last_packet: None,
+            expected: Instant::now(),
             their_key: None,
         };
         Self(Arc::new(Shared {
@@ -56,13 +59,21 @@ impl RtpControl {
         self.link().last_packet.map(|at| at.elapsed())
     }
 
-    /// Ends when the peer has sent nothing for `first` since the start, or for `later` since its last packet.
-    /// The gateway uses 30 s and 15 s. Cancel-safe. While the call is held the caller should not wait for it.
+    /// The peer is expected to send from now on: what it did not send before, in early media or on hold, is no fault of its.
+    pub fn expect(&self) {
+        self.link().expected = Instant::now();
+    }
+
+    /// Ends when the peer has sent nothing for `first` since it is expected to (see [`expect`](Self::expect); at first that is the
+    /// start), or for `later` since its last packet. The gateway uses 30 s and 15 s. Cancel-safe. While the call is held the caller should not wait for it.
     pub async fn media_timeout(&self, first: Duration, later: Duration) {
         loop {
             let now = Instant::now();
-            let last_packet = self.link().last_packet;
-            let deadline = last_packet.map_or(self.0.started + first, |at| at + later);
+            let (expected, last_packet) = {
+                let link = self.link();
+                (link.expected, link.last_packet.filter(|at| *at >= link.expected))
+            };
+            let deadline = last_packet.map_or(expected + first, |at| at + later);
             if deadline <= now {
                 return;
             }
@@ -122,5 +133,16 @@ mod tests {
         };
         tokio::join!(speaks, control.media_timeout(FIRST, LATER));
         assert_eq!(control.0.started.elapsed(), Duration::from_secs(16));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_was_not_expected_to_send_has_the_longer_time_from_when_it_is() {
+        let control = control();
+        control.link().last_packet = Some(Instant::now());
+        tokio::time::sleep(LATER * 4).await;
+        control.expect();
+        let since = Instant::now();
+        control.media_timeout(FIRST, LATER).await;
+        assert_eq!(since.elapsed(), FIRST);
     }
 }

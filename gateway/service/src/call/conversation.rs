@@ -167,6 +167,7 @@ impl<'a> Conversation<'a> {
         self.parts
             .media
             .start(&self.tasks, &self.cancel, &self.parts.room);
+        self.parts.media.expect_sound();
         self.connected = true;
         tracing::info!(step = "answered", "the phone was picked up");
         self.parts.room.label(dialled.labels()).await;

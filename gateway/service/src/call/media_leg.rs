@@ -201,6 +201,9 @@ impl MediaLeg {
             if let Some(key) = key {
                 control.rekey(key);
             }
+            if self.is_held() && !negotiated.held {
+                control.expect();
+            }
         }
         self.negotiated = Some(negotiated);
     }
@@ -257,6 +260,13 @@ impl MediaLeg {
         tasks.spawn(bridge::keys(digits, room.keypad(), cancel.clone()));
         tasks.spawn(Downlink::new(sender, changes, Arc::clone(&self.faults)).run(cancel.clone()));
         self.state = State::Running(control);
+    }
+
+    /// The call is answered: from now on the other side owes sound.
+    pub(super) fn expect_sound(&self) {
+        if let State::Running(control) = &self.state {
+            control.expect();
+        }
     }
 
     /// Resolves when the caller sends no RTP; never while it is not meant to. Cancel-safe.

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::process::Stdio;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use futures_util::StreamExt as _;
@@ -38,6 +39,7 @@ pub(crate) struct Agent {
     source: NativeAudioSource,
     noticed: mpsc::Receiver<Noticed>,
     heard: Arc<Mutex<Vec<i16>>>,
+    echoes: Arc<AtomicBool>,
     _tasks: JoinSet<()>,
 }
 
@@ -83,13 +85,19 @@ impl Agent {
         let source = NativeAudioSource::new(AudioSourceOptions::default(), RATE, 1, 200);
         let (notice, noticed) = mpsc::channel(64);
         let mut tasks = JoinSet::new();
-        let heard = Arc::default();
-        tasks.spawn(listen(events, source.clone(), notice, Arc::clone(&heard)));
+        let (heard, echoes) = (Arc::default(), Arc::new(AtomicBool::new(true)));
+        let ears = Ears {
+            heard: Arc::clone(&heard),
+            echoes: Arc::clone(&echoes),
+            source: source.clone(),
+        };
+        tasks.spawn(listen(events, ears, notice));
         Self {
             room,
             source,
             noticed,
             heard,
+            echoes,
             _tasks: tasks,
         }
     }
@@ -134,8 +142,9 @@ impl Agent {
         self.heard.lock().expect("lock").clone()
     }
 
-    /// Says a tone, among whatever it echoes.
+    /// Says a tone, and echoes nothing any more: frames of both would take turns, and the tone would be in shreds.
     pub(crate) async fn say(&self, frequency_hz: f64, length: Duration) {
+        self.echoes.store(false, Ordering::Relaxed);
         let mut tone = audio::tone::Tone::new(frequency_hz, RATE, 8_000);
         let mut frame = Vec::new();
         for _ in 0..length.as_millis() / 20 {
@@ -160,7 +169,7 @@ impl Agent {
             let last = heard
                 .get(heard.len().saturating_sub(RATE as usize)..)
                 .unwrap_or_default();
-            let level = audio::tone::tone_dbfs(last, frequency_hz, RATE);
+            let level = level(last, frequency_hz);
             if level > -30.0 {
                 println!("said, and heard back from the phone: {level:.1} dBFS");
                 return;
@@ -178,12 +187,15 @@ impl Agent {
     }
 }
 
-async fn listen(
-    mut events: mpsc::UnboundedReceiver<RoomEvent>,
-    source: NativeAudioSource,
-    notice: mpsc::Sender<Noticed>,
+/// Where what an agent hears goes.
+#[derive(Clone)]
+struct Ears {
     heard: Arc<Mutex<Vec<i16>>>,
-) {
+    echoes: Arc<AtomicBool>,
+    source: NativeAudioSource,
+}
+
+async fn listen(mut events: mpsc::UnboundedReceiver<RoomEvent>, ears: Ears, notice: mpsc::Sender<Noticed>) {
     let mut echoes = JoinSet::new();
     while let Some(event) = events.recv().await {
         let noticed = match event {
@@ -193,7 +205,7 @@ async fn listen(
                 ..
             } => {
                 if participant.kind() == livekit::participant::ParticipantKind::Sip {
-                    echoes.spawn(echo(track, source.clone(), Arc::clone(&heard)));
+                    echoes.spawn(echo(track, ears.clone()));
                 }
                 continue;
             }
@@ -219,7 +231,21 @@ async fn listen(
     }
 }
 
-async fn echo(track: RemoteAudioTrack, source: NativeAudioSource, heard: Arc<Mutex<Vec<i16>>>) {
+/// How loud a tone is, in dBFS: of its power in each tenth of a second, for what slips in between turns its phase.
+fn level(samples: &[i16], frequency_hz: f64) -> f64 {
+    let parts = samples.chunks_exact(RATE as usize / 10);
+    let count = f64::from(u32::try_from(parts.len().max(1)).expect("few"));
+    let powers =
+        parts.map(|part| 10_f64.powf(f64::from(audio::tone::tone_dbfs(part, frequency_hz, RATE)) / 10.0));
+    10.0 * (powers.sum::<f64>() / count).log10()
+}
+
+async fn echo(track: RemoteAudioTrack, ears: Ears) {
+    let Ears {
+        heard,
+        echoes,
+        source,
+    } = ears;
     // 40 ms in hand: what is measured is the gateway, not how this task is scheduled.
     let ahead = vec![0; 2 * audio::frame_samples(RATE)];
     let samples_per_channel = u32::try_from(ahead.len()).expect("short");
@@ -236,6 +262,9 @@ async fn echo(track: RemoteAudioTrack, source: NativeAudioSource, heard: Arc<Mut
             let mut heard = heard.lock().expect("lock");
             let left = MEMORY - heard.len();
             heard.extend(frame.data.iter().take(left));
+        }
+        if !echoes.load(Ordering::Relaxed) {
+            continue;
         }
         let samples_per_channel = u32::try_from(frame.data.len()).expect("short");
         let data = Cow::Owned(frame.data.to_vec());

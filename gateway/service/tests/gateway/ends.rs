@@ -140,7 +140,7 @@ async fn an_agent_that_vanishes_is_waited_for_and_may_be_replaced() {
     let reason = bye(&call, SOON).await;
     let waited = noticed.elapsed();
     println!("BYE {waited:?} after the server gave the agent up");
-    assert!(waited.abs_diff(agent_gone) < Duration::from_secs(1));
+    assert!(waited.abs_diff(agent_gone) < Duration::from_secs(2), "{waited:?}");
     assert!(reason.contains("agent_lost"), "{reason}");
     fixture.released().await;
     fixture.stop().await;
@@ -182,13 +182,13 @@ async fn a_caller_that_sends_no_more_rtp_is_hung_up_on() {
     let stopped = Instant::now();
     call.stop_sending();
     let reason = bye(&call, SOON).await;
-    assert!(reason.contains("media_timeout"), "{reason}");
-    agent.wait_for(Noticed::End("media_timeout".into())).await;
     let waited = stopped.elapsed();
+    assert!(reason.contains("media_timeout"), "{reason}");
     assert!(
-        waited > Duration::from_millis(1900) && waited < Duration::from_secs(3),
+        waited > Duration::from_millis(1900) && waited < Duration::from_secs(5),
         "{waited:?}"
     );
+    agent.wait_for(Noticed::End("media_timeout".into())).await;
     fixture.released().await;
     let leg = fixture.leg().await;
     assert_eq!(

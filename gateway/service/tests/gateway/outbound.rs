@@ -5,10 +5,11 @@ use std::time::Duration;
 use livekit_protocol as proto;
 use platform::config::{CallsConfig, Targets};
 use platform::livekit::{LiveKitError, ProtoDuration};
+use service::Timeouts;
 use tokio::time::{Instant, sleep};
 
 use crate::agent::{Agent, Noticed};
-use crate::fixture::{CALLEE, Fixture, NUMBER, PASSWORD, ROOM, SOON};
+use crate::fixture::{CALLEE, Fixture, NUMBER, PASSWORD, ROOM, SOON, Wishes};
 use crate::sipp::{self, Sipp};
 
 const PHONE: &str = "callee-1";
@@ -263,7 +264,7 @@ async fn who_does_not_wait_is_answered_before_the_phone_is_and_the_phone_leaves_
         // So that the others in the room have seen it before.
         sipp::pause(500),
         sipp::answer("180 Ringing", ""),
-        sipp::pause(500),
+        sipp::pause(3_000),
     ];
     steps.extend([sipp::answer("486 Busy Here", ""), sipp::receive("ACK")]);
     let sipp = Sipp::start(&steps).await;
@@ -275,7 +276,7 @@ async fn who_does_not_wait_is_answered_before_the_phone_is_and_the_phone_leaves_
     let started = Instant::now();
     let info = dial(&fixture, &wanted).await.expect("accepted");
     assert!(
-        started.elapsed() < Duration::from_secs(1),
+        started.elapsed() < Duration::from_secs(3),
         "{:?}",
         started.elapsed()
     );
@@ -383,6 +384,39 @@ async fn a_gateway_that_drains_dials_nobody_and_keeps_its_calls() {
     );
     assert!(phone(&fixture).await.is_some(), "the call goes on");
     remove(&fixture).await;
+    went_well(sipp, &fixture).await;
+    fixture.stop().await;
+}
+
+/// Of a phone that rings the network may say something first, or nothing; the phone is heard from when it was picked up.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_phone_without_early_sound_is_not_hung_up_on_when_it_is_picked_up() {
+    let early = Duration::from_secs(3);
+    let fixture = Fixture::wishing(Wishes {
+        calls: allowed(),
+        timeouts: Timeouts {
+            first_media: early,
+            media: early,
+            ..Timeouts::default()
+        },
+        ..Wishes::default()
+    })
+    .await;
+    let _agent = Agent::join(&fixture).await;
+    // Nobody is at this port, so that nothing comes back from it.
+    let silent = |status: &str| sipp::answer_with_sdp(status, "").replace("[media_port]", "9");
+    let steps = vec![
+        sipp::receive_invite(),
+        silent("183 Session Progress"),
+        sipp::pause(3_500),
+        silent("200 OK"),
+        sipp::receive("ACK"),
+        sipp::pause(500),
+        sipp::request("BYE", "", ""),
+    ];
+    let sipp = Sipp::start(&steps).await;
+    let trunk = trunk(&fixture, &sipp).await;
+    dial(&fixture, &request(&trunk)).await.expect("answered");
     went_well(sipp, &fixture).await;
     fixture.stop().await;
 }

@@ -256,7 +256,8 @@ async fn a_phone_that_wants_longer_sessions_and_reliable_answers_gets_them() {
     let sipp = Sipp::start(&steps).await;
     let trunk = trunk(&fixture, &sipp).await;
     dial(&fixture, &request(&trunk)).await.expect("answered");
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    // Between its first refresh, after two seconds and a half, and the second one.
+    tokio::time::sleep(Duration::from_millis(3_750)).await;
     remove(&fixture).await;
     went_well(sipp, &fixture).await;
     fixture.stop().await;
@@ -274,7 +275,7 @@ async fn a_caller_that_requires_reliable_answers_gets_180_until_it_acknowledges(
         invite(1, &format!("{HOPS}Require: 100rel\n"), SDP),
         answered("180", &[("RSeq", "1"), ("Require", "100rel")]),
         // The 180 is repeated after half a second, and a second later; sipp does not count what is the same.
-        sipp::pause(1_900),
+        sipp::pause(2_500),
         within("PRACK", 2, "RAck: 7 1 INVITE\n", ""),
         answered("481", &[]),
         within("PRACK", 3, "RAck: 1 1 INVITE\n", ""),

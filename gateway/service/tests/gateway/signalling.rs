@@ -76,6 +76,10 @@ async fn a_held_call_is_answered_as_held_and_goes_on() {
     assert!(bye.is_err(), "hung up while held");
     let resumed = phone.reinvite(3, "sendrecv").await;
     assert!(resumed.contains("a=sendrecv"), "{resumed}");
+    // From here on the phone has the time of a call that has just been answered to be heard again.
+    let bye = timeout(Duration::from_secs(2), phone.expect("BYE ")).await;
+    assert!(bye.is_err(), "hung up when resumed");
+    pace(&mut rtp, 10).await;
     phone.in_dialog("BYE", 4, "").await;
     phone.expect("SIP/2.0 200").await;
     phone.cancel.cancel();

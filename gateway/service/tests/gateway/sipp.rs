@@ -31,8 +31,7 @@ impl Sipp {
     /// The same at a port that others know already.
     pub(crate) async fn start_at(port: u16, steps: &[String]) -> Self {
         let mut sipp = Self::spawn(port, steps, &["-t", "u1"]);
-        sipp.listens(|| UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).is_err())
-            .await;
+        sipp.listens("udp").await;
         sipp
     }
 
@@ -40,8 +39,7 @@ impl Sipp {
     pub(crate) async fn start_over_tcp(steps: &[String]) -> Self {
         let port = free_port();
         let mut sipp = Self::spawn(port, steps, &["-t", "t1"]);
-        sipp.listens(|| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_err())
-            .await;
+        sipp.listens("tcp").await;
         sipp
     }
 
@@ -55,9 +53,19 @@ impl Sipp {
         Self::spawn(free_port(), steps, &["-t", "t1", &server.to_string()])
     }
 
-    async fn listens(&mut self, does: impl Fn() -> bool) {
+    /// Waits until it has its socket. The kernel is asked: whoever tried to bind the port might have it when sipp wants it.
+    async fn listens(&mut self, protocol: &str) {
         let deadline = Instant::now() + PATIENCE;
-        while !does() {
+        let ours = format!(" 0100007F:{:04X} ", self.port);
+        let is_bound = || {
+            let sockets = std::fs::read_to_string(format!("/proc/net/{protocol}")).expect("Linux");
+            // Of a TCP socket, one that listens.
+            let is_it = |line: &str| {
+                line.contains(&ours) && (protocol == "udp" || line.contains(" 00000000:0000 0A "))
+            };
+            sockets.lines().any(is_it)
+        };
+        while !is_bound() {
             let ended = self.child.try_wait().expect("waited for");
             assert!(
                 ended.is_none() && Instant::now() < deadline,
@@ -129,7 +137,10 @@ const STEP: u16 = 6;
 pub(crate) fn free_port() -> u16 {
     let ports = PORTS.range();
     let room = (ports.end() - ports.start() + 1) / STEP;
-    let is_free = |port: &u16| UdpSocket::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
+    let is_free = |port: &u16| {
+        let address = (Ipv4Addr::LOCALHOST, *port);
+        UdpSocket::bind(address).is_ok() && TcpListener::bind(address).is_ok()
+    };
     let mut candidates =
         (0..room).map(|_| ports.start() + NEXT.fetch_add(1, Ordering::Relaxed) % room * STEP);
     candidates.find(is_free).expect("a free port")

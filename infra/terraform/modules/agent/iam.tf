@@ -72,8 +72,8 @@ resource "aws_iam_role_policy" "task" {
       {
         Sid      = "TakeJobs"
         Effect   = "Allow"
-        Action   = ["sqs:ReceiveMessage", "sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:GetQueueAttributes"]
-        Resource = [var.queue.arn]
+        Action   = ["sqs:ReceiveMessage", "sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:SendMessage", "sqs:GetQueueAttributes"]
+        Resource = [var.queue.arn] # sends too: a job whose attempts failed by no fault of its own is replaced before SQS puts it aside
       },
       {
         Sid      = "ReadAndWriteCalls"

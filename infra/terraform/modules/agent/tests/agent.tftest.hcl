@@ -57,9 +57,15 @@ run "a_worker_protects_its_calls_and_leaves_in_good_order" {
   }
   assert {
     condition = !anytrue([for statement in jsondecode(aws_iam_role_policy.task.policy).Statement :
-      contains(statement.Action, "sqs:SendMessage") || (contains(statement.Action, "s3:DeleteObject") && anytrue([for arn in statement.Resource : strcontains(arn, "/calls/")]))
+      contains(statement.Action, "s3:DeleteObject") && anytrue([for arn in statement.Resource : strcontains(arn, "/calls/")])
     ])
-    error_message = "a worker neither makes jobs nor deletes what is kept of calls"
+    error_message = "a worker deletes nothing that is kept of calls"
+  }
+  assert {
+    condition = anytrue([for statement in jsondecode(aws_iam_role_policy.task.policy).Statement :
+      toset(statement.Action) == toset(["sqs:ReceiveMessage", "sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:SendMessage", "sqs:GetQueueAttributes"]) && statement.Resource == [var.queue.arn]
+    ])
+    error_message = "a worker takes jobs of this queue, and replaces one whose attempts failed by no fault of its own"
   }
 }
 
