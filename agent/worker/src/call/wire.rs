@@ -12,8 +12,9 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use futures_util::StreamExt as _;
 use livekit::{
-    Room, StreamTextOptions, StreamWriter as _, TextStreamReader, TextStreamWriter, Transcription,
-    TranscriptionSegment, data_stream::SendTextOptions, id::TrackSid, participant::ParticipantKind,
+    Room, SendTextOptions, StreamTextOptions, StreamWriter as _, TextStreamReader, TextStreamWriter,
+    Transcription, TranscriptionSegment, id::TrackSid, participant::ParticipantKind,
+    prelude::RemoteParticipant,
 };
 use pipeline::{AgentState, Caption, ConversationEvent, Speaker};
 use tokio::{
@@ -139,7 +140,7 @@ impl Script {
     /// Phones cannot read.
     fn is_read(&self) -> bool {
         let others = self.room.remote_participants();
-        let mut kinds = others.values().map(|other| other.kind());
+        let mut kinds = others.values().map(RemoteParticipant::kind);
         kinds.any(|kind| kind == ParticipantKind::Standard)
     }
 
@@ -169,11 +170,8 @@ impl Script {
         if caption.speaker == Speaker::Agent && self.grow(caption, &segment, &attributes).await? {
             return Ok(());
         }
-        let options = SendTextOptions {
-            topic: TRANSCRIPTION.to_owned(),
-            attributes,
-            ..SendTextOptions::default()
-        };
+        let mut options = SendTextOptions::new_with_topic(TRANSCRIPTION);
+        options.attributes = attributes;
         us.send_text(&caption.text, options).await.map_err(|_| Unsaid)?;
         Ok(())
     }
@@ -186,11 +184,8 @@ impl Script {
         attributes: &HashMap<String, String>,
     ) -> Result<bool, Unsaid> {
         if self.open.as_ref().is_none_or(|open| open.segment != segment) {
-            let options = StreamTextOptions {
-                topic: TRANSCRIPTION.to_owned(),
-                attributes: attributes.clone(),
-                ..StreamTextOptions::default()
-            };
+            let mut options = StreamTextOptions::new_with_topic(TRANSCRIPTION);
+            options.attributes.clone_from(attributes);
             let writer = self.room.local_participant().stream_text(options).await;
             self.open = Some(Open {
                 segment: segment.to_owned(),
