@@ -4,15 +4,23 @@
 //! |---|---|
 //! | `trunkline serve` | the whole system in one process: functions, worker, gateway |
 //! | `trunkline token` | a token for LiveKit's API, for an operator |
+//! | `trunkline apply` | the trunks and dispatch rules of the configuration, set up at the LiveKit server |
+//! | `trunkline doctor` | what is wrong with a running system, and what to do |
+//! | `trunkline config` | faults of the configuration, and older ones translated |
 //! | `trunkline demo` | a SIP call before your eyes, on a local stack of its own |
 //!
-//! Exit codes: 0 all is well; 1 something failed, and standard error says what; 64 the configuration or the command line has
-//! faults, all of them listed on standard error with their remedies.
+//! Exit codes: 0 all is well; 1 something failed, and standard error says what; 2 what was only looked at is not as it should be
+//! (`apply --dry-run`: there are changes; `doctor`: there are warnings); 64 the configuration or the command line has faults, all of them listed on standard error
+//! with their remedies.
 
 mod agents;
+mod apply;
 mod brains;
+mod configuration;
 mod demo;
+mod doctor;
 mod http_api;
+mod paint;
 mod policy;
 mod registrations;
 mod serve;
@@ -37,6 +45,12 @@ enum Command {
     Serve(serve::Arguments),
     /// Print a token for LiveKit's API.
     Token(token::Arguments),
+    /// Set up the configuration's trunks and dispatch rules at the LiveKit server.
+    Apply(apply::Arguments),
+    /// Look what is wrong with a running system, and say what to do.
+    Doctor(doctor::Arguments),
+    /// Check the configuration, or translate an older one.
+    Config(configuration::Arguments),
     /// Place a SIP call to an agent on a local stack, and show what happens.
     Demo(demo::Arguments),
 }
@@ -65,6 +79,9 @@ pub fn main() -> ExitCode {
         match arguments.command {
             Command::Serve(arguments) => Box::pin(serve::run(arguments)).await,
             Command::Token(arguments) => token::run(&arguments).await,
+            Command::Apply(arguments) => Box::pin(apply::run(&arguments)).await,
+            Command::Doctor(arguments) => Box::pin(doctor::run(&arguments)).await,
+            Command::Config(arguments) => configuration::run(arguments).await,
             Command::Demo(arguments) => Box::pin(demo::run(arguments)).await,
         }
     });

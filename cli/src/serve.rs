@@ -1,7 +1,6 @@
 //! `trunkline serve`: functions, worker and gateway in one process, beside a livekit-server and its Redis.
 
 use std::{
-    io::IsTerminal,
     net::SocketAddr,
     path::PathBuf,
     process::ExitCode,
@@ -13,7 +12,7 @@ use anyhow::Context;
 use events::agents::Agents;
 use host::{Host, Limits};
 use platform::{
-    aws::{Access, AwsSecrets, TaskProtection},
+    aws::{Access, TaskProtection},
     clock::{SharedClock, SystemClock},
     config::{self, Config, Environment, ProcessEnvironment, WithoutGateway},
     lifecycle::{Ending, Lifecycle},
@@ -29,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 use webhook::WebhookState;
 use worker::{Setup, Worker};
 
-use crate::{agents, http_api::with_api, policy, registrations, vitals};
+use crate::{agents, configuration, http_api::with_api, policy, registrations, vitals};
 
 /// The arguments of `trunkline serve`.
 #[derive(clap::Args)]
@@ -220,18 +219,15 @@ async fn try_livekit(stop: CancellationToken, livekit: LiveKit) {
 
 /// Configuration and profiles, or the report of all that is wrong with them.
 async fn configured(arguments: &Arguments) -> Result<(Config, worker::Agents), String> {
-    let terminal = std::io::stderr().is_terminal();
-    let width = crossterm::terminal::size().map_or(100, |(columns, _)| usize::from(columns));
-    let secrets = AwsSecrets::new(Access::DefaultChain, &ProcessEnvironment, Arc::new(SystemClock));
     let elsewhere = WithoutGateway(ProcessEnvironment);
     let env: &dyn Environment = if arguments.runs(Part::Gateway) {
         &ProcessEnvironment
     } else {
         &elsewhere
     };
-    let config = config::load_resolved(Some(&arguments.config), env, &secrets)
+    let config = configuration::read(&arguments.config, env)
         .await
-        .map_err(|faults| faults.report(width, terminal))?;
+        .map_err(|faults| configuration::report(&faults))?;
     if arguments.only == Some(Part::Gateway) {
         // It knows no agent, and its machine may have no profiles.
         return Ok((config, worker::Agents::default()));

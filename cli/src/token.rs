@@ -1,14 +1,11 @@
 //! `trunkline token`: tokens for operators.
 
-use std::{io::Write, path::PathBuf, process::ExitCode, sync::Arc};
+use std::{io::Write, path::PathBuf, process::ExitCode};
 
 use anyhow::Context;
-use platform::{
-    aws::{Access, AwsSecrets},
-    clock::SystemClock,
-    config::{self, ProcessEnvironment},
-    livekit::LiveKit,
-};
+use platform::{config::ProcessEnvironment, livekit::LiveKit};
+
+use crate::configuration;
 
 /// The arguments of `trunkline token`.
 #[derive(clap::Args)]
@@ -26,14 +23,9 @@ pub(crate) struct Arguments {
 
 /// Prints the token, and nothing else, to standard output.
 pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let secrets = AwsSecrets::new(Access::DefaultChain, &ProcessEnvironment, Arc::new(SystemClock));
-    let loaded = config::load_resolved(Some(&arguments.config), &ProcessEnvironment, &secrets).await;
-    let config = match loaded {
+    let config = match configuration::load(&arguments.config, &ProcessEnvironment).await {
         Ok(config) => config,
-        Err(faults) => {
-            eprint!("{faults}");
-            return Ok(ExitCode::from(config::EXIT_CODE));
-        }
+        Err(refused) => return Ok(refused),
     };
     debug_assert!(arguments.admin, "the command line demands it");
     let livekit = LiveKit::new(&config.livekit).context("setting up LiveKit's API")?;

@@ -71,9 +71,11 @@ const ROOMS: &[(&str, &[&str], Purity)] = &[
         &[
             "api",
             "audio",
+            "bus",
             "caller",
             "dev",
             "events",
+            "health",
             "host",
             "pipeline",
             "platform",

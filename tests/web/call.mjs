@@ -1,5 +1,5 @@
-// One call from a browser: `call.mjs` prints where the page and the identity provider are, reads `{api, voice}` from its standard input,
-// calls with `voice` (a WAV) for a microphone, and prints what the browser did and heard. Each is one line of JSON.
+// One call from a browser: `call.mjs` prints where the page and the identity provider are, reads `{api, voice, written}` from its standard input,
+// calls with `voice` (a WAV) for a microphone, writes `written` after the first answer, and prints what the browser did and heard. Each is one line of JSON.
 import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -48,22 +48,26 @@ async function refused(context, site, api) {
   return { sent: sent(), errors };
 }
 
-async function called(context, site, api) {
+async function called(context, site, { api, written }) {
   const { page, sent, errors } = await opened(context, site.origin, api);
   await page.click("#talk");
   // The greeting, and the answer to what the microphone asks after it.
   await page.waitForFunction((pause) => ear.utterances(pause).length >= 2, PAUSE_MS, { polling: 100 });
+  // What is written instead of said is answered aloud.
+  await page.evaluate((text) => wire.write(text), written);
+  await page.waitForFunction((pause) => ear.utterances(pause).length >= 3, PAUSE_MS, { polling: 100 });
   const received = await page.evaluate(() => ear.received());
+  const told = await page.evaluate(() => wire.told());
   const heard = await page.evaluate((pause) => ear.utterances(pause).map(ear.pcm), PAUSE_MS);
   // As a user leaves.
   await page.goto("about:blank");
-  return { sent: sent(), errors, received, heard };
+  return { sent: sent(), errors, received, heard, told };
 }
 
 const site = await serveSite();
 say(site.told);
 const [line] = await once(createInterface({ input: process.stdin }), "line");
-const { api, voice } = JSON.parse(line);
+const { api, voice, written } = JSON.parse(line);
 site.open(api);
 const profile = mkdtempSync(join(tmpdir(), "trunkline-web-"));
 const context = await chromium.launchPersistentContext(profile, {
@@ -83,8 +87,10 @@ const context = await chromium.launchPersistentContext(profile, {
   ],
 });
 try {
-  await context.addInitScript({ path: fileURLToPath(new URL("ear.js", import.meta.url)) });
-  say({ refused: await refused(context, site, api), called: await called(context, site, api) });
+  for (const script of ["ear.js", "wire.js"]) {
+    await context.addInitScript({ path: fileURLToPath(new URL(script, import.meta.url)) });
+  }
+  say({ refused: await refused(context, site, api), called: await called(context, site, { api, written }) });
 } finally {
   await context.close();
   rmSync(profile, { recursive: true, force: true });

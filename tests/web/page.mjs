@@ -41,7 +41,7 @@ export async function serveSite() {
   let api;
   const files = () => ({
     "/": ["text/html", example()],
-    "/livekit-client.umd.js": ["text/javascript", readFileSync(client)],
+    "/livekit-client.umd.js": ["text/javascript", `${readFileSync(client)}\nwire.watch(LivekitClient);`],
     "/login.js": [
       "text/javascript",
       `const login = async () => (${JSON.stringify({ api, accessToken: token({ sub: "ann", scope: "token:create" }) })});`,

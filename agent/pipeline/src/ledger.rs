@@ -10,7 +10,9 @@ use tokio::sync::mpsc;
 use turns::UtteranceId;
 
 use crate::RecordingPolicy;
-use crate::report::{ConversationEvent, ConversationReport, EndReason, Said, Speaker, SpokenTurn, ToolUse};
+use crate::report::{
+    Caption, ConversationEvent, ConversationReport, EndReason, Said, Speaker, SpokenTurn, ToolUse,
+};
 use crate::stages::{Remedy, Stage, Troubled};
 use crate::text::is_affirmative;
 use crate::tools::{interrupted, under_way};
@@ -149,6 +151,13 @@ impl Ledger {
     pub(crate) fn tell(&mut self, event: ConversationEvent) {
         if self.events.try_send(event).is_err() {
             self.lost_events += 1;
+        }
+    }
+
+    /// Tells words while they are said, as long as there is ample room: what belongs into the record goes first.
+    pub(crate) fn caption(&mut self, caption: Caption) {
+        if self.events.capacity() > self.events.max_capacity() / 2 {
+            self.tell(ConversationEvent::Caption(caption));
         }
     }
 

@@ -52,7 +52,7 @@ pub use profile::{
     RecordingPolicy, Timeouts, Transfers,
 };
 pub use report::{
-    ConversationEvent, ConversationReport, EndReason, Latency, Said, Speaker, SpokenTurn, ToolUse,
+    Caption, ConversationEvent, ConversationReport, EndReason, Latency, Said, Speaker, SpokenTurn, ToolUse,
 };
 pub use stages::{Remedy, Stage};
 pub use tap::{Delays, Slot, Tap};

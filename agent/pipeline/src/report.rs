@@ -78,6 +78,30 @@ impl std::fmt::Debug for SpokenTurn {
     }
 }
 
+/// What somebody says, while it is said. `Debug` shows no words.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Caption {
+    /// Who.
+    pub speaker: Speaker,
+    /// Which turn of the caller's, or which utterance of the agent's: from 1. The next one of the same segment takes its place.
+    pub segment: u32,
+    /// All of it so far: the caller's words as recognised, which may still change; the agent's as heard by the caller.
+    pub text: String,
+    /// Whether nothing more comes.
+    pub is_final: bool,
+}
+
+impl std::fmt::Debug for Caption {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Caption")
+            .field("speaker", &self.speaker)
+            .field("segment", &self.segment)
+            .field("chars", &self.text.chars().count())
+            .field("is_final", &self.is_final)
+            .finish()
+    }
+}
+
 /// A tool that the model called. What it was given and gave back is not kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ToolUse {
@@ -146,6 +170,8 @@ pub enum ConversationEvent {
         /// When.
         at: Duration,
     },
+    /// Words while they are said. Where news pile up they are left out: the turn has them all.
+    Caption(Caption),
     /// A turn is over. The caller's comes when its reply begins, since it may go on until then.
     Turn(SpokenTurn),
     /// A tool has come back, or was interrupted.

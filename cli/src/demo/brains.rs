@@ -5,7 +5,7 @@ use std::path::Path;
 use platform::config::{Environment, ProcessEnvironment};
 use serde_json::Value;
 
-use super::paint::{Line, Tone};
+use crate::paint::{Line, Tone};
 
 /// Complaints that are shown: the newest.
 const SHOWN: usize = 5;

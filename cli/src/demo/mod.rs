@@ -7,7 +7,6 @@
 mod brains;
 mod checks;
 mod conversation;
-mod paint;
 mod progress;
 mod screen;
 mod stage;
@@ -27,8 +26,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use crate::paint::Line;
 use conversation::{Exchange, Note};
-use paint::Line;
 use progress::Progress;
 use screen::Screen;
 use stage::Stage;

@@ -1,19 +1,16 @@
 //! Where the demo is shown: a terminal, with a block that is redrawn in place, or plain lines.
 
 use std::collections::HashSet;
-use std::io::{IsTerminal, Stdout, Write, stdout};
+use std::io::{Stdout, Write, stdout};
 use std::time::Duration;
 
 use caller::Received;
 use crossterm::terminal::{BeginSynchronizedUpdate, Clear, ClearType, EndSynchronizedUpdate};
 use crossterm::{cursor, queue, terminal};
-use platform::config::{Environment, ProcessEnvironment};
 
-use super::paint::{Line, ansi, plain};
 use super::story::{Row, Story};
+use crate::paint::{Line, MAX_WIDTH, ansi, plain, takes_colours};
 
-/// The widest that lines become: longer ones are hard to read.
-const MAX_WIDTH: usize = 118;
 /// Plain lines wait so long for what happened earlier and is known later.
 const SETTLE: Duration = Duration::from_millis(600);
 
@@ -29,11 +26,8 @@ pub(super) struct Screen {
 
 impl Screen {
     pub(super) fn new(plain: bool) -> Self {
-        let env = ProcessEnvironment;
-        let dumb = env.var("TERM").is_none_or(|term| term == "dumb");
-        let no_colour = env.var("NO_COLOR").is_some_and(|value| !value.is_empty());
         let out = stdout();
-        let live = !plain && !dumb && !no_colour && out.is_terminal();
+        let live = !plain && takes_colours(&out);
         Self {
             out,
             live,

@@ -13,9 +13,9 @@ use platform::store::FolderStore;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::paint::Line;
 use super::screen::Screen;
 use super::{Arguments, CALLED, brains};
+use crate::paint::Line;
 
 /// The profile that answers.
 const PROFILE: &str = "reception";

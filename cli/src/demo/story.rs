@@ -7,7 +7,7 @@ use caller::{EndedBy, Received, SipStep, Spoken, TimedStep};
 use events::{CallRecord, Speaker, Step, Timestamp, TurnRecord};
 
 use super::conversation::Note;
-use super::paint::{Line, Tone};
+use crate::paint::{Line, Tone};
 
 /// A turn that the phone heard and one that the agent recorded are the same when they begin this close to each other.
 const SAME_TURN: i64 = 2_000;
@@ -347,7 +347,7 @@ mod tests {
     fn lanes_show_who_could_be_heard() {
         let lanes = told().lanes(&Received::default(), MS(9_000), 54);
         // 40 columns over 20 s: the caller's second lies in columns 6 to 8.
-        let caller = super::super::paint::plain(&lanes[1]);
+        let caller = crate::paint::plain(&lanes[1]);
         assert_eq!(
             caller
                 .trim_start()

@@ -8,8 +8,8 @@ use events::{CallRecord, Speaker, TurnRecord};
 
 use super::checks::Finding;
 use super::conversation::Exchange;
-use super::paint::{Line, Tone};
 use super::progress::Archive;
+use crate::paint::{Line, Tone};
 
 pub(super) fn title(codec: Codec) -> Vec<Line> {
     vec![

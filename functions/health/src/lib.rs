@@ -26,6 +26,7 @@ use tokio::time::Instant;
 use utoipa_axum::{router::OpenApiRouter, routes as described};
 
 pub use beside::{Beside, Report};
+pub use probes::{egress, ingress, livekit, queue, sip, store};
 pub use routes::{Component, Health, Ready, Status};
 pub use tally::{Tally, WINDOW};
 

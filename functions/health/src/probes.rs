@@ -3,9 +3,9 @@
 use std::future::Future;
 
 use platform::{
-    livekit::{LiveKitError, proto},
-    queue::Depth,
-    store::StoreError,
+    livekit::{LiveKit, LiveKitError, proto},
+    queue::{Depth, Queue},
+    store::{Store, StoreError},
 };
 use tokio::time::{Instant, timeout};
 
@@ -16,38 +16,13 @@ const AGELESS: &str = "written and read back, but it does not tell how old its o
 
 /// All parts, tried at the same time.
 pub(crate) async fn all(state: &HealthState) -> Vec<Component> {
-    let livekit = state.livekit.within(PROBE_TIMEOUT);
-    let egresses = proto::ListEgressRequest {
-        active: true,
-        ..proto::ListEgressRequest::default()
-    };
-    let ingresses = proto::ListIngressRequest::default();
     let (rooms, sip, egress, ingress, queue, store) = tokio::join!(
-        api("livekit", async {
-            livekit
-                .list_rooms(&[])
-                .await
-                .map(|rooms| count(rooms.len(), "rooms"))
-        }),
-        api("sip", async {
-            let trunks = livekit.list_sip_inbound_trunks().await?.len();
-            let outbound = livekit.list_sip_outbound_trunks().await?.len();
-            Ok(format!("{trunks} inbound and {outbound} outbound trunks"))
-        }),
-        api("egress", async {
-            livekit
-                .list_egress(&egresses)
-                .await
-                .map(|found| count(found.len(), "active"))
-        }),
-        api("ingress", async {
-            livekit
-                .list_ingress(&ingresses)
-                .await
-                .map(|found| count(found.len(), "ingresses"))
-        }),
-        queue(state),
-        store(state),
+        livekit(&state.livekit),
+        sip(&state.livekit),
+        egress(&state.livekit),
+        ingress(&state.livekit),
+        queue(state.queue.as_ref()),
+        store(state.store.as_ref()),
     );
     let beside = state.beside.iter().filter_map(Beside::component);
     [rooms, sip, egress, ingress, queue, store]
@@ -58,17 +33,61 @@ pub(crate) async fn all(state: &HealthState) -> Vec<Component> {
 
 /// Whether calls can be taken at all.
 pub(crate) async fn ready(state: &HealthState) -> bool {
-    let livekit = state.livekit.within(PROBE_TIMEOUT);
     let (rooms, queue, store) = tokio::join!(
-        api("livekit", async {
-            livekit.list_rooms(&[]).await.map(|_| String::new())
-        }),
-        queue(state),
-        store(state)
+        livekit(&state.livekit),
+        queue(state.queue.as_ref()),
+        store(state.store.as_ref())
     );
     [rooms, queue, store]
         .iter()
         .all(|component| component.status == Status::Ok)
+}
+
+/// Asks LiveKit for its rooms.
+pub async fn livekit(livekit: &LiveKit) -> Component {
+    let livekit = livekit.within(PROBE_TIMEOUT);
+    api("livekit", async {
+        let rooms = livekit.list_rooms(&[]).await?;
+        Ok(count(rooms.len(), "rooms"))
+    })
+    .await
+}
+
+/// Asks LiveKit for its trunks.
+pub async fn sip(livekit: &LiveKit) -> Component {
+    let livekit = livekit.within(PROBE_TIMEOUT);
+    api("sip", async {
+        let trunks = livekit.list_sip_inbound_trunks().await?.len();
+        let outbound = livekit.list_sip_outbound_trunks().await?.len();
+        Ok(format!("{trunks} inbound and {outbound} outbound trunks"))
+    })
+    .await
+}
+
+/// Asks LiveKit for the egresses under way.
+pub async fn egress(livekit: &LiveKit) -> Component {
+    let livekit = livekit.within(PROBE_TIMEOUT);
+    let active = proto::ListEgressRequest {
+        active: true,
+        ..proto::ListEgressRequest::default()
+    };
+    api("egress", async {
+        let found = livekit.list_egress(&active).await?;
+        Ok(count(found.len(), "active"))
+    })
+    .await
+}
+
+/// Asks LiveKit for its ingresses.
+pub async fn ingress(livekit: &LiveKit) -> Component {
+    let livekit = livekit.within(PROBE_TIMEOUT);
+    api("ingress", async {
+        let found = livekit
+            .list_ingress(&proto::ListIngressRequest::default())
+            .await?;
+        Ok(count(found.len(), "ingresses"))
+    })
+    .await
 }
 
 async fn api(name: &'static str, probe: impl Future<Output = Result<String, LiveKitError>>) -> Component {
@@ -84,8 +103,9 @@ async fn api(name: &'static str, probe: impl Future<Output = Result<String, Live
     .await
 }
 
-async fn queue(state: &HealthState) -> Component {
-    let probe = async { state.queue.depth().await.map(|depth| said(&depth)) };
+/// Asks for the queue's depth.
+pub async fn queue(queue: &dyn Queue) -> Component {
+    let probe = async { queue.depth().await.map(|depth| said(&depth)) };
     timed("queue", probe, |error| {
         (
             error.to_string(),
@@ -102,12 +122,13 @@ fn said(depth: &Depth) -> String {
     )
 }
 
-async fn store(state: &HealthState) -> Component {
+/// Writes a small object, reads it back, and removes it.
+pub async fn store(store: &dyn Store) -> Component {
     let probe = async {
         let key = format!("health/{:016x}", rand::random::<u64>());
-        let written = state.store.put_if_absent(&key, "probe".into()).await?;
-        let read = state.store.get_aged(&key).await?;
-        state.store.delete(&key).await?;
+        let written = store.put_if_absent(&key, "probe".into()).await?;
+        let read = store.get_aged(&key).await?;
+        store.delete(&key).await?;
         let whole = read.filter(|(object, _)| written.is_some() && &*object.bytes == b"probe");
         Ok(match whole {
             Some((_, age)) if age.is_unknown() => AGELESS,

@@ -51,7 +51,7 @@ pub use plan::{Effect, plan};
 use platform::{clock::SharedClock, config::Config, livekit::LiveKit, queue::Queue, store::Store};
 pub use refusal::Refusal;
 pub use route::{MAX_BODY_BYTES, PATH, router};
-pub use token::{BodyHash, Keys, LEEWAY_S};
+pub use token::{BodyHash, Keys, LEEWAY_S, sign};
 
 /// What the function works with.
 #[derive(Clone)]

@@ -59,7 +59,7 @@ impl Faults {
             .flat_map(|fault| [fault.key.chars().count(), self.place(fault).chars().count()])
             .max()
             .unwrap_or(0)
-            .clamp(12, 34);
+            .clamp(12, (width * 2 / 5).max(34));
         let right = width.max(60).saturating_sub(left + 5);
         let noun = if self.faults.len() == 1 { "fault" } else { "faults" };
         let from = self.file.as_deref().unwrap_or("the environment and the defaults");

@@ -5,10 +5,11 @@ use std::collections::HashMap;
 /// The YAML parser does not tell. Block style, which is how people write configuration, is understood; what stands inside
 /// `{…}` and `[…]` has the line of the key before it. A wrong guess costs a wrong line number in a report, nothing else.
 #[derive(Debug, Default)]
-pub(super) struct Lines(HashMap<String, usize>);
+pub struct Lines(HashMap<String, usize>);
 
 impl Lines {
-    pub(super) fn of(text: &str) -> Self {
+    /// Reads the text.
+    pub fn of(text: &str) -> Self {
         let mut found = HashMap::new();
         let mut open: Vec<Open> = Vec::new();
         let mut block_scalar: Option<usize> = None;
@@ -67,8 +68,8 @@ impl Lines {
         Self(found)
     }
 
-    /// The line of the key, or of the nearest key that it is in.
-    pub(super) fn line(&self, path: &str) -> Option<usize> {
+    /// The line of the key (`sip.listen`, `agents[0].profile`), or of the nearest key that it is in. The first line is 1.
+    pub fn line(&self, path: &str) -> Option<usize> {
         let mut path = path;
         loop {
             if let Some(line) = self.0.get(path) {

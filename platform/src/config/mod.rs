@@ -30,11 +30,13 @@ mod fault;
 mod file;
 mod lines;
 mod media;
+mod origins;
 mod reader;
 mod references;
 mod registrations;
 mod sections;
 mod suggest;
+mod telephony;
 mod tree;
 mod types;
 mod values;
@@ -54,9 +56,12 @@ pub use access::{
 pub use calls::{CallsConfig, Targets};
 pub use environment::{Environment, ProcessEnvironment, WithoutGateway};
 pub use fault::{Fault, Faults, Place};
+pub use lines::Lines;
 pub use media::{IngressConfig, RecordingsConfig, S3Target};
+pub use origins::Origin;
 pub use references::{Reference, SecretSource, Unread};
 pub use registrations::{Registration, SipTransport};
+pub use telephony::{DispatchRule, InboundTrunk, OutboundTrunk, Telephony};
 pub use types::{
     ApiKey, Config, Deepgram, Http, LiveKitConfig, LogConfig, LogFormat, OpenAi, PortRange, Providers,
     QueueConfig, Redis, S3Config, S3Encryption, Sip, SipCodec, SipLadder, SipTls, SipTlsServer, SqsConfig,
@@ -165,6 +170,24 @@ fn judge(
         Some(config) if faults.is_empty() => Ok(config),
         _ => Err(faults),
     }
+}
+
+/// What the file and the environment set, each value with its place, before it is judged. Defaults are not among it, and references are
+/// not read.
+///
+/// # Errors
+/// The file cannot be read, is no YAML, or names variables that are not set.
+pub fn origins(file: Option<&Path>, env: &dyn Environment) -> Result<Vec<Origin>, Faults> {
+    let (text, name, _) = text_of(file)?;
+    origins::of(&text, env).map_err(|faults| Faults::new(name, faults))
+}
+
+/// Reads a file as the configuration's is read: a regular one, of at most 1 MiB.
+///
+/// # Errors
+/// What is wrong with it, and the remedy.
+pub fn read_file(file: &Path) -> Result<String, String> {
+    file::read(file).map_err(|wrong| wrong.to_string())
 }
 
 /// Reads one value of the key `queue` by itself, for tools and tests. `base` is where relative paths begin.

@@ -23,7 +23,7 @@ const AT_A_TIME: usize = 8;
 const MIN_MASKED: usize = 4;
 
 /// The variables of other tools that may hold a reference, and the keys that they stand in for.
-const FALLBACKS: &[(&str, &[&str])] = &[
+pub(super) const FALLBACKS: &[(&str, &[&str])] = &[
     ("LIVEKIT_URL", &["livekit", "url"]),
     ("LIVEKIT_API_KEY", &["livekit", "api_key"]),
     ("LIVEKIT_API_SECRET", &["livekit", "api_secret"]),

@@ -2,6 +2,7 @@ mod access;
 mod aws;
 mod files;
 mod sip;
+mod telephony;
 
 use std::{collections::BTreeMap, fs, path::Path, time::Duration};
 
@@ -160,7 +161,11 @@ fn the_example_names_every_key_with_its_default() {
         drain_limit openai deepgram base_url level format access keys key_sha256 scopes limits concurrent calls_per_day minutes_per_day \
         identities attributes room_config agents jwt issuer audience jwks_url requests_per_minute token origins server_url \
         calls targets sip_hosts special trunks per_trunk per_number max_duration ringing_timeout recordings s3 bucket \
-        region endpoint path_style access_key secret private_hosts ingress tools secrets";
+        region endpoint path_style access_key secret private_hosts ingress tools secrets \
+        trunks inbound outbound allowed_addresses allowed_numbers auth username open ringing_timeout max_call_duration headers \
+        headers_to_attributes attributes_to_headers include_headers media only_listed_codecs encryption timeout address from_host \
+        destination_country dispatch_rules any_trunk kind room random pin inbound_numbers hide_phone_number empty_timeout \
+        departure_timeout max_participants tags agent_name room_preset krisp_enabled";
     for key in keys.split_whitespace() {
         assert!(example.contains(&format!("{key}:")), "{key}");
     }
@@ -235,7 +240,10 @@ fn unknown_keys_are_faults_with_the_name_that_was_meant() {
     assert!(said.contains("did you mean `rtp_ports`?"), "{said}");
     let (key, _, said) = fault_of("kafka: {}");
     assert_eq!(key, "kafka");
-    assert!(said.contains("livekit, redis, http, sip, agents"), "{said}");
+    assert!(
+        said.contains("livekit, redis, http, sip, trunks, dispatch_rules, agents"),
+        "{said}"
+    );
     let mut env = least();
     env.insert("TRUNKLINE__WORKER__SLOT".into(), "1".into());
     let faults = faults_of("", &env);

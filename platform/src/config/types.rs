@@ -13,6 +13,7 @@ use super::{
     calls::CallsConfig,
     media::{IngressConfig, RecordingsConfig},
     registrations::Registration,
+    telephony::Telephony,
 };
 use crate::Secret;
 
@@ -27,6 +28,8 @@ pub struct Config {
     pub http: Http,
     /// `sip`: the gateway.
     pub sip: Sip,
+    /// `trunks` and `dispatch_rules`: what `trunkline apply` sets up at the LiveKit server. Default: nothing.
+    pub telephony: Telephony,
     /// `agents`: `[{profile, numbers, rooms, attributes}]`, which calls are answered by which profile. Two entries that could
     /// both take one call are a fault. Default: none, so that every call is recorded as unmatched.
     pub agents: Vec<AgentRule>,

@@ -14,6 +14,7 @@ const fn method(name: &'static str, repeat: Repeat) -> Method {
 
 static CREATE_OUTBOUND_TRUNK: Method = method("CreateSIPOutboundTrunk", Repeat::IfUnsent);
 static LIST_OUTBOUND_TRUNKS: Method = method("ListSIPOutboundTrunk", Repeat::Safe);
+static UPDATE_OUTBOUND_TRUNK: Method = method("UpdateSIPOutboundTrunk", Repeat::Safe);
 // Done twice, the phone rings twice.
 static CREATE_PARTICIPANT: Method = method("CreateSIPParticipant", Repeat::IfUnsent);
 static TRANSFER_PARTICIPANT: Method = method("TransferSIPParticipant", Repeat::IfUnsent);
@@ -84,6 +85,24 @@ impl LiveKit {
             .call(&LIST_OUTBOUND_TRUNKS, &Grant::SipAdmin, &request)
             .await?;
         Ok(found.items)
+    }
+
+    /// Replaces the outbound trunk of that id as a whole: what `trunk` leaves empty is empty then.
+    ///
+    /// # Errors
+    /// As [`LiveKitError`] says.
+    pub async fn replace_sip_outbound_trunk(
+        &self,
+        trunk_id: &str,
+        trunk: proto::SipOutboundTrunkInfo,
+    ) -> Result<proto::SipOutboundTrunkInfo, LiveKitError> {
+        use proto::update_sip_outbound_trunk_request::Action;
+        let request = proto::UpdateSipOutboundTrunkRequest {
+            sip_trunk_id: trunk_id.to_owned(),
+            action: Some(Action::Replace(trunk)),
+        };
+        self.call(&UPDATE_OUTBOUND_TRUNK, &Grant::SipAdmin, &request)
+            .await
     }
 
     /// Calls a phone into a room. Returns when the phone is being dialled, or, with `wait_until_answered`, when it has been answered:

@@ -16,9 +16,11 @@ const fn method(name: &'static str, repeat: Repeat) -> Method {
 // A create that is done twice leaves two trunks or rules, and then calls match both.
 static CREATE_INBOUND_TRUNK: Method = method("CreateSIPInboundTrunk", Repeat::IfUnsent);
 static LIST_INBOUND_TRUNKS: Method = method("ListSIPInboundTrunk", Repeat::Safe);
+static UPDATE_INBOUND_TRUNK: Method = method("UpdateSIPInboundTrunk", Repeat::Safe);
 static DELETE_TRUNK: Method = method("DeleteSIPTrunk", Repeat::Safe);
 static CREATE_DISPATCH_RULE: Method = method("CreateSIPDispatchRule", Repeat::IfUnsent);
 static LIST_DISPATCH_RULES: Method = method("ListSIPDispatchRule", Repeat::Safe);
+static UPDATE_DISPATCH_RULE: Method = method("UpdateSIPDispatchRule", Repeat::Safe);
 static DELETE_DISPATCH_RULE: Method = method("DeleteSIPDispatchRule", Repeat::Safe);
 
 impl LiveKit {
@@ -46,6 +48,23 @@ impl LiveKit {
             .call(&LIST_INBOUND_TRUNKS, &Grant::SipAdmin, &request)
             .await?;
         Ok(found.items)
+    }
+
+    /// Replaces the inbound trunk of that id as a whole: what `trunk` leaves empty is empty then.
+    ///
+    /// # Errors
+    /// As [`LiveKitError`] says.
+    pub async fn replace_sip_inbound_trunk(
+        &self,
+        trunk_id: &str,
+        trunk: proto::SipInboundTrunkInfo,
+    ) -> Result<proto::SipInboundTrunkInfo, LiveKitError> {
+        use proto::update_sip_inbound_trunk_request::Action;
+        let request = proto::UpdateSipInboundTrunkRequest {
+            sip_trunk_id: trunk_id.to_owned(),
+            action: Some(Action::Replace(trunk)),
+        };
+        self.call(&UPDATE_INBOUND_TRUNK, &Grant::SipAdmin, &request).await
     }
 
     /// Removes a trunk, inbound or outbound. One that is gone is no error.
@@ -87,6 +106,23 @@ impl LiveKit {
             .call(&LIST_DISPATCH_RULES, &Grant::SipAdmin, &request)
             .await?;
         Ok(found.items)
+    }
+
+    /// Replaces the dispatch rule of that id as a whole: what `rule` leaves empty is empty then.
+    ///
+    /// # Errors
+    /// As [`LiveKitError`] says.
+    pub async fn replace_sip_dispatch_rule(
+        &self,
+        rule_id: &str,
+        rule: proto::SipDispatchRuleInfo,
+    ) -> Result<proto::SipDispatchRuleInfo, LiveKitError> {
+        use proto::update_sip_dispatch_rule_request::Action;
+        let request = proto::UpdateSipDispatchRuleRequest {
+            sip_dispatch_rule_id: rule_id.to_owned(),
+            action: Some(Action::Replace(rule)),
+        };
+        self.call(&UPDATE_DISPATCH_RULE, &Grant::SipAdmin, &request).await
     }
 
     /// Removes a dispatch rule. One that is gone is no error.

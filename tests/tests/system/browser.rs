@@ -60,7 +60,9 @@ impl Browser {
     }
 
     async fn call(mut self, system: &System, microphone: &Path) -> Value {
-        let order = json!({"api": format!("http://{}", system.http), "voice": microphone});
+        let order = json!({
+            "api": format!("http://{}", system.http), "voice": microphone, "written": phone::OTHER_QUESTION,
+        });
         self.orders
             .write_all(format!("{order}\n").as_bytes())
             .await
@@ -96,6 +98,65 @@ fn microphone(dir: &Path) -> PathBuf {
 fn samples(utterance: &Value) -> Vec<i16> {
     let samples = utterance.as_array().unwrap().iter();
     samples.map(|sample| sample.as_i64().unwrap() as i16).collect()
+}
+
+/// What livekit-client, unchanged, has told the page of the agent and of what was said.
+fn is_told(told: &Value) {
+    let list = |key: &str| told[key].as_array().unwrap().clone();
+    let states = list("states");
+    for state in ["listening", "thinking", "speaking"] {
+        assert!(states.contains(&json!(state)), "{state} is not in {states:?}");
+    }
+    let us = told["us"].as_str().unwrap();
+    let finals = |ours: bool| {
+        let captions = list("captions").into_iter();
+        let of = captions.filter(|caption| caption["final"] == true && (caption["from"] == us) == ours);
+        let named = of.inspect(|caption| {
+            assert!(
+                caption["track"]
+                    .as_str()
+                    .is_some_and(|sid| sid.starts_with("TR_")),
+                "{caption}"
+            );
+        });
+        named
+            .map(|caption| caption["text"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(finals(true), [phone::QUESTION]);
+    assert_eq!(
+        finals(false),
+        [phone::GREETING, phone::ANSWER, phone::OTHER_ANSWER]
+    );
+    // As streams: the agent's grow, and each segment is final once.
+    let streams = list("streams");
+    let attribute =
+        |stream: &Value, key: &str| stream["attributes"][key].as_str().unwrap_or_default().to_owned();
+    let ended = streams
+        .iter()
+        .filter(|stream| attribute(stream, "lk.transcription_final") == "true");
+    let texts: Vec<String> = ended
+        .map(|stream| {
+            assert!(attribute(stream, "lk.segment_id").starts_with("SG_"), "{stream}");
+            assert!(
+                attribute(stream, "lk.transcribed_track_id").starts_with("TR_"),
+                "{stream}"
+            );
+            let parts = stream["parts"].as_array().unwrap().iter();
+            parts.map(|part| part.as_str().unwrap()).collect()
+        })
+        .collect();
+    assert_eq!(
+        texts,
+        [
+            phone::GREETING,
+            phone::QUESTION,
+            phone::ANSWER,
+            phone::OTHER_ANSWER
+        ]
+    );
+    let grows = |stream: &Value| stream["parts"].as_array().unwrap().len() > 2;
+    assert!(streams.iter().any(grows), "{streams:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -142,13 +203,15 @@ async fn a_page_of_a_listed_origin_gets_a_token_and_talks_to_the_agent_and_anoth
     assert!(called["received"]["packets"].as_u64().unwrap() > 100, "{called}");
     assert!(called["received"]["energy"].as_f64().unwrap() > 0.1, "{called}");
     let heard = called["heard"].as_array().unwrap();
-    let recogniser = recogniser(&[phone::GREETING, phone::ANSWER]);
-    for (utterance, expected) in heard.iter().zip([phone::GREETING, phone::ANSWER]) {
+    let answers = [phone::GREETING, phone::ANSWER, phone::OTHER_ANSWER];
+    let recogniser = recogniser(&answers);
+    for (utterance, expected) in heard.iter().zip(answers) {
         let transcript = recogniser.transcribe(&samples(utterance), "en").await.unwrap();
         measured!("the recogniser heard: {}", transcript.text);
         assert_eq!(plain(&transcript.text), plain(expected));
     }
-    assert_eq!(heard.len(), 2);
+    assert_eq!(heard.len(), 3);
+    is_told(&called["told"]);
 
     let (_, record) = system.new_record(&before, SOON).await;
     assert_eq!(record["outcome"]["kind"], "caller_hung_up", "{record}");
@@ -161,7 +224,9 @@ async fn a_page_of_a_listed_origin_gets_a_token_and_talks_to_the_agent_and_anoth
         [
             ("agent", phone::GREETING, false),
             ("caller", phone::QUESTION, false),
-            ("agent", phone::ANSWER, false)
+            ("agent", phone::ANSWER, false),
+            ("caller", phone::OTHER_QUESTION, false),
+            ("agent", phone::OTHER_ANSWER, false)
         ]
     );
     assert_eq!(system.calls().difference(&before).count(), 1);

@@ -7,7 +7,7 @@ use turns::{Cause, End, Input, Output, TurnId, UtteranceId};
 use super::{Conversation, Playing, UserTurn};
 use crate::listen::transcribe;
 use crate::playout::Command;
-use crate::report::{Latency, Speaker, SpokenTurn};
+use crate::report::{Caption, Latency, Speaker, SpokenTurn};
 use crate::stages::StageEvent;
 use crate::{ConversationEvent, EndReason};
 
@@ -198,6 +198,7 @@ impl Conversation {
         if text.is_empty() {
             return;
         }
+        self.caption(Speaker::User, user.id.0, &text, true);
         let turn = SpokenTurn {
             speaker: Speaker::User,
             text,
@@ -208,6 +209,18 @@ impl Conversation {
         };
         if self.ledger.turn(turn, self.started.elapsed()) {
             self.open_tap();
+        }
+    }
+
+    /// Tells what was said so far, if anything was.
+    pub(super) fn caption(&mut self, speaker: Speaker, segment: u32, text: &str, is_final: bool) {
+        if !text.is_empty() {
+            self.ledger.caption(Caption {
+                speaker,
+                segment,
+                text: text.to_owned(),
+                is_final,
+            });
         }
     }
 

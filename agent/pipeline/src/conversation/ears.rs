@@ -5,6 +5,7 @@ use turns::{Input, TurnId, Words};
 use super::Conversation;
 use crate::FRAME_SAMPLES;
 use crate::listen::Ear;
+use crate::report::Speaker;
 use crate::stages::{EarNews, Stage};
 
 /// What the recogniser listens to.
@@ -86,6 +87,7 @@ impl Conversation {
         match news {
             EarNews::Interim(text) => {
                 let words = Words::of(&text);
+                self.caption(Speaker::User, turn.0, &text, false);
                 self.input(Input::Interim { turn, words });
                 self.guess_by_interim(&text);
             }

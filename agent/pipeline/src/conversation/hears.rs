@@ -131,8 +131,11 @@ impl Conversation {
         let hint = result.as_ref().ok().and_then(|text| self.hint(text));
         match &result {
             Err(error) => self.count_failure(Stage::Stt, error),
-            // Whoever is heard again speaks.
-            Ok(_) => self.takes_keys = false,
+            Ok(text) => {
+                // Whoever is heard again speaks.
+                self.takes_keys = false;
+                self.caption(Speaker::User, turn.0, text, false);
+            }
         }
         if let Some(user) = &mut self.user {
             user.transcript = Some(result);
@@ -149,9 +152,13 @@ impl Conversation {
     /// A key that stands for words is a turn of the caller's.
     pub(super) fn key(&mut self, key: char) {
         let menu = self.profile.keypad.as_ref().filter(|_| self.takes_keys);
-        let Some(words) = menu.and_then(|menu| menu.keys.get(&key)).cloned() else {
-            return;
-        };
+        if let Some(words) = menu.and_then(|menu| menu.keys.get(&key)).cloned() {
+            self.wrote(words);
+        }
+    }
+
+    /// What the caller did not say aloud is a turn all the same, and ends whatever is said meanwhile.
+    pub(super) fn wrote(&mut self, words: String) {
         self.input(Input::Clear);
         self.input(Input::Interrupt);
         let at = self.now();
@@ -203,10 +210,13 @@ impl Conversation {
                     event: turns::Playout::Started,
                 });
             }
-            News::Mark { utterance } => self.input(Input::Playout {
-                utterance,
-                event: turns::Playout::Mark,
-            }),
+            News::Mark { utterance, words } => {
+                self.caption(Speaker::Agent, utterance.0, &words, false);
+                self.input(Input::Playout {
+                    utterance,
+                    event: turns::Playout::Mark,
+                });
+            }
             News::Finished(played) => self.played(played, turns::Playout::Finished),
             News::Stopped(played) => self.played(played, turns::Playout::Stopped),
             News::Heard { at, samples } => {
@@ -232,6 +242,7 @@ impl Conversation {
             at,
         } = played;
         let at = at.saturating_duration_since(self.started);
+        self.caption(Speaker::Agent, utterance.0, &words, true);
         if let Some(playing) = self.playing.take_if(|it| it.utterance == utterance) {
             let is_finished = event == turns::Playout::Finished;
             if !playing.has_failed && is_finished {

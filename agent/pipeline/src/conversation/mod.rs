@@ -83,7 +83,7 @@ pub struct Setup {
 }
 
 /// What somebody beside the caller's voice wants, as the button of a page does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Control {
     /// The caller's turn is over.
     EndTurn,
@@ -94,6 +94,21 @@ pub enum Control {
     /// The caller has pressed a key of the telephone. It counts while no recogniser can be had, if the profile says what for
     /// ([`Profile::keypad`]).
     Key(char),
+    /// The caller has written this instead of saying it.
+    Text(String),
+}
+
+impl std::fmt::Debug for Control {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::EndTurn => f.write_str("EndTurn"),
+            Self::CancelTurn => f.write_str("CancelTurn"),
+            Self::Interrupt => f.write_str("Interrupt"),
+            // Neither digits nor words.
+            Self::Key(_) => f.write_str("Key(..)"),
+            Self::Text(_) => f.write_str("Text(..)"),
+        }
+    }
 }
 
 /// A conversation cannot begin.
@@ -387,6 +402,7 @@ impl Conversation {
             Control::CancelTurn => self.input(Input::Clear),
             Control::Interrupt => self.input(Input::Interrupt),
             Control::Key(key) => self.key(key),
+            Control::Text(words) => self.wrote(words),
         }
     }
 

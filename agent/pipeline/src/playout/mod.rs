@@ -68,8 +68,8 @@ pub(crate) enum Command {
 pub(crate) enum News {
     /// The first frame was written; `at`: when the far end gets it.
     Started { utterance: UtteranceId, at: Instant },
-    /// More was heard.
-    Mark { utterance: UtteranceId },
+    /// More was heard: these words so far.
+    Mark { utterance: UtteranceId, words: String },
     /// All was heard.
     Finished(Played),
     /// It was interrupted and is silent.

@@ -109,7 +109,9 @@ impl Playout {
         if has_landed && is_due {
             current.marked = Some(now);
             let utterance = current.utterance;
-            self.tell(News::Mark { utterance }).await;
+            let written = current.buffer.position();
+            let words = current.buffer.words(self.flight.heard(now).unwrap_or(written));
+            self.tell(News::Mark { utterance, words }).await;
         }
     }
 

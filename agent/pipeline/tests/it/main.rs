@@ -9,6 +9,7 @@
 )]
 
 mod barge_in;
+mod captions;
 mod endings;
 mod failures;
 mod fakes;

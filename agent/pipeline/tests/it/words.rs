@@ -15,7 +15,7 @@ const LONG: &str = "one two three four five six seven eight nine ten eleven twel
                     seventeen eighteen nineteen twenty.";
 const QUESTION: &str = "a large pizza please";
 
-fn hears(interim: &[(u64, &'static str)], last: &'static str) -> Hears {
+pub(crate) fn hears(interim: &[(u64, &'static str)], last: &'static str) -> Hears {
     Hears {
         interim: interim.to_vec(),
         last: Answer::Says(last),

@@ -28,6 +28,7 @@ use super::{
     observe::Observer,
     presence::{Change, Presence, is_active, is_of_gateway},
     room::AgentRoom,
+    wire::{self, Voice, Wire},
 };
 use crate::{Agent, cause, progress::JournalError, recording::Recorder};
 
@@ -42,6 +43,8 @@ const PHONE_LIMIT: Duration = Duration::from_secs(180 + 32 + 8);
 const HEIR_LIMIT: Duration = Duration::from_secs(30);
 /// Keys that may wait for the conversation.
 const WAITING_KEYS: usize = 32;
+/// Messages of the caller's that may be read at a time; more are not read.
+const WAITING_MESSAGES: usize = 4;
 /// News of the conversation that may wait while the store is written.
 const WAITING_EVENTS: usize = 256;
 /// How long a cancelled conversation may take to end.
@@ -67,6 +70,10 @@ pub(super) struct Meeting<'a> {
     recorder: Option<Recorder>,
     transfer: Arc<Transfer>,
     keypad: Arc<Keypad>,
+    wire: Wire,
+    /// What tells the room, and what reads the caller's messages.
+    wiring: JoinSet<()>,
+    reading: JoinSet<Option<String>>,
     /// To the conversation, once there is one.
     controls: Option<mpsc::Sender<Control>>,
     /// How far the phone is.
@@ -83,10 +90,19 @@ impl<'a> Meeting<'a> {
         } else {
             CALLER_LIMIT
         };
+        let us = Voice {
+            identity: room.room.local_participant().identity().to_string(),
+            track: room.track.clone(),
+        };
+        let mut wiring = JoinSet::new();
+        let wire = Wire::start(&room.room, us, call.generation, &mut wiring);
         Self {
             call,
             agent,
             room,
+            wire,
+            wiring,
+            reading: JoinSet::new(),
             presence: Presence::default(),
             observer: Observer::new(now),
             heard: Heard::new(),
@@ -125,6 +141,10 @@ impl<'a> Meeting<'a> {
                 },
                 Some(news) = self.news.1.recv() => self.observe(news).await,
                 Some(report) = self.talk.join_next() => Some(self.talked(report)),
+                Some(text) = self.reading.join_next() => {
+                    self.wrote(text.ok().flatten());
+                    None
+                }
                 () = self.flows.cancelled(), if waits && self.presence.answered() => self.begin_to_talk(),
                 () = sleep_until(self.patience), if waits => Some(self.out_of_patience()),
             };
@@ -146,6 +166,8 @@ impl<'a> Meeting<'a> {
             self.observer.note(&mut self.call.journal, &news);
         }
         self.talk.shutdown().await;
+        self.reading.shutdown().await;
+        self.wiring.shutdown().await;
         self.listeners.shutdown().await;
         if let Some(recorder) = self.recorder.take() {
             let ms = recorder.finish().await;
@@ -162,6 +184,18 @@ impl<'a> Meeting<'a> {
     }
 
     async fn changes(&mut self, event: RoomEvent) -> Option<End> {
+        if let RoomEvent::TextStreamOpened {
+            reader,
+            topic,
+            participant_identity,
+        } = &event
+            && topic == wire::CHAT
+            && self.presence.identity().as_deref() == Some(participant_identity.as_str())
+            && self.reading.len() < WAITING_MESSAGES
+            && let Some(stream) = reader.take()
+        {
+            self.reading.spawn(wire::read(stream));
+        }
         for change in self.presence.on(event) {
             if let Some(end) = self.change(change).await {
                 return Some(end);
@@ -222,6 +256,21 @@ impl<'a> Meeting<'a> {
             Change::Closed(_) if self.hears_nobody_as_heir() => Some(End::CallerLost),
             Change::Closed(reason) => Some(End::PutOut(reason)),
         }
+    }
+
+    fn wrote(&self, text: Option<String>) {
+        if let (Some(text), Some(controls)) = (text, &self.controls) {
+            // Nobody writes faster than the conversation reads.
+            let _ = controls.try_send(Control::Text(text));
+        }
+    }
+
+    /// Who is listened to, as the room knows them.
+    fn caller(&self) -> Option<Voice> {
+        Some(Voice {
+            identity: self.presence.identity()?,
+            track: self.listened.clone()?,
+        })
     }
 
     /// Whether the call was taken over and its caller has not been heard since.
@@ -337,6 +386,7 @@ impl<'a> Meeting<'a> {
     }
 
     async fn observe(&mut self, news: ConversationEvent) -> Option<End> {
+        self.wire.on(&news, self.caller());
         let policy = self.agent.profile.recording;
         let is_kept = self.observer.on(&mut self.call.journal, &news, policy);
         if is_kept { self.write().await } else { None }

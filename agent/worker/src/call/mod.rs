@@ -8,6 +8,7 @@ mod observe;
 mod presence;
 mod room;
 pub(crate) mod tools;
+mod wire;
 
 use std::{sync::Arc, time::Duration};
 

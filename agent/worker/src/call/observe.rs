@@ -140,6 +140,7 @@ impl Observer {
             ConversationEvent::Ended { reason, at } => (Kind::Close, Some(end_reason(*reason)), at),
             ConversationEvent::AgentStarted { .. }
             | ConversationEvent::Turn(_)
+            | ConversationEvent::Caption(_)
             | ConversationEvent::Tool(_)
             | ConversationEvent::RecordingGateOpened { .. } => return,
         };
@@ -234,7 +235,7 @@ fn recovery(remedy: Remedy) -> Kind {
     }
 }
 
-fn agent_state(state: AgentState) -> &'static str {
+pub(super) fn agent_state(state: AgentState) -> &'static str {
     match state {
         AgentState::Initializing => "initializing",
         AgentState::Idle => "idle",

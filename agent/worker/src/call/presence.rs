@@ -56,6 +56,11 @@ impl Presence {
         (caller.kind() == ParticipantKind::Sip).then(|| caller.identity().to_string())
     }
 
+    /// The identity of the caller, if there is one.
+    pub(crate) fn identity(&self) -> Option<String> {
+        Some(self.caller.as_ref()?.identity().to_string())
+    }
+
     /// What is already there when the agent joins.
     pub(crate) fn look(&mut self, room: &Room) -> Vec<Change> {
         let mut changes = Vec::new();

@@ -5,6 +5,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use events::livekit::attribute;
 use livekit::{
+    id::TrackSid,
     options::TrackPublishOptions,
     prelude::*,
     webrtc::{
@@ -45,6 +46,8 @@ pub(crate) struct AgentRoom {
     /// The SDK's queue of events has no bound of its own; the call's actor drains it without waiting for anything else.
     pub(crate) events: mpsc::UnboundedReceiver<RoomEvent>,
     pub(crate) speaker: Speaker,
+    /// The agent's own track.
+    pub(crate) track: TrackSid,
 }
 
 impl AgentRoom {
@@ -66,19 +69,20 @@ impl AgentRoom {
         let participant = room.local_participant();
         let publish = participant.publish_track(LocalTrack::Audio(track), options);
         let published = match timeout_at(deadline, publish).await {
-            Ok(Ok(_)) => Ok(()),
+            Ok(Ok(publication)) => Ok(publication.sid()),
             Ok(Err(e)) => Err(JoinError::Publish(Box::new(e))),
             Err(_) => Err(JoinError::Timeout(limit)),
         };
-        let joined = Self {
-            room: Arc::new(room),
-            events,
-            speaker: Speaker { source },
-        };
+        let (room, speaker) = (Arc::new(room), Speaker { source });
         match published {
-            Ok(()) => Ok(joined),
+            Ok(track) => Ok(Self {
+                room,
+                events,
+                speaker,
+                track,
+            }),
             Err(e) => {
-                joined.leave().await;
+                leave(&room, &speaker).await;
                 Err(e)
             }
         }
@@ -98,13 +102,17 @@ impl AgentRoom {
 
     /// Leaves the room; bounded, and never an error: whoever leaves has nothing left to do about it.
     pub(crate) async fn leave(&self) {
-        self.speaker.clear_queue();
-        let deadline = Instant::now() + Duration::from_secs(3);
-        match timeout_at(deadline, self.room.close()).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::debug!(%error, "the room was already closed"),
-            Err(_) => tracing::warn!("leaving the room took more than 3 s and was given up"),
-        }
+        leave(&self.room, &self.speaker).await;
+    }
+}
+
+async fn leave(room: &Room, speaker: &Speaker) {
+    speaker.clear_queue();
+    let deadline = Instant::now() + Duration::from_secs(3);
+    match timeout_at(deadline, room.close()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::debug!(%error, "the room was already closed"),
+        Err(_) => tracing::warn!("leaving the room took more than 3 s and was given up"),
     }
 }
 

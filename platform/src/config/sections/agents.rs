@@ -5,11 +5,11 @@ use events::{
     agents::{AgentRule, NumberPattern, Pattern, overlaps},
 };
 
+use super::listed;
 use crate::config::{
     fault::Place,
-    reader::{Context, Section, by, parsed, scalar},
+    reader::{Context, Section, by},
     tree::Node,
-    values::Wrong,
 };
 
 /// An entry of `agents:` with the place of its section.
@@ -36,11 +36,11 @@ fn agent(cx: &Context<'_>, mut section: Section<'_>) -> Option<PlacedRule> {
         name,
     );
     let remedy = "write numbers like \"+15550100\" or \"+1555*\"";
-    let numbers = patterns(cx, &mut section, "numbers", |text| {
+    let numbers = listed(cx, &mut section, "numbers", |text| {
         by(NumberPattern::new, remedy)(text)
     });
     let remedy = "write names like \"support\" or \"voice-ai-*\"";
-    let rooms = patterns(cx, &mut section, "rooms", |text| by(Pattern::new, remedy)(text));
+    let rooms = listed(cx, &mut section, "rooms", |text| by(Pattern::new, remedy)(text));
     let attributes = section.texts("attributes");
     section.finish();
     Some((
@@ -52,21 +52,6 @@ fn agent(cx: &Context<'_>, mut section: Section<'_>) -> Option<PlacedRule> {
             attributes,
         },
     ))
-}
-
-/// `None` when one of them is wrong: without it the entry would take calls that it should not.
-fn patterns<T>(
-    cx: &Context<'_>,
-    section: &mut Section<'_>,
-    key: &'static str,
-    parse: impl Fn(&str) -> Result<T, Wrong>,
-) -> Option<Vec<T>> {
-    let items = section.list(key).unwrap_or_default();
-    let found: Vec<Option<T>> = items
-        .into_iter()
-        .map(|(path, item)| parsed(cx, &scalar(cx, path, item)?, &parse))
-        .collect();
-    found.into_iter().collect()
 }
 
 pub(super) fn profiles_are_there(cx: &Context<'_>, agents: &[PlacedRule], folder: &Path) {

@@ -3,10 +3,13 @@
 mod access;
 mod agents;
 mod calls;
+mod dispatch;
 mod livekit;
 mod media;
+mod providers;
 mod registrations;
 mod sip;
+mod trunks;
 
 use std::{
     collections::BTreeMap,
@@ -20,7 +23,7 @@ use reqwest::Url;
 
 use super::{
     fault::Place,
-    reader::{Context, Section, parsed},
+    reader::{Context, Section, parsed, scalar},
     tree::Node,
     types::{
         Config, Deepgram, Http, LogConfig, LogFormat, OpenAi, Providers, QueueConfig, Redis, StoreConfig,
@@ -35,9 +38,11 @@ use crate::Secret;
 use access::{access, token};
 use agents::{agents, agents_do_not_overlap, profiles_are_there};
 use calls::calls;
+use dispatch::dispatch_rules;
 use livekit::livekit;
 use media::{ingress, recordings};
 use sip::{SipSection, sip};
+use trunks::trunks;
 
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_hours(1);
@@ -51,6 +56,8 @@ pub(super) fn config(cx: &Context<'_>, root: Node, base: &Path) -> Option<Config
     let redis = redis(root.section("redis"));
     let http = http(root.section("http"));
     let sip_section = root.section("sip");
+    let telephony = trunks(cx, root.section("trunks"));
+    let telephony = dispatch_rules(cx, root.list("dispatch_rules"), telephony);
     let agents = agents(cx, root.list("agents"));
     let profiles = base.join(root.or("profiles", "profiles".to_owned(), not_empty));
     let queue = root
@@ -87,6 +94,7 @@ pub(super) fn config(cx: &Context<'_>, root: Node, base: &Path) -> Option<Config
         redis,
         http,
         sip,
+        telephony,
         agents,
         profiles,
         queue,
@@ -123,6 +131,7 @@ fn secrets(config: &Config) -> Vec<Secret> {
                 .iter()
                 .map(|registration| &registration.password),
         )
+        .chain(config.telephony.passwords())
         .chain(config.tool_secrets.values())
         .cloned()
         .chain(redis_password(&config.redis.url))
@@ -343,6 +352,21 @@ fn placed<T>(
         Some(found) => (parsed(cx, &found, parse).unwrap_or(default), found.place),
         None => (default, Place::Nowhere),
     }
+}
+
+/// The single values of a list. `None` when one of them is wrong: an entry without it would stand for something else.
+fn listed<T>(
+    cx: &Context<'_>,
+    section: &mut Section<'_>,
+    key: &'static str,
+    parse: impl Fn(&str) -> Result<T, Wrong>,
+) -> Option<Vec<T>> {
+    let items = section.list(key).unwrap_or_default();
+    let found: Vec<Option<T>> = items
+        .into_iter()
+        .map(|(path, item)| parsed(cx, &scalar(cx, path, item)?, &parse))
+        .collect();
+    found.into_iter().collect()
 }
 
 fn not_empty(text: &str) -> Result<String, Wrong> {

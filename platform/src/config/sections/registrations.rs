@@ -2,7 +2,10 @@ use std::time::Duration;
 
 use events::ProfileName;
 
-use super::{HOUR, SECOND, not_empty};
+use super::{
+    HOUR, SECOND, not_empty,
+    providers::{Registrar, registrar},
+};
 use crate::{
     Secret,
     config::{
@@ -13,25 +16,8 @@ use crate::{
     },
 };
 
-/// What is known of a provider.
-struct Preset {
-    server: Option<&'static str>,
-    transport: SipTransport,
-    expires: Duration,
-}
-
-const NO_PRESET: Preset = Preset {
-    server: None,
-    transport: SipTransport::Udp,
-    expires: Duration::from_mins(5),
-};
-
-/// Novofon's registrar; two minutes keep the way through most NATs open.
-const NOVOFON: Preset = Preset {
-    server: Some("sip.novofon.ru"),
-    transport: SipTransport::Udp,
-    expires: Duration::from_mins(2),
-};
+/// What is asked for where nothing is known of the provider.
+const EXPIRES: Duration = Duration::from_mins(5);
 
 pub(super) fn registrations(cx: &Context<'_>, section: &mut Section<'_>) -> Vec<Registration> {
     let items = section.list("registrations").unwrap_or_default();
@@ -61,21 +47,23 @@ fn registration(mut section: Section<'_>) -> Option<Registration> {
     let remedy = "give the account a name for the logs, of letters, digits, _ and -";
     let name = by(|text: &str| ProfileName::new(text).map(String::from), remedy);
     let name = section.required("name", &[], remedy, name);
-    let preset = section.or("provider", NO_PRESET, provider);
-    let server = if let Some(host) = preset.server.filter(|_| !section.has("server")) {
+    let preset = section.or("provider", None, |text| registrar(text).map(Some));
+    let known = preset.filter(|_| !section.has("server"));
+    let server = if let Some(Registrar { host, .. }) = known {
         Some((host.to_owned(), None))
     } else {
         let remedy = "set it to the provider's SIP server, or name a provider";
         section.required("server", &[], remedy, address)
     };
-    let transport = section.or("transport", preset.transport, transport);
+    let transport = section.or("transport", SipTransport::Udp, transport);
     let user = section.required("user", &[], "set it to the account's user", sip_user);
     let auth_user = section.raw("auth_user", &[]);
     let auth_user = auth_user.and_then(|found| section.parse(&found, plain));
     let password = section.required("password", &[], "set it to the account's password", plain);
     let domain = section.raw("domain", &[]);
     let domain = domain.and_then(|found| section.parse(&found, address));
-    let expires = section.or("expires", preset.expires, duration(SECOND * 60..=HOUR * 24));
+    let usual = preset.map_or(EXPIRES, |preset| preset.expires);
+    let expires = section.or("expires", usual, duration(SECOND * 60..=HOUR * 24));
     let number = section.raw("number", &[]);
     let number = number.and_then(|found| section.parse(&found, sip_user));
     section.finish();
@@ -95,17 +83,7 @@ fn registration(mut section: Section<'_>) -> Option<Registration> {
     })
 }
 
-fn provider(text: &str) -> Result<Preset, Wrong> {
-    match text.trim() {
-        "novofon" => Ok(NOVOFON),
-        other => wrong(
-            format!("nothing is known of the provider \"{other}\""),
-            "write novofon, or leave it out and set server, transport and expires",
-        ),
-    }
-}
-
-fn transport(text: &str) -> Result<SipTransport, Wrong> {
+pub(super) fn transport(text: &str) -> Result<SipTransport, Wrong> {
     match text.trim().to_ascii_lowercase().as_str() {
         "udp" => Ok(SipTransport::Udp),
         "tcp" => Ok(SipTransport::Tcp),
@@ -115,7 +93,7 @@ fn transport(text: &str) -> Result<SipTransport, Wrong> {
 }
 
 /// `host[:port]`, the host a name, an IPv4 address, or an IPv6 one in brackets.
-fn address(text: &str) -> Result<(String, Option<u16>), Wrong> {
+pub(super) fn address(text: &str) -> Result<(String, Option<u16>), Wrong> {
     let text = text.trim();
     let remedy = "write a host name or an address, with :port when it is not the usual one";
     let no_server = || wrong(format!("\"{text}\" is no host"), remedy);
@@ -142,7 +120,7 @@ fn address(text: &str) -> Result<(String, Option<u16>), Wrong> {
 }
 
 /// The user part of a SIP URI, which a number is too.
-fn sip_user(text: &str) -> Result<String, Wrong> {
+pub(super) fn sip_user(text: &str) -> Result<String, Wrong> {
     let text = text.trim();
     let is_of_user = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.!~*'()+&=$".contains(&byte);
     if (1..=128).contains(&text.len()) && text.bytes().all(is_of_user) {
@@ -155,7 +133,7 @@ fn sip_user(text: &str) -> Result<String, Wrong> {
     }
 }
 
-fn plain(text: &str) -> Result<String, Wrong> {
+pub(super) fn plain(text: &str) -> Result<String, Wrong> {
     let text = not_empty(text)?;
     if text.contains(['"', '\\']) || text.chars().any(char::is_control) || text.len() > 256 {
         return wrong(

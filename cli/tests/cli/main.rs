@@ -1,6 +1,14 @@
 //! The command as a user types it.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+mod apply;
+mod config;
+mod doctor;
 
 use std::{
     io::{BufRead, BufReader, Read},
