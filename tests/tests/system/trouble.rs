@@ -253,7 +253,11 @@ async fn the_job_of_a_live_call_that_the_queue_gives_out_again_is_never_put_asid
     assert!(done.unwrap().success());
     // Three would be the end of it.
     let until = Instant::now() + SOON * 4;
-    while system.count("message", "the call is served here already; the copy of its job waits") < 4 {
+    while system.count(
+        "message",
+        "the call is served here already; the copy of its job waits",
+    ) < 4
+    {
         assert!(
             Instant::now() < until,
             "the job comes no more; log: {}",
