@@ -150,7 +150,8 @@ impl Claims<'_> {
                             continue;
                         }
                         // The process ends: the call is for another one.
-                        break;
+                        let for_another = Duration::ZERO;
+                        return Ok(Attempt::Held { for_another });
                     }
                 }
             }

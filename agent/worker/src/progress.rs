@@ -96,8 +96,9 @@ impl Journal {
         // The worker before may have had a clock that is ahead of this one's.
         self.progress.record.ended_at = now.max(self.left_at.unwrap_or(now));
         let body = Bytes::from(self.progress.encode());
-        // A second round is needed when an earlier write was carried out and its answer lost.
-        for _ in 0..2 {
+        // Further rounds are needed when an earlier write was carried out and its answer lost, also one of an earlier holder that arrives
+        // only now.
+        for _ in 0..3 {
             let written = match &self.etag {
                 Some(etag) => self.store.put_if_match(&self.key, etag, body.clone()).await?,
                 None => self.store.put_if_absent(&self.key, body.clone()).await?,
@@ -109,7 +110,7 @@ impl Journal {
             let Some(found) = self.store.get(&self.key).await? else {
                 break;
             };
-            if !Progress::decode(&found.bytes).is_some_and(|found| self.is_ours(&found)) {
+            if Progress::decode(&found.bytes).is_none_or(|found| self.is_an_heirs(&found)) {
                 break;
             }
             self.etag = Some(found.etag);
@@ -118,8 +119,10 @@ impl Journal {
     }
 
     /// Whoever takes the call raises the generation.
-    fn is_ours(&self, found: &Progress) -> bool {
-        found.generation == self.progress.generation && found.worker == self.progress.worker
+    fn is_an_heirs(&self, found: &Progress) -> bool {
+        let ours = &self.progress;
+        found.generation > ours.generation
+            || found.generation == ours.generation && found.worker != ours.worker
     }
 }
 
@@ -197,6 +200,14 @@ mod tests {
         journal.write(at(15)).await.unwrap();
         let kept = store.get(&journal.key).await.unwrap().unwrap();
         assert_eq!(Progress::decode(&kept.bytes).unwrap().record.ended_at, at(15));
+
+        // And so does one of the holder before that arrives late.
+        let mut heir = Journal::open(store.clone(), &job(), 2, "b", at(20))
+            .await
+            .unwrap();
+        journal.write(at(21)).await.unwrap();
+        heir.write(at(22)).await.unwrap();
+        assert!(matches!(journal.write(at(23)).await, Err(JournalError::Lost)));
     }
 
     #[tokio::test]

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use events::Timestamp;
 use events::livekit::{DTMF_TOPIC, attribute};
+use livekit::RoomDataStreamOptions;
 use livekit::options::TrackPublishOptions;
 use livekit::participant::ParticipantKind;
 use livekit::prelude::{
@@ -22,6 +23,8 @@ use tokio::time::timeout;
 
 use crate::departure::Departure;
 
+/// What the SDK takes in one data stream, in bytes, inflated.
+const MAX_STREAM: usize = 64 * 1024;
 /// Sound of the caller that the engine may hold, in milliseconds.
 const SOURCE_QUEUE_MS: u32 = 100;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -83,6 +86,8 @@ impl RoomLeg {
     ) -> Result<Self, JoinError> {
         let mut options = RoomOptions::default();
         options.auto_subscribe = false;
+        // None is read here, but the SDK takes and inflates them.
+        options.data_stream = RoomDataStreamOptions::default().with_max_payload_byte_length(MAX_STREAM);
         let connecting = Box::pin(Room::connect(livekit.url(), token, options));
         let (room, events) = match timeout(CONNECT_TIMEOUT, connecting).await {
             Ok(Ok(connected)) => connected,

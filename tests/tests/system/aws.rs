@@ -90,12 +90,18 @@ struct Aws {
 
 impl Aws {
     async fn start() -> Self {
+        Self::saying(None).await
+    }
+
+    /// With a dialogue in place of the shipped one.
+    async fn saying(dialogue: Option<&'static str>) -> Self {
         let ministack = MiniStack::start(None).await.unwrap();
         let cloud = Cloud::on(&ministack).await;
         let (env, spool) = (cloud.env(), tempfile::tempdir().unwrap());
         let store = cloud.store(spool.path()).await;
         let system = System::start(Options {
             cloud: Some(cloud),
+            dialogue,
             ..Options::default()
         })
         .await;
@@ -201,18 +207,39 @@ async fn functions_on_lambda_with_queue_and_store_on_aws_serve_a_call_as_one_pro
     aws.system.stop().await;
 }
 
-/// SQS, S3 and SSM take every request and answer none.
+/// Whose one answer takes longer to say than a claim lasts.
+const STORY: &str = r"
+intents:
+  - name: tomorrow
+    phrases: [what time do you open tomorrow]
+    replies: Tomorrow we are open from nine in the morning until six in the evening.
+  - name: parking
+    phrases: [do you have parking]
+    replies: >-
+      Yes, we have, and it is a long story. Behind the house there was a garden with old trees, and in the garden there was a pond,
+      and in the pond there were seven green frogs that sang the whole night long, so that nobody who lived in our street could sleep,
+      until one day in spring the owner of the house went out and brought them all to the river, one after the other, in a hat.
+";
+
+/// SQS, S3 and SSM take every request and answer none. Nothing is said by who may not hold the call any more.
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_seconds_without_an_answer_from_queue_and_store_cost_a_call_no_more_than_a_pause() {
     let _turn = shared_turn().await;
-    let aws = Aws::start().await;
+    let aws = Aws::saying(Some(STORY)).await;
     let call = answered(&aws.system, Codec::G722).await;
     let mut ear = call.ear_from_start();
     ear.wait_for_utterance(PAUSE, SOON * 2).await.unwrap();
+    call.speak(&voice(phone::OTHER_QUESTION)).await.unwrap();
+    ear.wait_for_speech(SOON * 2).await.unwrap();
 
     let server = Pid::from_raw(i32::try_from(aws.ministack.pid()).unwrap());
     kill(server, Signal::SIGSTOP).unwrap();
-    sleep(Duration::from_secs(10)).await;
+    let stopped_at = Instant::now();
+    // Seven seconds after the last renewal the claim is over for sure, though the turn that is being written has not been.
+    let silent = ear.wait_for_silence(PAUSE, Duration::from_secs(9)).await;
+    measured!("silent, as is known {:?} after S3 was", stopped_at.elapsed());
+    assert!(silent.is_ok(), "the agent spoke on without a claim");
+    sleep(Duration::from_secs(10).saturating_sub(stopped_at.elapsed())).await;
     kill(server, Signal::SIGCONT).unwrap();
 
     // The claim has expired meanwhile: whoever has it now says the bridge.

@@ -94,6 +94,8 @@ impl<'a> Meeting<'a> {
             identity: room.room.local_participant().identity().to_string(),
             track: room.track.clone(),
         };
+        // Nothing is said any more as soon as the call is another worker's, whatever is waited for here.
+        let cancel = call.fenced.child_token();
         let mut wiring = JoinSet::new();
         let wire = Wire::start(&room.room, us, call.generation, &mut wiring);
         Self {
@@ -108,7 +110,7 @@ impl<'a> Meeting<'a> {
             heard: Heard::new(),
             listened: None,
             flows: CancellationToken::new(),
-            cancel: CancellationToken::new(),
+            cancel,
             listeners: JoinSet::new(),
             talk: JoinSet::new(),
             news: mpsc::channel(WAITING_EVENTS),
@@ -394,7 +396,15 @@ impl<'a> Meeting<'a> {
 
     /// Writes the progress; the end of the call when it is another worker's.
     async fn write(&mut self) -> Option<End> {
-        match self.call.write_journal().await {
+        let (fenced, hard) = (self.call.fenced.clone(), self.call.hard.clone());
+        let written = tokio::select! {
+            biased;
+            // A write that is cut off may have been carried out; the next one finds that.
+            () = fenced.cancelled() => return Some(End::Fenced),
+            () = hard.cancelled() => return Some(End::Stopped),
+            written = self.call.write_journal() => written,
+        };
+        match written {
             Ok(()) => None,
             Err(JournalError::Lost) => Some(End::Fenced),
             Err(JournalError::Store(error)) => {

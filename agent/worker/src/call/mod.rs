@@ -98,7 +98,18 @@ impl Call {
         self.journal.step(Step::AgentJoined, now);
         self.journal.step(Step::TrackPublished, now);
         let (end, room) = if self.is_the_calls_room(&room) {
-            self.write_journal().await?;
+            match self.write_journal().await {
+                Ok(()) => {}
+                Err(JournalError::Lost) => {
+                    room.hand_over().await;
+                    return Err(CallError::Lost);
+                }
+                // The phone is answered: the next step writes it.
+                Err(JournalError::Store(error)) => tracing::error!(
+                    error = cause(&error),
+                    "the call's progress was not written; the next step writes it"
+                ),
+            }
             self.meet(agent, room).await
         } else {
             tracing::info!("the call's room closed while the agent joined");
@@ -146,7 +157,7 @@ impl Call {
             .agent_token(self.job.room.as_str(), &identity)?;
         let mut attempt = 1;
         loop {
-            match AgentRoom::join(&self.setup.room_url, token.expose(), JOIN_LIMIT).await {
+            match AgentRoom::join(&self.setup.room_url, token.expose(), JOIN_LIMIT, &self.tasks).await {
                 Ok(room) => return Ok(room),
                 Err(error) if attempt == JOIN_ATTEMPTS => return Err(error.into()),
                 Err(error) => tracing::warn!(error = cause(&error), attempt, "trying again"),

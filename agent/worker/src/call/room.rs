@@ -1,10 +1,18 @@
 //! The agent in the room: joining, and its own track.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use events::livekit::attribute;
 use livekit::{
+    RoomDataStreamOptions,
     id::TrackSid,
     options::TrackPublishOptions,
     prelude::*,
@@ -18,10 +26,14 @@ use tokio::{
     sync::mpsc,
     time::{Instant, timeout, timeout_at},
 };
+use tokio_util::task::TaskTracker;
 
 /// How much speech may wait in the SDK's source, in milliseconds. What waits there is heard after a pause was decided,
 /// unless it is cleared; it only has to bridge the time between two turns of the executor.
 const SOURCE_QUEUE_MS: u32 = 60;
+
+/// What the SDK takes in one data stream, in bytes, inflated: it is read before anybody looks at it.
+const MAX_STREAM: usize = 256 * 1024;
 
 /// How long it may take to tell the room that another agent will come.
 const HANDOVER_LIMIT: Duration = Duration::from_secs(1);
@@ -48,13 +60,22 @@ pub(crate) struct AgentRoom {
     pub(crate) speaker: Speaker,
     /// The agent's own track.
     pub(crate) track: TrackSid,
+    has_left: AtomicBool,
+    tasks: TaskTracker,
 }
 
 impl AgentRoom {
     /// Joins, then publishes the agent's track, which is what answers the phone.
-    pub(crate) async fn join(url: &str, token: &str, limit: Duration) -> Result<Self, JoinError> {
+    pub(crate) async fn join(
+        url: &str,
+        token: &str,
+        limit: Duration,
+        tasks: &TaskTracker,
+    ) -> Result<Self, JoinError> {
         let deadline = Instant::now() + limit;
-        let connect = Room::connect(url, token, RoomOptions::default());
+        let mut options = RoomOptions::default();
+        options.data_stream = RoomDataStreamOptions::default().with_max_payload_byte_length(MAX_STREAM);
+        let connect = Room::connect(url, token, options);
         let (room, events) = timeout_at(deadline, connect)
             .await
             .map_err(|_| JoinError::Timeout(limit))?
@@ -80,6 +101,8 @@ impl AgentRoom {
                 events,
                 speaker,
                 track,
+                has_left: AtomicBool::new(false),
+                tasks: tasks.clone(),
             }),
             Err(e) => {
                 leave(&room, &speaker).await;
@@ -102,7 +125,18 @@ impl AgentRoom {
 
     /// Leaves the room; bounded, and never an error: whoever leaves has nothing left to do about it.
     pub(crate) async fn leave(&self) {
+        self.has_left.store(true, Ordering::Relaxed);
         leave(&self.room, &self.speaker).await;
+    }
+}
+
+impl Drop for AgentRoom {
+    /// Whatever became of the call's task, nobody waits for an agent that is there and does nothing.
+    fn drop(&mut self) {
+        if !self.has_left.load(Ordering::Relaxed) {
+            let (room, speaker) = (self.room.clone(), self.speaker.clone());
+            self.tasks.spawn(async move { leave(&room, &speaker).await });
+        }
     }
 }
 
