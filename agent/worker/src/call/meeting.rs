@@ -172,8 +172,11 @@ impl<'a> Meeting<'a> {
         self.wiring.shutdown().await;
         self.listeners.shutdown().await;
         if let Some(recorder) = self.recorder.take() {
-            let ms = recorder.finish().await;
-            Observer::recorded(self.call.journal.record_mut(), ms);
+            // A store that hangs does not keep the call from whoever has it now.
+            let fenced = self.call.fenced.clone();
+            if let Some(ms) = fenced.run_until_cancelled(recorder.finish()).await {
+                Observer::recorded(self.call.journal.record_mut(), ms);
+            }
         }
         if matches!(end, End::CallerLeft { .. } | End::CallerPutOut) {
             self.call.journal.step(Step::CallerLeft, self.call.setup.now());

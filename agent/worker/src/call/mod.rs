@@ -185,7 +185,8 @@ impl Call {
 
     /// Ends the room, leaves it, and completes the record.
     async fn conclude(mut self, end: &End, room: &AgentRoom) -> Result<CallRecord, CallError> {
-        if *end == End::Fenced {
+        // Also when something else had ended it shortly before: whoever has the call now decides.
+        if *end == End::Fenced || self.fenced.is_cancelled() {
             room.hand_over().await;
             return Err(CallError::Lost);
         }

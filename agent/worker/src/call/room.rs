@@ -27,6 +27,7 @@ use tokio::{
     time::{Instant, timeout, timeout_at},
 };
 use tokio_util::task::TaskTracker;
+use tracing::Instrument as _;
 
 /// How much speech may wait in the SDK's source, in milliseconds. What waits there is heard after a pause was decided,
 /// unless it is cleared; it only has to bridge the time between two turns of the executor.
@@ -113,14 +114,8 @@ impl AgentRoom {
 
     /// Leaves the room to another worker's agent: whoever keeps the phone up is told that one will come.
     pub(crate) async fn hand_over(&self) {
-        self.speaker.clear_queue();
-        let told = HashMap::from([(attribute::HANDOVER.to_owned(), "fenced".to_owned())]);
-        let us = self.room.local_participant();
-        let telling = us.set_attributes(told);
-        if !matches!(timeout(HANDOVER_LIMIT, telling).await, Ok(Ok(()))) {
-            tracing::debug!("the room was not told that another agent will come");
-        }
-        self.leave().await;
+        self.has_left.store(true, Ordering::Relaxed);
+        hand_over(&self.room, &self.speaker).await;
     }
 
     /// Leaves the room; bounded, and never an error: whoever leaves has nothing left to do about it.
@@ -131,13 +126,25 @@ impl AgentRoom {
 }
 
 impl Drop for AgentRoom {
-    /// Whatever became of the call's task, nobody waits for an agent that is there and does nothing.
+    /// Whatever became of the call's task, nobody waits for an agent that is there and does nothing; another one may come.
     fn drop(&mut self) {
         if !self.has_left.load(Ordering::Relaxed) {
             let (room, speaker) = (self.room.clone(), self.speaker.clone());
-            self.tasks.spawn(async move { leave(&room, &speaker).await });
+            let leaving = async move { hand_over(&room, &speaker).await };
+            self.tasks.spawn(leaving.in_current_span());
         }
     }
+}
+
+async fn hand_over(room: &Room, speaker: &Speaker) {
+    speaker.clear_queue();
+    let told = HashMap::from([(attribute::HANDOVER.to_owned(), "fenced".to_owned())]);
+    let us = room.local_participant();
+    let telling = us.set_attributes(told);
+    if !matches!(timeout(HANDOVER_LIMIT, telling).await, Ok(Ok(()))) {
+        tracing::debug!("the room was not told that another agent will come");
+    }
+    leave(room, speaker).await;
 }
 
 async fn leave(room: &Room, speaker: &Speaker) {
