@@ -32,18 +32,23 @@ pub(crate) struct Vitals {
 impl System {
     /// The newest vital signs in the log that are not older than now.
     pub(crate) async fn vitals(&self) -> Vitals {
-        let seen = self
+        let mut seen = self
             .log_lines()
             .iter()
             .filter(|line| line["message"] == "vitals")
             .count();
+        let mut kept_before = self.kept_connections();
         let until = Instant::now() + SOON;
         loop {
             let lines = self.log_lines();
             if let Some(line) = lines.iter().filter(|line| line["message"] == "vitals").nth(seen) {
                 let number = |key: &str| line[key].as_u64().unwrap_or_else(|| panic!("{key} in {line}"));
-                // Each of these is a task and a handle of its own.
+                // Each of these is a task and a handle of its own. One that came or went about the moment of the line may be in it or not.
                 let kept = self.kept_connections();
+                if kept != kept_before && Instant::now() < until {
+                    (seen, kept_before) = (seen + 1, kept);
+                    continue;
+                }
                 return Vitals {
                     tasks: number("tasks").saturating_sub(kept),
                     handles: number("handles").saturating_sub(kept),
