@@ -237,13 +237,19 @@ async fn ten_seconds_without_an_answer_from_queue_and_store_cost_a_call_no_more_
     kill(server, Signal::SIGSTOP).unwrap();
     let stopped_at = Instant::now();
     ear.wait_for_speech(SOON).await.unwrap();
-    // Seven seconds after the last renewal, which was three before at most, the claim is over for sure.
-    let within = Duration::from_secs(10).saturating_sub(stopped_at.elapsed());
-    let silent = ear.wait_for_silence(PAUSE * 2, within).await;
-    let silent_after = stopped_at.elapsed();
-    measured!("silent, as is known {silent_after:?} after S3 was");
+    // Seven seconds after the last renewal the claim is over for sure.
+    let expired = "the claim has expired; this worker is silent from here on";
+    while aws.system.count("message", expired) == 0 {
+        assert!(stopped_at.elapsed() < SOON, "log: {}", aws.system.log.display());
+        sleep(Duration::from_millis(20)).await;
+    }
+    let expired_at = Instant::now();
+    let silent = ear.wait_for_silence(PAUSE, PAUSE + Duration::from_secs(1)).await;
+    measured!(
+        "silent, as is known {:?} after the claim expired",
+        expired_at.elapsed()
+    );
     assert!(silent.is_ok(), "the agent spoke on without a claim");
-    assert!(silent_after > Duration::from_secs(4), "the agent gave up early");
     sleep(Duration::from_secs(10).saturating_sub(stopped_at.elapsed())).await;
     kill(server, Signal::SIGCONT).unwrap();
 
