@@ -184,15 +184,33 @@ async fn livekit(answers: Vec<ResponseTemplate>) -> MockServer {
     server
 }
 
-#[tokio::test]
-async fn a_list_that_lacks_the_room_once_does_not_end_the_call() {
+/// The call's room.
+fn room() -> proto::Room {
     let job = testing::job();
-    let room = proto::Room {
+    proto::Room {
         sid: job.call.as_str().to_owned(),
         name: job.room.as_str().to_owned(),
         ..proto::Room::default()
-    };
-    let server = livekit(vec![lists(Vec::new()), lists(vec![room])]).await;
+    }
+}
+
+#[tokio::test]
+async fn a_list_that_lacks_the_room_once_does_not_end_a_call_that_was_claimed() {
+    let none = || lists(Vec::new());
+    // The third attempt claims it, and looks once more.
+    let server = livekit(vec![none(), none(), none(), lists(vec![room()])]).await;
+    let bench = Bench::new(&server.uri()).await;
+    for attempt in 1..=3 {
+        assert_eq!(bench.serve().await, Some(attempt));
+        bench.clock.advance(Duration::from_secs(2));
+    }
+    assert!(bench.record().await.is_none(), "it was closed");
+}
+
+#[tokio::test]
+async fn a_list_that_lacks_the_room_once_does_not_end_the_call() {
+    let job = testing::job();
+    let server = livekit(vec![lists(Vec::new()), lists(vec![room()])]).await;
     let bench = Bench::new(&server.uri()).await;
     let claim = keys::claim(job.created_at, &job.call);
     assert_eq!(bench.serve().await, Some(1));
