@@ -16,6 +16,8 @@ pub(crate) struct Journal {
     etag: Option<ETag>,
     /// When an earlier holder wrote last.
     left_at: Option<Timestamp>,
+    /// How many steps of the timeline are earlier holders'.
+    left_steps: usize,
     progress: Progress,
 }
 
@@ -43,6 +45,7 @@ impl Journal {
         let found = store.get(&key).await?;
         let left = found.as_ref().and_then(|object| Progress::decode(&object.bytes));
         let left_at = left.as_ref().map(|left| left.record.ended_at);
+        let left_steps = left.as_ref().map_or(0, |left| left.record.timeline.len());
         let (record, session) = match left {
             Some(left) => (left.record, left.session),
             None => (CallRecord::of_job(job, now), Session::default()),
@@ -58,6 +61,7 @@ impl Journal {
             key,
             etag: found.map(|object| object.etag),
             left_at,
+            left_steps,
             progress,
         })
     }
@@ -93,36 +97,46 @@ impl Journal {
 
     /// Writes all of it.
     pub(crate) async fn write(&mut self, now: Timestamp) -> Result<(), JournalError> {
-        // The worker before may have had a clock that is ahead of this one's.
-        self.progress.record.ended_at = now.max(self.left_at.unwrap_or(now));
-        let body = Bytes::from(self.progress.encode());
         // Further rounds are needed when an earlier write was carried out and its answer lost, also one of an earlier holder that arrives
         // only now.
         for _ in 0..3 {
+            // The worker before may have had a clock that is ahead of this one's.
+            self.progress.record.ended_at = now.max(self.left_at.unwrap_or(now));
+            let body = Bytes::from(self.progress.encode());
             let written = match &self.etag {
-                Some(etag) => self.store.put_if_match(&self.key, etag, body.clone()).await?,
-                None => self.store.put_if_absent(&self.key, body.clone()).await?,
+                Some(etag) => self.store.put_if_match(&self.key, etag, body).await?,
+                None => self.store.put_if_absent(&self.key, body).await?,
             };
             if written.is_some() {
                 self.etag = written;
                 return Ok(());
             }
-            let Some(found) = self.store.get(&self.key).await? else {
+            let Some(object) = self.store.get(&self.key).await? else {
                 break;
             };
-            if Progress::decode(&found.bytes).is_none_or(|found| self.is_an_heirs(&found)) {
-                break;
+            let ours = &self.progress;
+            match Progress::decode(&object.bytes) {
+                // Whoever takes the call raises the generation.
+                Some(earlier) if earlier.generation < ours.generation => self.go_on_from(earlier),
+                Some(own) if own.generation == ours.generation && own.worker == ours.worker => {}
+                _ => break,
             }
-            self.etag = Some(found.etag);
+            self.etag = Some(object.etag);
         }
         Err(JournalError::Lost)
     }
 
-    /// Whoever takes the call raises the generation.
-    fn is_an_heirs(&self, found: &Progress) -> bool {
-        let ours = &self.progress;
-        found.generation > ours.generation
-            || found.generation == ours.generation && found.worker != ours.worker
+    /// What the holder before wrote after this one had read is kept: it can only be before this one's first write, so nothing but
+    /// steps is this one's own.
+    fn go_on_from(&mut self, earlier: Progress) {
+        let before = &mut self.progress.record;
+        let steps = before.timeline.len().min(self.left_steps);
+        let own = before.timeline.split_off(steps);
+        self.left_at = Some(earlier.record.ended_at);
+        self.left_steps = earlier.record.timeline.len();
+        self.progress.record = earlier.record;
+        self.progress.record.timeline.extend(own);
+        self.progress.session = earlier.session;
     }
 }
 
@@ -200,14 +214,29 @@ mod tests {
         journal.write(at(15)).await.unwrap();
         let kept = store.get(&journal.key).await.unwrap().unwrap();
         assert_eq!(Progress::decode(&kept.bytes).unwrap().record.ended_at, at(15));
+    }
 
-        // And so does one of the holder before that arrives late.
+    #[tokio::test]
+    async fn what_the_holder_before_wrote_at_the_last_moment_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let store: Arc<dyn Store> = Arc::new(FolderStore::open(folder.path()).await.unwrap());
+        let mut before = Journal::open(store.clone(), &job(), 1, "a", at(0)).await.unwrap();
+        before.write(at(5)).await.unwrap();
         let mut heir = Journal::open(store.clone(), &job(), 2, "b", at(20))
             .await
             .unwrap();
-        journal.write(at(21)).await.unwrap();
+        heir.step(Step::Claimed, at(20));
+        before.step(Step::UserTurn, at(21));
+        before.write(at(21)).await.unwrap();
+
         heir.write(at(22)).await.unwrap();
-        assert!(matches!(journal.write(at(23)).await, Err(JournalError::Lost)));
+        assert_eq!(heir.left().ended_at, at(21));
+        let kept = store.get(&heir.key).await.unwrap().unwrap();
+        let kept = Progress::decode(&kept.bytes).unwrap();
+        assert_eq!((kept.generation, &*kept.worker), (2, "b"));
+        let steps: Vec<_> = kept.record.timeline.iter().map(|entry| &entry.step).collect();
+        assert_eq!(steps, [&Step::UserTurn, &Step::Claimed]);
+        assert!(matches!(before.write(at(23)).await, Err(JournalError::Lost)));
     }
 
     #[tokio::test]

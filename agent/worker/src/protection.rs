@@ -61,7 +61,6 @@ impl Protection {
                 () = soft.cancelled() => return,
             }
             self.while_there_are(&mut calls).await;
-            self.asked.send_replace(false);
             while let Err(error) = self.task.set(None).await {
                 tracing::warn!(
                     error = cause(&error),
@@ -88,7 +87,14 @@ impl Protection {
                 }
             };
             self.asked.send_replace(true);
-            if timeout(again, calls.wait_for(HashSet::is_empty)).await.is_ok() {
+            let none_is_left = |calls: &HashSet<CallId>| {
+                // No call can begin while they are looked at: the next one finds that it has to wait.
+                if calls.is_empty() {
+                    self.asked.send_replace(false);
+                }
+                calls.is_empty()
+            };
+            if timeout(again, calls.wait_for(none_is_left)).await.is_ok() {
                 return;
             }
         }

@@ -18,6 +18,8 @@ use crate::{Act, Done, Look, Repair, State, SweepError, Wrong};
 const NAME: &str = "sweep";
 /// How long closing a call may take: reading a recording, and four writes.
 const LEASE: Duration = Duration::from_secs(30);
+/// For how long a call is kept open for a recording which the store does not complete.
+const COMPLETE_WITHIN: Duration = Duration::from_hours(24);
 
 /// Does it; `None` when somebody else had done it before, or is about to.
 pub(crate) async fn act(state: &State, look: &Look, repair: &Repair) -> Result<Option<Done>, SweepError> {
@@ -123,7 +125,8 @@ async fn close_as_heir(state: &State, look: &Look) -> Result<Option<Done>, Sweep
         return Ok(None);
     };
     let mut record = left(state, look).await?;
-    let recording_ms = length(state, &record).await?;
+    let may_wait = state.now() < created_at.plus(COMPLETE_WITHIN);
+    let recording_ms = length(state, &record, may_wait).await?;
     record = record.orphaned(Some(&last), recording_ms);
     let outcome = write(state, created_at, call, record).await?;
     let closed = Claim {
@@ -159,8 +162,9 @@ async fn left(state: &State, look: &Look) -> Result<CallRecord, StoreError> {
     ))
 }
 
-/// How long the recording plays that the holder before could not measure.
-async fn length(state: &State, record: &CallRecord) -> Result<Option<u64>, StoreError> {
+/// How long the recording plays that the holder before could not measure. Where the store fails, the next run tries again, if that
+/// `may_wait`.
+async fn length(state: &State, record: &CallRecord, may_wait: bool) -> Result<Option<u64>, StoreError> {
     let Some(recording) = record
         .recording
         .as_ref()
@@ -171,7 +175,7 @@ async fn length(state: &State, record: &CallRecord) -> Result<Option<u64>, Store
     // Where a stream is no object before it is finished, who died has left none.
     match state.store().recover(&recording.key).await {
         Ok(_) => {}
-        Err(error) if error.is_retryable() => return Err(error),
+        Err(error) if error.is_retryable() && may_wait => return Err(error),
         Err(error) => tracing::warn!(%error, "what a dead worker recorded is not complete in the store"),
     }
     let of = |object: Object| recording_ms(&object.bytes);
@@ -179,6 +183,7 @@ async fn length(state: &State, record: &CallRecord) -> Result<Option<u64>, Store
         Ok(object) => Ok(Some(object.map_or(0, of))),
         // Too long to be read at once. The call is closed all the same.
         Err(StoreError::Refused { .. }) => Ok(None),
+        Err(_) if !may_wait => Ok(None),
         Err(error) => Err(error),
     }
 }

@@ -84,6 +84,8 @@ pub use rooms::{Rooms, RoomsError};
 pub const PATIENCE: Duration = Duration::from_secs(5);
 /// How long a run may take beyond its patience.
 pub const RUN_LIMIT: Duration = Duration::from_secs(45);
+/// How long a run looks at the egresses, so that they leave the calls most of it.
+const EGRESS_LIMIT: Duration = Duration::from_secs(15);
 /// The most calls that a run looks at.
 pub const MAX_CALLS: usize = 1_000;
 /// The most calls that a run repairs.
@@ -137,6 +139,8 @@ pub(crate) enum SweepError {
     Marker,
     #[error("the egress' marker cannot be read; remove open/egress/<egress>")]
     EgressMarker,
+    #[error("LiveKit and the store took too long to tell of the egresses")]
+    Egresses,
     #[error("the run took too long")]
     Timeout,
 }
@@ -158,11 +162,15 @@ pub async fn sweep(state: &State) -> Report {
 
 async fn run(state: &State, report: &mut Report) -> Result<(), SweepError> {
     let suspects = suspects(state, report).await?;
-    // While LiveKit tells nothing of egresses, the calls are repaired all the same.
-    let egresses = egress::suspects(state, report).await.unwrap_or_else(|error| {
-        report.failed(None, &error);
-        Vec::new()
-    });
+    // While LiveKit tells nothing of egresses, or is slow to, the calls are repaired all the same. Cancel-safe: the next run looks again.
+    let egresses = timeout(EGRESS_LIMIT, egress::suspects(state, report)).await;
+    let egresses = match egresses.map_err(|_| SweepError::Egresses).flatten() {
+        Ok(egresses) => egresses,
+        Err(error) => {
+            report.failed(None, &error);
+            Vec::new()
+        }
+    };
     if suspects.is_empty() && egresses.is_empty() {
         return Ok(());
     }

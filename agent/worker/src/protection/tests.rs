@@ -81,6 +81,10 @@ async fn a_task_is_protected_from_before_its_first_call_to_after_its_last_one() 
     bench.was_asked(&[true]).await;
     drop(second);
     bench.was_asked(&[true, false]).await;
+    assert!(
+        !*bench.protection.asked.borrow(),
+        "the next call waits until it is asked for anew"
+    );
 
     // Told to end with a call: the call keeps its task.
     let last = bench.serving.begin(&other).unwrap();

@@ -1,6 +1,6 @@
 //! LiveKit or the store does not answer: nothing is done about what they would have told of.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use events::keys;
@@ -38,7 +38,7 @@ async fn a_livekit_that_goes_away_between_the_looks_closes_nothing_either() {
     world.room_started().await;
     let before = world.objects();
     let outage = async {
-        tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+        tokio::time::sleep(Duration::from_secs(2)).await;
         *world.livekit.down.lock() = true;
     };
     let (report, ()) = tokio::join!(world.sweep(), outage);
@@ -87,4 +87,36 @@ async fn calls_are_repaired_though_livekit_tells_nothing_of_egresses() {
     let report = world.sweep().await;
     assert_eq!((report.calls, report.failures, report.findings.len()), (1, 1, 1));
     assert!(world.record().await.is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_are_repaired_though_livekit_takes_a_minute_to_tell_of_egresses() {
+    let world = World::new().await;
+    world.room_started().await;
+    world.joined().await;
+    world.was_served(&claim(9_000, false), true).await;
+    world.livekit.has(vec![]);
+    *world.livekit.egress_takes.lock() = Duration::from_mins(1);
+    let report = world.sweep().await;
+    assert_eq!((report.calls, report.failures, report.findings.len()), (1, 1, 1));
+    assert!(world.record().await.is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_recording_that_the_store_never_completes_keeps_its_call_open_for_a_day() {
+    let world = World::new().await;
+    world.room_started().await;
+    world.joined().await;
+    world.was_served(&claim(9_000, false), true).await;
+    world.livekit.has(vec![]);
+    let state = world.process(&Arc::new(Fuse::without_recovery()));
+    for _ in 0..2 {
+        assert_eq!(sweep(&state).await.failures, 1);
+        assert!(world.record().await.is_none() && world.is_open().await);
+        world.advance(Duration::from_mins(1));
+    }
+    world.advance(Duration::from_hours(24));
+    let report = sweep(&state).await;
+    assert_eq!((report.failures, report.findings.len()), (0, 1));
+    assert!(world.record().await.is_some() && !world.is_open().await);
 }

@@ -24,6 +24,8 @@ pub(crate) struct Fuse {
     blows_at: Option<usize>,
     /// Whether the operation that blows it is done before it fails: the process died after it and before the next.
     after: bool,
+    /// Whether the store completes no stream whose writer died.
+    never_recovers: bool,
 }
 
 /// What becomes of an operation.
@@ -38,6 +40,13 @@ impl Fuse {
         Self {
             blows_at: Some(operation),
             after,
+            ..Self::default()
+        }
+    }
+
+    pub(crate) fn without_recovery() -> Self {
+        Self {
+            never_recovers: true,
             ..Self::default()
         }
     }
@@ -122,6 +131,9 @@ impl<T: Store> Store for Fused<T> {
     }
 
     async fn recover(&self, key: &str) -> Result<Option<u64>, StoreError> {
+        if self.fuse.never_recovers {
+            return Err(store_is_dead());
+        }
         self.recovered.lock().insert(key.to_owned());
         burn!(self, store_is_dead(), self.inner.recover(key))
     }

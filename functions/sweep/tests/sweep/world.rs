@@ -117,6 +117,8 @@ pub(crate) struct LiveKit {
     pub(crate) down: Mutex<bool>,
     /// The egress service alone.
     pub(crate) egress_down: Mutex<bool>,
+    /// How long it takes to list egresses.
+    pub(crate) egress_takes: Mutex<Duration>,
     pub(crate) revived: Mutex<Vec<String>>,
 }
 
@@ -160,6 +162,8 @@ impl Rooms for LiveKit {
 
     async fn active_egresses(&self) -> Result<Vec<Egress>, RoomsError> {
         use EgressStatus::{Active, Ending, Starting};
+        let takes = *self.egress_takes.lock();
+        tokio::time::sleep(takes).await;
         if *self.egress_down.lock() {
             return Err("no response from servers".into());
         }
