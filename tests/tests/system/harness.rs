@@ -32,7 +32,9 @@ use crate::{
     cloud::Cloud,
     http::KEY,
     outbound::{CALLEE, ELSEWHERE},
-    program::{LIVEKIT_SECRET, REDIS_URL, config, faked_clock, log_path, spawn_serve, write_profile},
+    program::{
+        LIVEKIT_SECRET, REDIS_URL, config, faked_clock, log_path, spawn_serve, what_happened, write_profile,
+    },
     sipp,
     wire::Wire,
 };
@@ -136,20 +138,25 @@ pub(crate) struct System {
     _rtp: RtpPorts,
 }
 
-/// The folder of one system. It stays when the test fails, to be looked at.
-pub(crate) struct Kept(tempfile::TempDir);
+/// The folder of one system. It stays when the test fails, to be looked at; what was logged is printed then, for whoever cannot.
+pub(crate) struct Kept {
+    dir: tempfile::TempDir,
+    log: PathBuf,
+}
 
 impl Kept {
     pub(crate) fn path(&self) -> &Path {
-        self.0.path()
+        self.dir.path()
     }
 }
 
 impl Drop for Kept {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.0.disable_cleanup(true);
-            measured!("what the system stored is in {}", self.0.path().display());
+            self.dir.disable_cleanup(true);
+            let (dir, log) = (self.dir.path().display(), self.log.display());
+            let lines = what_happened(&self.log).join("\n");
+            measured!("what the system stored is in {dir}; what it logged, in {log}, ends with\n{lines}");
         }
     }
 }
@@ -162,7 +169,11 @@ impl System {
     }
 
     async fn launch(options: Options) -> Self {
-        let dir = Kept(tempfile::tempdir().unwrap());
+        let log = log_path();
+        let dir = Kept {
+            dir: tempfile::tempdir().unwrap(),
+            log: log.clone(),
+        };
         let http = free_tcp_port();
         let receiver = if options.webhooks { http } else { free_tcp_port() };
         let stack = LocalStack::start(LocalStackConfig {
@@ -188,7 +199,6 @@ impl System {
             .map_or_else(|| stack.ws_url(), |wire| format!("ws://{}", wire.local));
         let yaml = config(&stack, &url, http, &rtp, &options);
         std::fs::write(dir.path().join("trunkline.yaml"), yaml).unwrap();
-        let log = log_path();
         let parts: &[&str] = match (&options.cloud, options.apart) {
             (Some(_), _) => &["worker"],
             (None, true) => &["worker", "functions"],

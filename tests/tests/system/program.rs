@@ -148,3 +148,16 @@ pub(crate) fn log_path() -> PathBuf {
     File::create(&path).unwrap();
     path
 }
+
+/// The last lines of the log from INFO on, each bounded.
+pub(crate) fn what_happened(log: &Path) -> Vec<String> {
+    const LINES: usize = 80;
+    let text = std::fs::read_to_string(log).unwrap_or_default();
+    let counts = |line: &&str| !line.contains(r#""level":"DEBUG""#) && !line.contains(r#""level":"TRACE""#);
+    let lines: Vec<&str> = text.lines().filter(counts).collect();
+    let last = lines.len().saturating_sub(LINES);
+    lines[last..]
+        .iter()
+        .map(|line| line.chars().take(600).collect())
+        .collect()
+}
