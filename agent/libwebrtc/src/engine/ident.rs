@@ -1,4 +1,4 @@
-//! Random names.
+//! Random names and numbers.
 
 use rand::seq::IndexedRandom as _;
 
@@ -27,9 +27,23 @@ pub(crate) fn uuid() -> String {
     )
 }
 
+/// A stream's first sequence number, from the lower half (RFC 3711 §3.3.1). The receiver counts the turns of the 16 bits by itself, and
+/// SRTP's keys depend on the count: were the number to turn while the first packets are lost, as they may be while the other side still
+/// sets up, nothing of the stream could ever be read.
+pub(crate) fn first_sequence() -> u64 {
+    u64::from(rand::random::<u16>() >> 1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_stream_is_far_from_the_turn_of_its_numbers_when_it_begins() {
+        let first: Vec<u64> = (0..1_000).map(|_| first_sequence()).collect();
+        assert!(first.iter().all(|&number| number < 1 << 15));
+        assert!(first.iter().any(|&number| number != first[0]));
+    }
 
     #[test]
     fn a_uuid_has_its_version_and_variant() {

@@ -4,6 +4,8 @@ use std::time::Instant;
 
 use str0m::rtp::RtpWrite;
 
+use super::ident::first_sequence;
+
 /// A VP8 key frame header of a 16 by 16 picture (RFC 6386 §9.1, behind the payload descriptor of RFC 7741 §4.2), with no picture in it.
 const KEY_FRAME: [u8; 16] = [0x10, 0x10, 0, 0, 0x9d, 0x01, 0x2a, 16, 0, 16, 0, 0, 0, 0, 0, 0];
 /// One frame in ten ticks of 20 ms, 200 ms on a clock of 90 kHz.
@@ -20,7 +22,7 @@ impl VideoPlaceholder {
     pub(crate) fn new() -> Self {
         Self {
             ticks: 0,
-            sequence: u64::from(rand::random::<u16>()),
+            sequence: first_sequence(),
             timestamp: rand::random(),
         }
     }

@@ -19,7 +19,13 @@ type Frame = Vec<i16>;
 
 /// What comes from the caller, and where it goes. Clones are the same.
 #[derive(Clone)]
-pub(super) struct Heard(Arc<Mutex<State>>);
+pub(super) struct Heard(Arc<Mutex<Inner>>);
+
+struct Inner {
+    state: State,
+    /// Frames so far.
+    frames: u64,
+}
 
 enum State {
     /// The conversation has not begun: the end of what was heard.
@@ -30,19 +36,22 @@ enum State {
 
 impl Heard {
     pub(super) fn new() -> Self {
-        Self(Arc::new(Mutex::new(State::Waiting(VecDeque::new()))))
+        Self(Arc::new(Mutex::new(Inner {
+            state: State::Waiting(VecDeque::new()),
+            frames: 0,
+        })))
     }
 
     /// Whether the conversation has begun.
     pub(super) fn talks(&self) -> bool {
-        matches!(*self.0.lock(), State::Talking { .. })
+        matches!(self.0.lock().state, State::Talking { .. })
     }
 
     /// The conversation begins: what was heard before it, and what will be. No frame is lost or doubled in between. None when
     /// it has begun already.
     pub(super) fn begin(&self) -> Option<(Vec<Frame>, mpsc::Receiver<Frame>)> {
-        let mut state = self.0.lock();
-        let State::Waiting(pre_roll) = &mut *state else {
+        let state = &mut self.0.lock().state;
+        let State::Waiting(pre_roll) = state else {
             return None;
         };
         let pre_roll = std::mem::take(pre_roll);
@@ -54,7 +63,9 @@ impl Heard {
     /// Another frame; false when nobody will ever listen again. A frame that the conversation is too busy to take is dropped,
     /// and counted: late sound is worth less than none.
     fn push(&self, frame: Frame) -> bool {
-        match &mut *self.0.lock() {
+        let mut inner = self.0.lock();
+        inner.frames += 1;
+        match &mut inner.state {
             State::Waiting(pre_roll) => {
                 if pre_roll.len() >= PRE_ROLL_FRAMES {
                     pre_roll.pop_front();
@@ -71,10 +82,15 @@ impl Heard {
     }
 
     fn dropped(&self) -> u64 {
-        match &*self.0.lock() {
+        match &self.0.lock().state {
             State::Waiting(_) => 0,
             State::Talking { dropped, .. } => *dropped,
         }
+    }
+
+    /// How much has come, silence included, in milliseconds: far less than the call lasted means that the sound went one way only.
+    pub(super) fn heard_ms(&self) -> u64 {
+        self.0.lock().frames.saturating_mul(20)
     }
 }
 

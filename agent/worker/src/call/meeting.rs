@@ -151,7 +151,7 @@ impl<'a> Meeting<'a> {
                 () = sleep_until(self.patience), if waits => Some(self.out_of_patience()),
             };
             if let Some(end) = end {
-                tracing::info!(?end, "the call is over");
+                tracing::info!(?end, heard_ms = self.heard.heard_ms(), "the call is over");
                 return end;
             }
         }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{OPUS_CLOCK_HZ, SourceQueue, codec::OpusEncoder};
-use crate::engine::track::Track;
+use crate::engine::{ident::first_sequence, track::Track};
 
 const TIMESTAMP_STEP: u32 = OPUS_CLOCK_HZ / 50;
 /// Silence is encoded for 200 ms, so that the decoders' filters fade out, and is constant from then on.
@@ -62,7 +62,7 @@ impl AudioSender {
             seal,
             frame: Vec::new(),
             silent_frames: 0,
-            sequence: u64::from(rand::random::<u16>()),
+            sequence: first_sequence(),
             timestamp: rand::random(),
         })
     }
