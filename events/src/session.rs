@@ -74,6 +74,8 @@ open_enum! {
         ProviderFallback = "provider_fallback",
         /// A provider has failed in the middle of a sentence, which was begun again.
         ProviderRepeat = "provider_repeat",
+        /// Nothing comes of the caller's sound, silence neither, or it comes again: `lost`, `back`.
+        OneWayAudio = "one_way_audio",
         /// The conversation is over.
         Close = "close",
     }

@@ -16,6 +16,7 @@ use livekit::prelude::{
 use livekit::webrtc::audio_source::native::NativeAudioSource;
 use livekit::webrtc::audio_source::{AudioSourceOptions, RtcAudioSource};
 use media::Digit;
+use parking_lot::Mutex;
 use platform::livekit::LiveKit;
 use thiserror::Error;
 use tokio::sync::mpsc;
@@ -52,6 +53,8 @@ pub(crate) struct RoomLeg {
     pub(crate) sample_rate_hz: u32,
     /// Whether the room's tracks are subscribed to.
     listens: bool,
+    /// The attributes that were set. A session that is made anew knows only those of the token.
+    labels: Mutex<HashMap<String, String>>,
 }
 
 /// What matters to a call of what happens in its room.
@@ -71,6 +74,8 @@ pub(crate) enum RoomChange {
         deliberate: bool,
     },
     Lost(livekit::DisconnectReason),
+    /// The session was lost and made anew.
+    Back,
     Digit(Digit),
 }
 
@@ -102,6 +107,7 @@ impl RoomLeg {
             source,
             sample_rate_hz,
             listens,
+            labels: Mutex::default(),
         };
         let track = LocalAudioTrack::create_audio_track(identity, RtcAudioSource::Native(leg.source.clone()));
         let options = TrackPublishOptions {
@@ -145,6 +151,10 @@ impl RoomLeg {
             let Some(event) = self.events.recv().await else {
                 return RoomChange::Lost(livekit::DisconnectReason::UnknownReason);
             };
+            if matches!(event, RoomEvent::Reconnected) && self.listens {
+                // What was asked for before the new session stood is lost.
+                self.listen();
+            }
             if let Some(change) = change(event, self.listens) {
                 return change;
             }
@@ -175,6 +185,7 @@ impl RoomLeg {
         if labels.is_empty() {
             return;
         }
+        self.labels.lock().extend(labels.clone());
         let participant = self.room.local_participant();
         if !matches!(
             timeout(ATTRIBUTE_TIMEOUT, participant.set_attributes(labels)).await,
@@ -182,6 +193,12 @@ impl RoomLeg {
         ) {
             tracing::warn!("the call's status was not set");
         }
+    }
+
+    /// Sets again all that was set.
+    pub(crate) async fn label_again(&self) {
+        let labels = self.labels.lock().clone();
+        self.label(labels).await;
     }
 
     /// A handle that sends digits into the room.
@@ -267,6 +284,7 @@ fn change(event: RoomEvent, listens: bool) -> Option<RoomChange> {
             character.and_then(Digit::from_char).map(RoomChange::Digit)
         }
         RoomEvent::Disconnected { reason } => Some(RoomChange::Lost(reason)),
+        RoomEvent::Reconnected => Some(RoomChange::Back),
         _ => None,
     }
 }

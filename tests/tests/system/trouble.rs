@@ -13,6 +13,7 @@ use tokio::{
 };
 
 use crate::{
+    conversation::turns,
     harness::{Options, System, shared_turn},
     phone::{self, PAUSE, SOON, answered, voice},
     wire::Weather,
@@ -37,6 +38,34 @@ async fn ends_well(
     let (_, record) = system.new_record(before, SOON * 3).await;
     assert_eq!(record["outcome"]["kind"], "caller_hung_up", "{record}");
     record
+}
+
+/// What Redis knows outlives it.
+async fn save_redis(system: &System) {
+    let url = system.stack.redis_url();
+    let (_, port) = url.rsplit_once(':').unwrap();
+    let saved = Command::new("redis-cli")
+        .args(["-p", port, "save"])
+        .env("REDISCLI_AUTH", system.stack.keys().redis_password())
+        .output();
+    assert_eq!(saved.await.unwrap().stdout, b"OK\n");
+}
+
+/// Asks again and again until the agent says something, and then once more.
+pub(crate) async fn ask_until_answered(call: &Call, limit: Duration) {
+    let mut ear = call.ear();
+    let until = Instant::now() + limit;
+    loop {
+        call.speak(&voice(phone::QUESTION)).await.unwrap();
+        if ear.wait_for_utterance(PAUSE, SOON).await.is_ok() {
+            break;
+        }
+        assert!(Instant::now() < until, "nobody answers any more");
+    }
+    // The beginning of the first one that was heard may have been lost.
+    let mut ear = call.ear();
+    call.speak(&voice(phone::QUESTION)).await.unwrap();
+    ear.wait_for_utterance(PAUSE, SOON).await.unwrap();
 }
 
 fn logged(system: &System, words: &str) -> bool {
@@ -80,19 +109,7 @@ async fn a_store_that_is_away_for_ten_seconds_costs_a_call_no_more_than_a_pause(
     std::fs::rename(&elsewhere, &store).unwrap();
 
     // The claim has expired meanwhile, or has not: in both cases somebody goes on listening, soon.
-    let mut ear = call.ear();
-    let until = Instant::now() + SOON * 2;
-    loop {
-        call.speak(&voice(phone::QUESTION)).await.unwrap();
-        if ear.wait_for_utterance(PAUSE, SOON / 2).await.is_ok() {
-            break;
-        }
-        assert!(
-            Instant::now() < until,
-            "nobody answers; log: {}",
-            system.log.display()
-        );
-    }
+    ask_until_answered(&call, SOON * 2).await;
     let record = ends_well(&system, &call, &before).await;
     assert!(record["turns"].as_array().unwrap().len() > 1, "{record}");
     assert!(
@@ -208,13 +225,7 @@ async fn a_redis_that_restarts_in_a_call_loses_neither_this_one_nor_the_next() {
     let call = answered(&system, Codec::G722).await;
     greeted(&call).await;
 
-    let url = system.stack.redis_url();
-    let (_, port) = url.rsplit_once(':').unwrap();
-    let saved = Command::new("redis-cli")
-        .args(["-p", port, "save"])
-        .env("REDISCLI_AUTH", system.stack.keys().redis_password())
-        .output();
-    assert_eq!(saved.await.unwrap().stdout, b"OK\n");
+    save_redis(&system).await;
     system.stack.restart(dev::Program::Redis).await.unwrap();
     let mut ear = call.ear();
     call.speak(&voice(phone::QUESTION)).await.unwrap();
@@ -235,6 +246,59 @@ async fn a_redis_that_restarts_in_a_call_loses_neither_this_one_nor_the_next() {
 }
 
 /// As when the answer to a receive was lost: the queue gives the job out again and again, while the call is served.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_is_away_for_ten_seconds_costs_a_call_no_more_than_a_pause() {
+    let _turn = shared_turn().await;
+    let mut system = System::start(Options::default()).await;
+    let before = system.calls();
+    let call = answered(&system, Codec::G722).await;
+    greeted(&call).await;
+
+    save_redis(&system).await;
+    system.stack.kill(dev::Program::Redis).await.unwrap();
+    sleep(AWAY).await;
+    system.stack.restart(dev::Program::Redis).await.unwrap();
+    // Within some seconds livekit-server has closed the sessions of gateway and agent, and both have come back.
+    ask_until_answered(&call, SOON * 3).await;
+    let record = ends_well(&system, &call, &before).await;
+    let said = turns(&record);
+    assert_eq!(said[0], ("agent", phone::GREETING, false), "{record}");
+    assert_eq!(said.last().unwrap().1, phone::ANSWER, "{record}");
+    let calls = system.calls().difference(&before).count();
+    assert_eq!(calls, 1, "it has stayed the same call");
+    system.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_to_whom_nothing_comes_of_its_callers_sound_subscribes_to_it_anew() {
+    let _turn = shared_turn().await;
+    let system = System::start(Options::default()).await;
+    let before = system.calls();
+    let call = answered(&system, Codec::G722).await;
+    greeted(&call).await;
+
+    // As if the stream had got stuck on the way.
+    let api = system.rooms();
+    let rooms = Box::pin(api.list_rooms(Vec::new())).await.unwrap();
+    let room = &rooms[0].name;
+    let there = Box::pin(api.list_participants(room)).await.unwrap();
+    let agent = there.iter().find(|who| who.identity.starts_with("agent-"));
+    let phone = there.iter().find(|who| !who.identity.starts_with("agent-"));
+    let track = phone.unwrap().tracks[0].sid.clone();
+    let stuck = api.update_subscriptions(room, &agent.unwrap().identity, vec![track], false);
+    Box::pin(stuck).await.unwrap();
+
+    ask_until_answered(&call, SOON * 2).await;
+    assert!(
+        logged(&system, "subscribing to it anew"),
+        "log: {}",
+        system.log.display()
+    );
+    let record = ends_well(&system, &call, &before).await;
+    assert_eq!(turns(&record).last().unwrap().1, phone::ANSWER, "{record}");
+    system.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_job_of_a_live_call_that_the_queue_gives_out_again_is_never_put_aside() {
     let _turn = shared_turn().await;

@@ -88,9 +88,9 @@ impl Heard {
         }
     }
 
-    /// How much has come, silence included, in milliseconds: far less than the call lasted means that the sound went one way only.
-    pub(super) fn heard_ms(&self) -> u64 {
-        self.0.lock().frames.saturating_mul(20)
+    /// How many frames have come, silence included: far less than the call lasted means that the sound went one way only.
+    pub(super) fn frames(&self) -> u64 {
+        self.0.lock().frames
     }
 }
 

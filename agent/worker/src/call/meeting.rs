@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use events::Step;
+use events::{SessionEventKind, Step};
 use livekit::{
     DisconnectReason,
     id::TrackSid,
@@ -17,13 +17,15 @@ use providers::tools::Toolbox;
 use tokio::{
     sync::mpsc,
     task::JoinSet,
-    time::{Instant, sleep_until, timeout},
+    time::{Instant, MissedTickBehavior, interval, sleep_until, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
 use super::tools::{Keypad, Line, Transfer, collect_dtmf, send_dtmf};
 use super::{
-    Call, End, distance,
+    Call, End,
+    deafness::{Deafness, LOOK_EVERY, Remedy},
+    distance,
     listen::{Heard, listen},
     observe::Observer,
     presence::{Change, Presence, is_active, is_of_gateway},
@@ -41,6 +43,9 @@ const PHONE_LIMIT: Duration = Duration::from_secs(180 + 32 + 8);
 /// How long an agent that has taken a call over waits to hear its caller: livekit-server takes some 20 s to notice that the process on
 /// the other side has died.
 const HEIR_LIMIT: Duration = Duration::from_secs(30);
+/// How long a caller whose connection was lost may take to come back: the gateway's SDK, or a page's, joins again within some seconds of
+/// the end of the disturbance.
+const RETURN_LIMIT: Duration = Duration::from_secs(20);
 /// Keys that may wait for the conversation.
 const WAITING_KEYS: usize = 32;
 /// Messages of the caller's that may be read at a time; more are not read.
@@ -60,6 +65,7 @@ pub(super) struct Meeting<'a> {
     heard: Heard,
     /// The track that is listened to.
     listened: Option<TrackSid>,
+    deafness: Deafness,
     /// Cancelled by the first sound from the caller.
     flows: CancellationToken,
     /// Ends the conversation and the listening.
@@ -80,6 +86,8 @@ pub(super) struct Meeting<'a> {
     delays: pipeline::Delays,
     /// Until when the caller must have come, or, after a takeover, must be heard.
     patience: Instant,
+    /// Until when the caller must have come back.
+    back_by: Option<Instant>,
 }
 
 impl<'a> Meeting<'a> {
@@ -109,6 +117,7 @@ impl<'a> Meeting<'a> {
             observer: Observer::new(now),
             heard: Heard::new(),
             listened: None,
+            deafness: Deafness::default(),
             flows: CancellationToken::new(),
             cancel,
             listeners: JoinSet::new(),
@@ -120,6 +129,7 @@ impl<'a> Meeting<'a> {
             controls: None,
             delays: distance::delays(&HashMap::new()),
             patience: Instant::now() + limit,
+            back_by: None,
         }
     }
 
@@ -130,6 +140,8 @@ impl<'a> Meeting<'a> {
                 return end;
             }
         }
+        let mut looks = interval(LOOK_EVERY);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let waits = !self.talks();
             // Every arm is cancel-safe: nothing is taken from a queue, a task set or a timer by an arm that loses.
@@ -149,9 +161,14 @@ impl<'a> Meeting<'a> {
                 }
                 () = self.flows.cancelled(), if waits && self.presence.answered() => self.begin_to_talk(),
                 () = sleep_until(self.patience), if waits => Some(self.out_of_patience()),
+                () = sleep_until(self.back_by.unwrap_or(self.patience)), if self.back_by.is_some() => Some(End::CallerLost),
+                _ = looks.tick() => {
+                    self.mind_the_ears();
+                    None
+                }
             };
             if let Some(end) = end {
-                tracing::info!(?end, heard_ms = self.heard.heard_ms(), "the call is over");
+                tracing::info!(?end, heard_frames = self.heard.frames(), "the call is over");
                 return end;
             }
         }
@@ -200,6 +217,10 @@ impl<'a> Meeting<'a> {
             && let Some(stream) = reader.take()
         {
             self.reading.spawn(wire::read(stream));
+        }
+        if matches!(event, RoomEvent::Reconnected) && !self.call.is_the_calls_room(&self.room) {
+            // The server has died, and the room that was made of those who came back is another call, which has an agent of its own.
+            return Some(End::CallerLost);
         }
         for change in self.presence.on(event) {
             if let Some(end) = self.change(change).await {
@@ -255,7 +276,18 @@ impl<'a> Meeting<'a> {
                 }
                 None
             }
-            Change::CallerLost => Some(End::CallerLost),
+            Change::CallerLost => {
+                tracing::warn!("the caller's connection, or ours, is lost; the call waits for it");
+                self.back_by = Some(Instant::now() + RETURN_LIMIT);
+                // Whatever is subscribed to then is another stream.
+                self.listened = None;
+                None
+            }
+            Change::CallerBack => {
+                tracing::info!("the caller is back");
+                self.back_by = None;
+                None
+            }
             Change::Closed(DisconnectReason::DuplicateIdentity) => Some(End::Fenced),
             // An empty room closes by itself, perhaps before the heir has waited long enough.
             Change::Closed(_) if self.hears_nobody_as_heir() => Some(End::CallerLost),
@@ -293,6 +325,35 @@ impl<'a> Meeting<'a> {
         let (heard, flows) = (self.heard.clone(), self.flows.clone());
         self.listeners
             .spawn(listen(track, heard, flows, self.cancel.clone()));
+    }
+
+    /// Sees to it that the caller is heard.
+    fn mind_the_ears(&mut self) {
+        let audible = self.presence.audible();
+        let expected = audible.is_some() && self.presence.answered();
+        let remedy = self.deafness.look(self.heard.frames(), expected, Instant::now());
+        match (remedy, audible) {
+            (Some(Remedy::Unsubscribe), Some(publication)) => {
+                tracing::warn!("nothing comes of the caller's sound; subscribing to it anew");
+                self.listened = None;
+                publication.set_subscribed(false);
+            }
+            (Some(Remedy::Subscribe), Some(publication)) => publication.set_subscribed(true),
+            (Some(Remedy::Name), _) => {
+                tracing::warn!(
+                    "the call's sound goes one way only: nothing comes of the caller; see docs/troubleshooting.md, one-way audio"
+                );
+                self.note_one_way("lost");
+            }
+            (Some(Remedy::Heard), _) => self.note_one_way("back"),
+            (Some(Remedy::Unsubscribe | Remedy::Subscribe) | None, _) => {}
+        }
+    }
+
+    fn note_one_way(&mut self, detail: &str) {
+        let now = self.call.setup.now();
+        let session = self.call.journal.session_mut();
+        session.note(SessionEventKind::OneWayAudio, Some(detail), now);
     }
 
     /// Starts the conversation, once.

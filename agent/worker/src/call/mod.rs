@@ -1,5 +1,6 @@
 //! One call: the agent joins the room, holds the conversation and leaves.
 
+mod deafness;
 mod distance;
 mod end;
 mod listen;

@@ -7,8 +7,8 @@ use livekit::{
     DisconnectReason,
     participant::ParticipantKind,
     prelude::{
-        DisconnectReason as LeaveReason, Participant, RemoteAudioTrack, RemoteParticipant, RemoteTrack, Room,
-        RoomEvent,
+        DisconnectReason as LeaveReason, Participant, ParticipantIdentity, RemoteAudioTrack,
+        RemoteParticipant, RemoteTrack, RemoteTrackPublication, Room, RoomEvent, TrackKind,
     },
 };
 
@@ -30,8 +30,10 @@ pub(crate) enum Change {
     },
     /// Somebody has put the caller out, or has deleted the room.
     CallerPutOut,
-    /// The caller's connection is lost, or the server is, with all that it knew: nobody has hung up.
+    /// The caller's connection is lost, or ours, or the server with all that it knew: nobody has hung up, and the caller may come back.
     CallerLost,
+    /// And has.
+    CallerBack,
     /// This agent is out of the room for good.
     Closed(DisconnectReason),
 }
@@ -40,8 +42,23 @@ pub(crate) enum Change {
 #[derive(Default)]
 pub(crate) struct Presence {
     caller: Option<RemoteParticipant>,
+    /// Who was the caller, and is waited for.
+    lost: Option<Lost>,
     answered: bool,
     cause: Option<EndCause>,
+}
+
+/// By what a caller is known again, whose participant is another one then.
+struct Lost {
+    identity: ParticipantIdentity,
+    /// Of a phone: another call may come under the same identity.
+    sip_call: Option<String>,
+}
+
+impl Lost {
+    fn is(&self, participant: &RemoteParticipant) -> bool {
+        participant.identity() == self.identity && sip_call(participant) == self.sip_call
+    }
 }
 
 impl Presence {
@@ -59,6 +76,15 @@ impl Presence {
     /// The identity of the caller, if there is one.
     pub(crate) fn identity(&self) -> Option<String> {
         Some(self.caller.as_ref()?.identity().to_string())
+    }
+
+    /// The caller's track that should be heard: there, and not muted.
+    pub(crate) fn audible(&self) -> Option<RemoteTrackPublication> {
+        let publications = self.caller.as_ref()?.track_publications();
+        let is_audible = |publication: &RemoteTrackPublication| {
+            publication.kind() == TrackKind::Audio && !publication.is_muted()
+        };
+        publications.into_values().find(is_audible)
     }
 
     /// What is already there when the agent joins.
@@ -98,7 +124,13 @@ impl Presence {
                 let cause = self.cause.clone();
                 let reason = participant.disconnect_reason();
                 changes.push(match is_of_gateway(cause.as_ref()) {
-                    false if is_lost(reason) => Change::CallerLost,
+                    false if is_lost(reason) => {
+                        self.lost = Some(Lost {
+                            identity: participant.identity(),
+                            sip_call: sip_call(&participant),
+                        });
+                        Change::CallerLost
+                    }
                     false if is_put_out(reason) => Change::CallerPutOut,
                     _ => Change::CallerLeft { cause },
                 });
@@ -134,8 +166,15 @@ impl Presence {
         {
             return;
         }
+        let change = match &self.lost {
+            None => Change::CallerJoined(participant.clone()),
+            Some(lost) if lost.is(participant) => Change::CallerBack,
+            // Nobody else takes a conversation over.
+            Some(_) => return,
+        };
+        self.lost = None;
         self.caller = Some(participant.clone());
-        changes.push(Change::CallerJoined(participant.clone()));
+        changes.push(change);
         self.attributes(participant, changes);
     }
 
@@ -165,6 +204,10 @@ pub(crate) fn is_active(attributes: &HashMap<String, String>) -> bool {
         .is_some_and(|status| status == "active")
 }
 
+fn sip_call(participant: &RemoteParticipant) -> Option<String> {
+    participant.attributes().get(attribute::SIP_CALL).cloned()
+}
+
 /// Whether somebody has put a participant out, or has deleted the room.
 fn is_put_out(reason: LeaveReason) -> bool {
     matches!(reason, LeaveReason::ParticipantRemoved | LeaveReason::RoomDeleted)
@@ -175,11 +218,13 @@ pub(crate) fn is_of_gateway(cause: Option<&EndCause>) -> bool {
     cause.is_some_and(|cause| cause.outcome().is_some())
 }
 
-/// Whether a participant is gone without having left. A server that has died gives no reason: the SDK then misses everybody at once.
+/// Whether a participant is gone without having left. A server that has died gives no reason, nor does our own session when it is made
+/// anew: the SDK then misses everybody at once. Who is put out by another session of the same identity has made that one anew.
 fn is_lost(reason: LeaveReason) -> bool {
     matches!(
         reason,
         LeaveReason::UnknownReason
+            | LeaveReason::DuplicateIdentity
             | LeaveReason::ConnectionTimeout
             | LeaveReason::ServerShutdown
             | LeaveReason::MediaFailure
@@ -211,7 +256,11 @@ mod tests {
         ] {
             assert!(!is_lost(reason), "{reason:?}");
         }
-        for reason in [LeaveReason::UnknownReason, LeaveReason::ConnectionTimeout] {
+        for reason in [
+            LeaveReason::UnknownReason,
+            LeaveReason::DuplicateIdentity,
+            LeaveReason::ConnectionTimeout,
+        ] {
             assert!(is_lost(reason), "{reason:?}");
         }
     }

@@ -177,6 +177,10 @@ impl Conversation<'_> {
                 media.press(digit).await;
                 None
             }
+            RoomChange::Back => {
+                self.parts.room.label_again().await;
+                None
+            }
             RoomChange::Lost(reason) => Some(Input::RoomLost(match reason {
                 DisconnectReason::RoomDeleted | DisconnectReason::RoomClosed => RoomLoss::Closed,
                 DisconnectReason::ParticipantRemoved => RoomLoss::Removed,
