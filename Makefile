@@ -1,7 +1,7 @@
 # The commands of daily work. `make` alone lists them.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test fuzz-api fmt audit audit-infra terraform-schema takeovers gateway-latency bench bench-lambda bench-webhook lambda lambda-dry test-lambda
+.PHONY: help setup demo test fuzz-api fmt audit audit-infra terraform-schema takeovers gateway-latency bench bench-calls bench-lambda bench-webhook lambda lambda-dry test-lambda
 
 CARGO ?= cargo
 
@@ -50,6 +50,11 @@ lambda-dry: ## what `cargo lambda deploy` would do with each function, without a
 
 test-lambda: setup ## the functions as `lambda` builds them behind cargo-lambda's emulator: every sample, and a whole call
 	@scripts/lambda test
+
+bench-calls: ## how soon the agent answers and what a call costs, 1 and 20 at once (release build); ARGS="--callers 5 --find-limit"
+	@scripts/setup demo
+	@$(CARGO) build --locked --release -p cli --bin trunkline
+	@target/release/trunkline bench $(ARGS)
 
 bench-lambda: setup ## the functions beside equivalents in Python, after `lambda`: start, warm, memory, size; ARGS="--runs 20"
 	@scripts/bench lambda $(ARGS)

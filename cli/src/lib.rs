@@ -8,6 +8,7 @@
 //! | `trunkline doctor` | what is wrong with a running system, and what to do |
 //! | `trunkline config` | faults of the configuration, and older ones translated |
 //! | `trunkline demo` | a SIP call before your eyes, on a local stack of its own |
+//! | `trunkline bench` | how soon an agent answers, and what a call costs |
 //!
 //! Exit codes: 0 all is well; 1 something failed, and standard error says what; 2 what was only looked at is not as it should be
 //! (`apply --dry-run`: there are changes; `doctor`: there are warnings); 64 the configuration or the command line has faults, all of them listed on standard error
@@ -15,17 +16,20 @@
 
 mod agents;
 mod apply;
+mod bench;
 mod brains;
 mod configuration;
 mod demo;
 mod doctor;
 mod http_api;
+mod local;
 mod paint;
 mod policy;
 mod registrations;
 mod serve;
 mod token;
 mod vitals;
+mod voice;
 
 use std::process::ExitCode;
 
@@ -53,6 +57,8 @@ enum Command {
     Config(configuration::Arguments),
     /// Place a SIP call to an agent on a local stack, and show what happens.
     Demo(demo::Arguments),
+    /// Measure how soon an agent answers and what a call costs, with synthetic callers and stub providers.
+    Bench(bench::Arguments),
 }
 
 /// Parses the command line and runs the command.
@@ -83,6 +89,7 @@ pub fn main() -> ExitCode {
             Command::Doctor(arguments) => Box::pin(doctor::run(&arguments)).await,
             Command::Config(arguments) => configuration::run(arguments).await,
             Command::Demo(arguments) => Box::pin(demo::run(arguments)).await,
+            Command::Bench(arguments) => Box::pin(bench::run(arguments)).await,
         }
     });
     // What still blocks a thread, such as a look-up of a name, must not keep a finished process.

@@ -51,6 +51,6 @@ pub use record::{
     TurnLatency, TurnRecord,
 };
 pub use recording::recording_ms;
-pub use session::{Session, SessionEvent, SessionEventKind, SessionReport, Spread, Usage};
+pub use session::{Errors, Session, SessionEvent, SessionEventKind, SessionReport, Spread, Usage};
 pub use timestamp::Timestamp;
 pub use versioned::DecodeError;

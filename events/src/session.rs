@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, fmt::Write};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    CallId, CallRecord, Outcome, ProfileRef, Speaker, Timestamp, ToolRecord, TurnLatency, TurnRecord,
-    open_enum::open_enum,
+    CallId, CallRecord, Outcome, ProfileRef, Recording, RoomName, Speaker, Timestamp, ToolRecord,
+    TurnLatency, TurnRecord, open_enum::open_enum,
 };
 
 /// What is known of a conversation beside its turns and tools, while it goes on.
@@ -50,7 +50,8 @@ pub struct SessionEvent {
     /// What.
     #[serde(rename = "type")]
     pub kind: SessionEventKind,
-    /// The new state; the stage and the provider that failed, with the one that was asked instead behind it; or the reason of the end.
+    /// The new state; the tool; the stage and the provider that failed, with the one that was asked instead behind it; or the reason of
+    /// the end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
 }
@@ -66,6 +67,8 @@ open_enum! {
         AgentPaused = "agent_paused",
         /// It went on: that was no interruption.
         AgentFalseInterruption = "agent_false_interruption",
+        /// A tool that the model called came back, or was interrupted.
+        FunctionToolsExecuted = "function_tools_executed",
         /// A provider has failed, and the caller heard of it.
         Error = "error",
         /// A provider has failed, and was asked again.
@@ -89,10 +92,14 @@ pub struct Usage {
     pub llm_requests: u64,
     /// Tokens that it read, as far as it says so.
     pub llm_prompt_tokens: u64,
+    /// Of those, the ones that it had read before and kept.
+    pub llm_prompt_cached_tokens: u64,
     /// Tokens that it wrote, as far as it says so.
     pub llm_completion_tokens: u64,
     /// Characters that were synthesised.
     pub tts_characters_count: u64,
+    /// The sound of them, whether it was heard or not, in milliseconds.
+    pub tts_audio_duration_ms: u64,
     /// Speech that was sent to be recognised, in milliseconds.
     pub stt_audio_duration_ms: u64,
 }
@@ -104,8 +111,10 @@ impl Usage {
         Self {
             llm_requests: self.llm_requests + more.llm_requests,
             llm_prompt_tokens: self.llm_prompt_tokens + more.llm_prompt_tokens,
+            llm_prompt_cached_tokens: self.llm_prompt_cached_tokens + more.llm_prompt_cached_tokens,
             llm_completion_tokens: self.llm_completion_tokens + more.llm_completion_tokens,
             tts_characters_count: self.tts_characters_count + more.tts_characters_count,
+            tts_audio_duration_ms: self.tts_audio_duration_ms + more.tts_audio_duration_ms,
             stt_audio_duration_ms: self.stt_audio_duration_ms + more.stt_audio_duration_ms,
         }
     }
@@ -141,23 +150,76 @@ impl Spread {
     }
 }
 
+/// Failures of each stage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct Errors {
+    /// Of recognisers.
+    pub stt: u32,
+    /// Of language models.
+    pub llm: u32,
+    /// Of synthesisers.
+    pub tts: u32,
+}
+
+impl Errors {
+    /// Counts the events of failures; their details begin with the stage.
+    fn of(events: &[SessionEvent]) -> Self {
+        let mut errors = Self::default();
+        for event in events
+            .iter()
+            .filter(|event| event.kind == SessionEventKind::Error)
+        {
+            let stage = event
+                .detail
+                .as_deref()
+                .and_then(|detail| detail.split(' ').next());
+            match stage {
+                Some("stt") => errors.stt += 1,
+                Some("llm") => errors.llm += 1,
+                Some("tts") => errors.tts += 1,
+                _ => {}
+            }
+        }
+        errors
+    }
+}
+
 /// The body of `report.json`.
 #[derive(Debug, Serialize)]
 pub struct SessionReport<'a> {
     /// The version of this format: 1.
     pub version: u32,
+    /// The version of the program that wrote it.
+    pub sdk_version: &'static str,
     /// The call.
     pub call: &'a CallId,
+    /// The room that it took place in.
+    pub room: &'a RoomName,
     /// The agent's profile.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub profile: Option<&'a ProfileRef>,
     /// How it ended.
     pub outcome: &'a Outcome,
+    /// When the room was created.
+    pub started_at: Timestamp,
     /// When the call was answered.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub answered_at: Option<Timestamp>,
     /// When it ended.
     pub ended_at: Timestamp,
+    /// From the answer, or else the room's creation, to the end.
+    pub duration_ms: i64,
+    /// Why the conversation was over, as its last `close` says; `None` when its worker died.
+    pub close_reason: Option<&'a str>,
+    /// The recording.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recording: Option<&'a Recording>,
+    /// Turns of the caller.
+    pub user_turns: usize,
+    /// Turns of the agent that the caller cut off.
+    pub interruptions: usize,
+    /// Failures of which the caller heard, by stage.
+    pub errors: Errors,
     /// What was said, in the order of its start, with the latencies of each turn.
     pub turns: &'a [TurnRecord],
     /// The tools that were called.
@@ -175,13 +237,28 @@ impl<'a> SessionReport<'a> {
         if record.turns.is_empty() && session.events.is_empty() {
             return None;
         }
+        let of = |speaker: Speaker| record.turns.iter().filter(move |turn| turn.speaker == speaker);
+        let closed = session
+            .events
+            .iter()
+            .rfind(|event| event.kind == SessionEventKind::Close);
+        let begun = record.answered_at.unwrap_or(record.started_at);
         Some(Self {
             version: 1,
+            sdk_version: env!("CARGO_PKG_VERSION"),
             call: &record.call,
+            room: &record.room,
             profile: record.profile.as_ref(),
             outcome: &record.outcome,
+            started_at: record.started_at,
             answered_at: record.answered_at,
             ended_at: record.ended_at,
+            duration_ms: record.ended_at.ms_since(begun).max(0),
+            close_reason: closed.and_then(|event| event.detail.as_deref()),
+            recording: record.recording.as_ref(),
+            user_turns: of(Speaker::Caller).count(),
+            interruptions: of(Speaker::Agent).filter(|turn| turn.interrupted).count(),
+            errors: Errors::of(&session.events),
             turns: &record.turns,
             tools: &record.tools,
             session,
@@ -334,5 +411,50 @@ mod tests {
         assert_eq!(report["usage"]["llm_requests"], 3);
         assert_eq!(report["usage"]["tts_characters_count"], 7);
         assert_eq!(report["outcome"]["kind"], "completed");
+    }
+
+    #[test]
+    fn a_report_counts_turns_interruptions_and_failures_and_says_why_and_when_it_was_over() {
+        let turns = vec![
+            turn(Speaker::Agent, "Hello.", 1_200, None),
+            turn(Speaker::Caller, "When do you open", 3_000, None),
+            turn(Speaker::Agent, "Tomorrow from nine un", 4_000, Some(700)),
+        ];
+        let record = record(turns);
+        let mut session = Session::default();
+        for (kind, detail) in [
+            (SessionEventKind::Error, "llm openai"),
+            (SessionEventKind::ProviderFallback, "stt openai pocketsphinx"),
+            (SessionEventKind::Error, "tts flite"),
+            (SessionEventKind::Error, "llm dialogue"),
+            (SessionEventKind::FunctionToolsExecuted, "close"),
+            (SessionEventKind::Close, "caller_gone"),
+        ] {
+            session.note(kind, Some(detail), at(5_000));
+        }
+        let report = SessionReport::of(&record, &session).unwrap().encode();
+        let report: serde_json::Value = serde_json::from_slice(&report).unwrap();
+        assert_eq!(
+            (&report["user_turns"], &report["interruptions"]),
+            (&1.into(), &1.into())
+        );
+        assert_eq!(
+            report["errors"],
+            serde_json::json!({"stt": 0, "llm": 2, "tts": 1})
+        );
+        assert_eq!(report["close_reason"], "caller_gone");
+        // From the answer after one second.
+        assert_eq!(report["duration_ms"], 89_000);
+        assert_eq!(
+            (&report["room"], &report["version"]),
+            (&"call-x".into(), &1.into())
+        );
+        assert_eq!(report["sdk_version"], env!("CARGO_PKG_VERSION"));
+
+        // Its worker died.
+        session.events.clear();
+        let report = SessionReport::of(&record, &session).unwrap().encode();
+        let report: serde_json::Value = serde_json::from_slice(&report).unwrap();
+        assert_eq!(report["close_reason"], serde_json::Value::Null);
     }
 }

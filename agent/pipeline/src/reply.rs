@@ -257,7 +257,11 @@ impl Thinker<'_> {
                     chunker.push(&text);
                 }
                 Some(LlmEvent::Call(call)) => calls.push(call),
-                Some(LlmEvent::Usage { prompt, completion }) => self.usage.tokens(prompt, completion),
+                Some(LlmEvent::Usage {
+                    prompt,
+                    cached,
+                    completion,
+                }) => self.usage.tokens(prompt, cached, completion),
             }
             while let Some(text) = chunker.next() {
                 if self.line(text).await.is_err() {

@@ -155,6 +155,8 @@ impl Speech {
         Ok(Sound {
             provider,
             stream: self.tts.synthesize(request),
+            usage: self.usage.clone(),
+            sample_rate_hz: self.sample_rate_hz,
             resampler,
             resampled: Vec::new(),
             is_empty: true,
@@ -166,6 +168,9 @@ impl Speech {
 struct Sound {
     provider: &'static str,
     stream: futures_util::stream::BoxStream<'static, Result<Vec<i16>, ProviderError>>,
+    usage: Meter,
+    /// The far end's.
+    sample_rate_hz: u32,
     resampler: Resampler,
     resampled: Vec<i16>,
     is_empty: bool,
@@ -181,6 +186,7 @@ impl Sound {
                 self.is_empty &= samples.is_empty();
                 self.resampled.clear();
                 self.resampler.process(&samples, &mut self.resampled);
+                self.usage.synthesised(self.resampled.len(), self.sample_rate_hz);
                 Ok(Some(&self.resampled))
             }
             None if self.is_empty => Err(ProviderError::Protocol {

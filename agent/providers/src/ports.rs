@@ -185,6 +185,8 @@ pub enum LlmEvent {
     Usage {
         /// Read.
         prompt: u64,
+        /// Of those, the ones that it had read before and kept.
+        cached: u64,
         /// Written.
         completion: u64,
     },
@@ -195,7 +197,11 @@ impl std::fmt::Debug for LlmEvent {
         match self {
             Self::Text(text) => write!(f, "Text({} chars)", text.chars().count()),
             Self::Call(call) => call.fmt(f),
-            Self::Usage { prompt, completion } => write!(f, "Usage({prompt}, {completion})"),
+            Self::Usage {
+                prompt,
+                cached,
+                completion,
+            } => write!(f, "Usage({prompt}, {cached} cached, {completion})"),
         }
     }
 }

@@ -10,7 +10,7 @@ use events::{CallRecord, Outcome, Speaker, Step};
 
 use super::conversation::Exchange;
 use super::progress::Archive;
-use super::voice::{RATE_HZ, Sentence};
+use crate::voice::{RATE_HZ, Sentence};
 
 /// Every good call has these steps, and in this order.
 const STEPS: [Step; 9] = [

@@ -5,7 +5,7 @@ use std::time::Duration;
 use caller::{Call, CallError, Moment, Spoken};
 use tokio::sync::mpsc;
 
-use super::voice::Sentence;
+use crate::voice::Sentence;
 
 /// How long the phone may ring.
 const ANSWER_LIMIT: Duration = Duration::from_secs(30);

@@ -12,7 +12,6 @@ mod screen;
 mod stage;
 mod story;
 mod summary;
-mod voice;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -21,21 +20,18 @@ use std::time::Duration;
 use anyhow::Context;
 use caller::{Call, Caller, CallerConfig, Codec};
 use platform::clock::{Clock, SystemClock};
-use platform::config::{Environment, ProcessEnvironment};
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use crate::local;
 use crate::paint::Line;
+use crate::voice::{self, Sentence};
 use conversation::{Exchange, Note};
 use progress::Progress;
 use screen::Screen;
 use stage::Stage;
 use story::Story;
-use voice::Sentence;
 
-/// The variable that names livekit-server.
-const LIVEKIT_SERVER: &str = "TRUNKLINE_LIVEKIT_SERVER";
 /// The number that is called.
 const CALLED: &str = "+15550100";
 /// The caller's number.
@@ -84,9 +80,9 @@ fn codec(name: &str) -> Result<Codec, String> {
 
 /// Shows the call. 0: it went well and all accounts of it agree.
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
-    let stop = interruption()?;
+    let stop = local::interruption()?;
     let mut screen = Screen::new(arguments.plain);
-    let folder = output_folder(&arguments.out)?;
+    let folder = local::output_folder(&arguments.out, DEFAULT_OUT)?;
     screen.print(&summary::title(arguments.codec));
     // Dropping a stage in the making ends what it has started.
     let mut stage = tokio::select! {
@@ -120,19 +116,6 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             Err(error.context(format!("the logs are in {}", folder.display())))
         }
     }
-}
-
-/// The livekit-server that the user names; an empty variable names none.
-fn livekit_server(arguments: &Arguments) -> Option<PathBuf> {
-    let named = || {
-        ProcessEnvironment
-            .var(LIVEKIT_SERVER)
-            .filter(|path| !path.is_empty())
-    };
-    arguments
-        .livekit_server
-        .clone()
-        .or_else(|| named().map(PathBuf::from))
 }
 
 /// Places the call, follows it to its record, prints the account. Whether all checks passed; `None`: interrupted.
@@ -253,42 +236,6 @@ fn write_wav(path: &Path, received: &caller::Received) -> anyhow::Result<()> {
     let mut file = std::fs::File::create(path).with_context(|| format!("writing {}", path.display()))?;
     audio::wav::write(&mut file, &received.samples, received.sample_rate_hz)
         .with_context(|| format!("writing {}", path.display()))
-}
-
-/// A folder named after the time. Where the default cannot be written, it is made in the system's temporary folder.
-fn output_folder(out: &Path) -> anyhow::Result<PathBuf> {
-    let now = SystemClock.now();
-    let format = time::macros::format_description!("[year]-[month]-[day]-[hour][minute][second]");
-    let name = now.format(format).context("naming the output folder")?;
-    let unique = format!("{name}-{}", std::process::id());
-    let make = |base: &Path| {
-        let folder = base.join(&unique);
-        std::fs::create_dir_all(&folder).and_then(|()| folder.canonicalize())
-    };
-    let folder = if out == Path::new(DEFAULT_OUT) {
-        make(out).or_else(|_| make(&std::env::temp_dir().join("trunkline-demo")))
-    } else {
-        make(out)
-    };
-    folder.with_context(|| format!("making a folder below {}: name another with --out", out.display()))
-}
-
-/// Cancelled by Ctrl-C or SIGTERM.
-fn interruption() -> anyhow::Result<CancellationToken> {
-    let mut interrupt = signal(SignalKind::interrupt()).context("listening for Ctrl-C")?;
-    let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
-    let token = CancellationToken::new();
-    let cancelled = token.clone();
-    let tasks = tokio_util::task::TaskTracker::new();
-    tasks.spawn(async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-        cancelled.cancel();
-    });
-    tasks.close();
-    Ok(token)
 }
 
 #[cfg(test)]

@@ -4,27 +4,21 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::Context;
 use dev::{LocalStack, LocalStackConfig, RtpPorts, Server, StackError};
-use platform::Secret;
-use platform::config::{ApiKey, LiveKitConfig};
-use platform::livekit::{LiveKit, proto};
+use platform::livekit::proto;
 use platform::store::FolderStore;
 use serde_json::{Value, json};
-use tokio::time::Instant;
 
 use super::screen::Screen;
 use super::{Arguments, CALLED, brains};
+use crate::local;
 use crate::paint::Line;
 
 /// The profile that answers.
 const PROFILE: &str = "reception";
 /// Rooms of this prefix are the agent's.
 const ROOM_PREFIX: &str = "voice-ai-call";
-/// How long `trunkline serve` may take to be ready.
-const READY_LIMIT: Duration = Duration::from_secs(30);
-/// How often its log is read meanwhile.
-const POLL: Duration = Duration::from_millis(50);
 /// How often a stage that is left running is looked at.
 const WATCH: Duration = Duration::from_millis(500);
 /// How long a call that is still up may go on: with `--keep` a softphone's.
@@ -53,13 +47,13 @@ impl Stage {
         let http = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("finding a free port")?;
         let listen = http.local_addr()?;
         let stack = LocalStack::start(LocalStackConfig {
-            livekit_server: super::livekit_server(arguments),
+            livekit_server: local::livekit_server(arguments.livekit_server.clone()),
             webhook_url: Some(format!("http://{listen}/webhooks/livekit")),
             dir: Some(folder.join("stack")),
             ..LocalStackConfig::default()
         })
         .await
-        .map_err(with_flag)?;
+        .map_err(local::with_flag)?;
         screen.print(&[Line::step("Redis and livekit-server are up")]);
         let store = FolderStore::open(folder.join("store")).await?;
         let rtp = RtpPorts::reserve()?;
@@ -72,7 +66,7 @@ impl Stage {
             config.display().to_string(),
         ];
         let mut serve = Server::spawn("trunkline serve", &program, &command, &folder.join("serve.log"))?;
-        let sip = ready(&mut serve).await?;
+        let sip = local::ready(&mut serve, ready_address).await?;
         screen.print(&[brains::told(arguments.offline)]);
         screen.print(&[Line::step("trunkline serve is up: webhook, worker, gateway")]);
         route(&stack).await?;
@@ -123,17 +117,6 @@ impl Stage {
     }
 }
 
-/// Says how to name a livekit-server that was not found.
-fn with_flag(error: StackError) -> anyhow::Error {
-    match &error {
-        StackError::Missing { program, .. } if *program == "livekit-server" => anyhow!(
-            "{error}; or name it by --livekit-server FILE or the variable {}",
-            super::LIVEKIT_SERVER
-        ),
-        _ => error.into(),
-    }
-}
-
 /// The configuration and the profiles, in `folder`. JSON is YAML too, so that nothing needs quoting by hand.
 fn write_config(
     folder: &Path,
@@ -171,41 +154,9 @@ fn write_config(
         "log": { "level": "info", "format": "json" },
     });
     let path = folder.join("trunkline.yaml");
-    write_private(&path, &config.to_string()).with_context(|| format!("writing {}", path.display()))?;
+    local::write_private(&path, &config.to_string())
+        .with_context(|| format!("writing {}", path.display()))?;
     Ok(path)
-}
-
-/// The file holds the API secret: for the owner alone.
-fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
-    use std::io::Write;
-    use std::os::unix::fs::OpenOptionsExt;
-    let mut file = std::fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)?;
-    file.write_all(text.as_bytes())
-}
-
-/// Waits for the log line `ready` and returns the SIP address in it.
-async fn ready(serve: &mut Server) -> anyhow::Result<SocketAddr> {
-    let deadline = Instant::now() + READY_LIMIT;
-    loop {
-        let log = std::fs::read_to_string(serve.log()).unwrap_or_default();
-        if let Some(sip) = log.lines().find_map(ready_address) {
-            return Ok(sip);
-        }
-        if let Err(error) = serve.still_runs() {
-            bail!("{error}\n{}", log.trim_end());
-        }
-        if Instant::now() >= deadline {
-            bail!(
-                "trunkline serve was not ready within {READY_LIMIT:?}; see {}",
-                serve.log().display()
-            );
-        }
-        tokio::time::sleep(POLL).await;
-    }
 }
 
 /// The `sip` field of a log line whose message is `ready`, wherever the log's format puts its fields.
@@ -218,20 +169,7 @@ fn ready_address(line: &str) -> Option<SocketAddr> {
 
 /// A trunk for the called number, from loopback only, and a room of its own for each call.
 async fn route(stack: &LocalStack) -> anyhow::Result<()> {
-    let (api_key, secret) = (
-        stack.keys().api_key().to_owned(),
-        stack.keys().api_secret().to_owned(),
-    );
-    let config = LiveKitConfig {
-        url: stack.ws_url(),
-        api_key: api_key.clone(),
-        api_secret: Secret::new(secret.clone()),
-        webhook_keys: vec![ApiKey {
-            api_key,
-            api_secret: Secret::new(secret),
-        }],
-    };
-    let livekit = LiveKit::new(&config)?;
+    let livekit = local::livekit(&stack.ws_url(), stack.keys().api_key(), stack.keys().api_secret())?;
     let trunk = livekit
         .create_sip_inbound_trunk(proto::SipInboundTrunkInfo {
             name: "demo".to_owned(),

@@ -300,3 +300,20 @@ fn base64_url(text: &str) -> Vec<u8> {
         .map(|bits| u8::try_from(byte(bits)).unwrap())
         .collect()
 }
+
+#[test]
+fn a_bench_of_an_agent_elsewhere_needs_the_keys_of_its_server() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = trunkline(
+        folder.path(),
+        &["bench", "--url", "ws://127.0.0.1:1", "--api-key", "key"],
+    );
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(
+        told.contains("--api-secret") && told.contains("LIVEKIT_API_SECRET"),
+        "{told}"
+    );
+    let output = trunkline(folder.path(), &["bench", "--callers", "1,0"]);
+    assert_eq!(output.status.code(), Some(64));
+}

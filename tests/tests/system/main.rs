@@ -25,6 +25,7 @@ macro_rules! measured {
 
 mod api;
 mod aws;
+mod bench;
 mod browser;
 mod canaries;
 mod cloud;

@@ -193,8 +193,17 @@ async fn an_agent_asks_a_slow_service_and_refuses_to_transfer_where_it_may_not()
     call.speak(&voice(GOODBYE)).await.unwrap();
     call.wait_ended(SOON).await.unwrap();
 
-    let (_, record) = system.new_record(&before, SOON).await;
+    let (folder, record) = system.new_record(&before, SOON).await;
     assert_record(&record);
+    let report = std::fs::read(folder.join("report.json")).unwrap();
+    let report: Value = serde_json::from_slice(&report).unwrap();
+    let events = report["events"].as_array().unwrap().iter();
+    let called = events.filter(|event| event["type"] == "function_tools_executed");
+    let called: Vec<_> = called.map(|event| event["detail"].as_str().unwrap()).collect();
+    assert_eq!(
+        called,
+        ["find_order", "transfer_call", "transfer_call", "transfer_call"]
+    );
     assert_log(&system);
     system.stop().await;
 }

@@ -92,7 +92,27 @@ fn assert_report(report: &Value) {
         );
     }
     assert_eq!(report["usage"]["llm_requests"], 1);
-    for name in ["tts_characters_count", "stt_audio_duration_ms"] {
+    assert_eq!(
+        (&report["user_turns"], &report["interruptions"]),
+        (&1.into(), &1.into())
+    );
+    assert_eq!(
+        report["errors"],
+        serde_json::json!({"stt": 0, "llm": 0, "tts": 0})
+    );
+    let last = report["events"].as_array().unwrap().last().unwrap();
+    assert!(report["close_reason"].is_string(), "{report}");
+    assert_eq!(report["close_reason"], last["detail"], "{report}");
+    assert!(
+        report["duration_ms"].as_u64().is_some_and(|ms| ms > 1_000),
+        "{report}"
+    );
+    assert!(report["recording"]["key"].is_string(), "{report}");
+    for name in [
+        "tts_characters_count",
+        "tts_audio_duration_ms",
+        "stt_audio_duration_ms",
+    ] {
         assert!(
             report["usage"][name].as_u64().is_some_and(|count| count > 0),
             "{name}: {report}"

@@ -206,6 +206,7 @@ impl StreamingStt for FakeStt {
 /// What every reply takes.
 pub(crate) const TOKENS: LlmEvent = LlmEvent::Usage {
     prompt: 10,
+    cached: 4,
     completion: 5,
 };
 

@@ -238,17 +238,23 @@ async fn the_report_tells_what_the_conversation_took_of_its_providers() {
     call.voice(400).await;
     call.until_agent_is_done().await;
     let usage = call.end().await.usage;
-    // Each reply takes 10 and 5 tokens.
+    // Each reply takes 10 tokens, of which 4 were kept, and 5.
     assert_eq!(
         (
             usage.llm_requests,
             usage.llm_prompt_tokens,
+            usage.llm_prompt_cached_tokens,
             usage.llm_completion_tokens
         ),
-        (2, 20, 10)
+        (2, 20, 8, 10)
     );
     let spoken = call.sentences.lock().unwrap().concat().chars().count();
     assert_eq!(usage.tts_characters, u64::try_from(spoken).unwrap());
+    assert!(
+        usage.tts_audio > Duration::from_millis(100),
+        "{:?}",
+        usage.tts_audio
+    );
     let heard = call.utterances.lock().unwrap().iter().sum::<usize>() / 16;
     assert_eq!(
         usage.stt_audio,

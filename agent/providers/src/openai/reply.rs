@@ -95,6 +95,7 @@ impl Reply {
         if let Some(usage) = self.usage.take() {
             out.push_back(LlmEvent::Usage {
                 prompt: usage.prompt_tokens,
+                cached: usage.prompt_tokens_details.cached_tokens,
                 completion: usage.completion_tokens,
             });
         }

@@ -145,6 +145,14 @@ pub(super) struct TokenUsage {
     pub(super) prompt_tokens: u64,
     #[serde(default, deserialize_with = "lenient")]
     pub(super) completion_tokens: u64,
+    #[serde(default, deserialize_with = "lenient")]
+    pub(super) prompt_tokens_details: PromptTokens,
+}
+
+#[derive(Clone, Copy, Default, Deserialize)]
+pub(super) struct PromptTokens {
+    #[serde(default, deserialize_with = "lenient")]
+    pub(super) cached_tokens: u64,
 }
 
 #[derive(Default, Deserialize)]

@@ -77,14 +77,15 @@ async fn chat_with(llm: OpenAiLlm) -> Result<(String, bool), ProviderError> {
 #[tokio::test]
 async fn the_tokens_are_told_once_at_the_end_whether_they_come_alone_or_with_every_event() {
     let so_far = "data: {\"choices\":[{\"delta\":{\"content\":\"At \"}}],\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":1}}\n\n\
-                  data: {\"choices\":[{\"delta\":{\"content\":\"nine.\"}}],\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":5}}\n\n\
+                  data: {\"choices\":[{\"delta\":{\"content\":\"nine.\"}}],\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":5,\"prompt_tokens_details\":{\"cached_tokens\":4}}}\n\n\
                   data: [DONE]\n\n";
-    for events in [REFERENCE, so_far] {
+    for (events, cached) in [(REFERENCE, 0), (so_far, 4)] {
         let stub = Stub::start(Replay::events(events, 100)).await;
         let llm = OpenAiLlm::new(stub.client(), "m");
         let events: Vec<LlmEvent> = llm.chat(request()).try_collect().await.unwrap();
         let usage = LlmEvent::Usage {
             prompt: 9,
+            cached,
             completion: 5,
         };
         assert_eq!(events.last(), Some(&usage));

@@ -80,6 +80,11 @@ impl Observer {
             }
             ConversationEvent::Tool(used) => {
                 let record = self.tool(used);
+                let ended = self.at(used.called_at + used.took.unwrap_or_default());
+                let name = Some(record.name.as_str());
+                journal
+                    .session_mut()
+                    .note(Kind::FunctionToolsExecuted, name, ended);
                 journal.record_mut().tools.push(record);
             }
             ConversationEvent::RecordingGateOpened { at } => {
@@ -218,12 +223,15 @@ impl Observer {
 }
 
 fn usage(used: pipeline::Usage) -> Usage {
+    let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     Usage {
         llm_requests: used.llm_requests,
         llm_prompt_tokens: used.llm_prompt_tokens,
+        llm_prompt_cached_tokens: used.llm_prompt_cached_tokens,
         llm_completion_tokens: used.llm_completion_tokens,
         tts_characters_count: used.tts_characters,
-        stt_audio_duration_ms: u64::try_from(used.stt_audio.as_millis()).unwrap_or(u64::MAX),
+        tts_audio_duration_ms: ms(used.tts_audio),
+        stt_audio_duration_ms: ms(used.stt_audio),
     }
 }
 

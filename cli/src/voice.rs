@@ -1,4 +1,4 @@
-//! The caller's voice: sentences synthesised by flite.
+//! The voice of a synthetic caller: sentences synthesised by flite.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -12,17 +12,17 @@ use tokio::process::Command;
 /// How long flite may take for a sentence; it takes some 40 ms.
 const LIMIT: Duration = Duration::from_secs(10);
 /// The rate of [`Sentence::samples`].
-pub(super) const RATE_HZ: u32 = 16_000;
+pub(crate) const RATE_HZ: u32 = 16_000;
 
 /// Something to say.
-pub(super) struct Sentence {
-    pub(super) text: String,
+pub(crate) struct Sentence {
+    pub(crate) text: String,
     /// Mono, at [`RATE_HZ`].
-    pub(super) samples: Vec<i16>,
+    pub(crate) samples: Vec<i16>,
 }
 
 /// Speaks each text into samples, and into a WAV file in `folder`.
-pub(super) async fn synthesise(texts: &[&str], folder: &Path) -> anyhow::Result<Vec<Sentence>> {
+pub(crate) async fn synthesise(texts: &[&str], folder: &Path) -> anyhow::Result<Vec<Sentence>> {
     let mut sentences = Vec::new();
     for (text, number) in texts.iter().zip(1..) {
         let path = folder.join(format!("caller-says-{number}.wav"));
