@@ -1,7 +1,7 @@
 # The commands of daily work. `make` alone lists them.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test fuzz-api fmt audit audit-infra terraform-schema takeovers gateway-latency bench bench-calls bench-lambda bench-webhook lambda lambda-dry test-lambda
+.PHONY: help setup demo test fuzz-api fmt audit audit-infra terraform-schema takeovers fuzz hostile gateway-latency gateway-load bench bench-calls bench-lambda bench-webhook lambda lambda-dry test-lambda
 
 CARGO ?= cargo
 
@@ -39,8 +39,20 @@ terraform-schema: ## fetch again what the AWS provider accepts, into infra/terra
 takeovers: ## kill the worker in the middle of ten calls; the tests do it with two
 	@TRUNKLINE_TAKEOVERS=10 $(CARGO) test --locked --workspace --test system -- --nocapture takeover::a_call_whose_worker
 
+fuzz: ## libFuzzer over the gateway's SIP, SDP, psrpc and RTP, SECONDS=600 each; needs a nightly compiler and cargo-fuzz
+	@cd gateway/fuzz && for target in sip sdp psrpc rtp; do mkdir -p found/$$target && \
+	  $(CARGO) +nightly fuzz run --fuzz-dir . --sanitizer none --debug-assertions $$target found/$$target corpus/$$target -- \
+	  -max_total_time=$(or $(SECONDS),600) -max_len=8191 -timeout=5 -rss_limit_mb=1024 || exit 1; done
+
+hostile: ## the long forms of two tests: 100,000 mutated datagrams, and 10,000 REGISTER and OPTIONS in, 10,000 REGISTER out
+	@TRUNKLINE_DATAGRAMS=100000 TRUNKLINE_TRANSACTIONS=10000 $(CARGO) test --locked --workspace --test stack -- --nocapture --test-threads 1 mutated:: tables::
+
 gateway-latency: ## how long a caller waits for the gateway itself: 30 calls, INVITE to 180, the agent's track to 200
 	@$(CARGO) test --locked --workspace --test gateway -- --ignored --nocapture latency::
+
+gateway-load: ## 50 calls a second without sound, then calls with sound until frames are late or the processors busy
+	@$(CARGO) test --locked --workspace --test stack -- --ignored --nocapture load::fifty
+	@$(CARGO) test --locked --workspace --test gateway -- --ignored --nocapture load::calls
 
 lambda: ## the four functions for Lambda, for arm64 and x86-64, with their sizes; ARCH=arm64 for one
 	@scripts/lambda build $(ARCH)

@@ -34,6 +34,8 @@ pub use invite::{Invite, InviteError};
 pub use ladder::{Ladder, LadderMessage};
 pub use outgoing::{DialError, Dialer, Outgoing, PlacedCall, is_extra_header};
 pub use registration::{Account, RegistrationFault, RegistrationStatus};
+#[doc(hidden)]
+pub use rsip::fuzz;
 pub use rsip::{RsipStack, SipConfig, StartError, TlsListen};
 pub use session::SessionTimes;
 pub use stack::{

@@ -21,9 +21,12 @@ mod speech;
 mod wire;
 
 mod answer;
+mod corpus;
+mod disturbance;
 mod ends;
 mod flood;
 mod latency;
+mod load;
 mod outbound;
 mod pins;
 mod records;

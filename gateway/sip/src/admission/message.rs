@@ -25,7 +25,7 @@ pub(super) struct Head<'a> {
     /// Whole Require values, one per header line.
     pub(super) require: Vec<&'a str>,
     pub(super) max_forwards: Option<&'a str>,
-    /// The body is shorter than its Content-Length says (RFC 3261 §18.3).
+    /// The body is shorter than its Content-Length says (RFC 3261 §18.3), or there are two that say different things.
     pub(super) body_is_short: bool,
 }
 
@@ -58,7 +58,8 @@ impl<'a> Head<'a> {
             cseq_method: cseq_method.trim(),
             require: fields.require,
             max_forwards: fields.max_forwards,
-            body_is_short: fields.content_length.is_some_and(|length| length > body_length),
+            body_is_short: fields.lengths_differ
+                || fields.content_length.is_some_and(|length| length > body_length),
         })
     }
 
@@ -130,6 +131,7 @@ struct Fields<'a> {
     require: Vec<&'a str>,
     max_forwards: Option<&'a str>,
     content_length: Option<usize>,
+    lengths_differ: bool,
 }
 
 impl<'a> Fields<'a> {
@@ -142,7 +144,9 @@ impl<'a> Fields<'a> {
                 return Ok(());
             }
             "content-length" | "l" => {
-                self.content_length = Some(value.parse().map_err(|_| Malformed)?);
+                let length = value.parse().map_err(|_| Malformed)?;
+                self.lengths_differ |= self.content_length.is_some_and(|earlier| earlier != length);
+                self.content_length = Some(length);
                 return Ok(());
             }
             "require" => {

@@ -20,6 +20,7 @@ mod convert;
 mod dial;
 mod dispatcher;
 mod flows;
+pub mod fuzz;
 mod observer;
 mod open;
 mod register;

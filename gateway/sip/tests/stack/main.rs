@@ -1,12 +1,22 @@
 //! The stack over real sockets, spoken to by a caller that is nothing but text.
 
+#![allow(
+    clippy::print_stdout,
+    clippy::indexing_slicing,
+    reason = "a test prints what it measured, and fails by panicking"
+)]
+
 mod certificate;
 mod dial;
 mod flood;
+mod load;
+mod mutated;
 mod peer;
 mod registration;
 mod stream_peer;
 mod streams;
+mod tables;
+mod torture;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -362,53 +372,6 @@ async fn escapes_and_telephone_uris_are_read() {
     peer.send_bytes(number.as_bytes(), stack.local_addr()).await;
     let tel = incoming(&mut stack).await.invite.from;
     assert_eq!((tel.user.as_str(), tel.host.as_str()), ("+15551234", ""));
-    stack.shutdown().await;
-}
-
-#[tokio::test]
-async fn mutated_datagrams_leave_the_stack_serving() {
-    let mut stack = start(2000).await;
-    let peer = Peer::bind(stack.local_addr()).await;
-    let local = stack.local_addr();
-    let good = peer.text("INVITE", "fuzz", "v=0\r\n");
-    let mut seed = 0x5eed_u64;
-    let mut next = move |below: usize| {
-        seed = seed
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        usize::try_from(seed >> 33).expect("31 bits") % below
-    };
-    for round in 0..1000 {
-        let method = ["INVITE", "BYE", "CANCEL", "ACK", "OPTIONS", "INFO", "UPDATE"][round % 7];
-        let mut bytes = good.replace("INVITE", method).into_bytes();
-        for _ in 0..=next(6) {
-            let at = next(bytes.len());
-            match next(4) {
-                0 => bytes[at] = u8::try_from(next(256)).expect("a byte"),
-                1 if bytes.len() > 1 => drop(bytes.remove(at)),
-                2 => bytes.insert(at, b"\r\n:;<>@\"\0,"[next(10)]),
-                _ => bytes.truncate(at.max(1)),
-            }
-        }
-        peer.send_bytes(&bytes, local).await;
-        // Calls that some mutations still are: their owner drops them at once.
-        while let Ok(Some(call)) = timeout(Duration::ZERO, stack.next_call()).await {
-            drop(call);
-        }
-    }
-    let mut peer = Peer::bind(local).await;
-    peer.invite("good", "v=0\r\n").await;
-    let call = loop {
-        let call = incoming(&mut stack).await;
-        if call.invite.call_id.starts_with("good") {
-            break call;
-        }
-    };
-    call.control
-        .accept(b"v=0".to_vec(), Vec::new())
-        .await
-        .expect("open");
-    peer.expect("SIP/2.0 200").await;
     stack.shutdown().await;
 }
 

@@ -167,7 +167,7 @@ impl Peer {
         self.send(&ack).await;
     }
 
-    async fn find(&mut self, wanted: impl Fn(&str) -> bool) -> String {
+    pub(crate) async fn find(&mut self, mut wanted: impl FnMut(&str) -> bool) -> String {
         let search = async {
             let mut buffer = vec![0; 9000];
             loop {
