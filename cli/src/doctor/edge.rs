@@ -15,7 +15,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::{Area, Finding};
+use super::{Area, Finding, invite};
 
 /// How long the gateway may take to answer one OPTIONS, and how many it gets: UDP may lose one.
 const ANSWER_LIMIT: Duration = Duration::from_millis(700);
@@ -39,15 +39,14 @@ pub(super) fn client(url: &str) -> Result<reqwest::Client, reqwest::Error> {
     builder.build()
 }
 
-/// OPTIONS over UDP (RFC 3261 §11).
+/// OPTIONS over UDP (RFC 3261 §11), then an INVITE that is refused.
 pub(super) async fn gateway(listen: SocketAddr) -> Vec<Finding> {
     let address = reachable(listen);
     let says = match ask(address).await {
         Ok(Some(status)) if status.starts_with("200") => {
-            return vec![Finding::well(
-                Area::Gateway,
-                format!("SIP is answered at {address}"),
-            )];
+            let refused = invite::examine(address).await;
+            let well = || Finding::well(Area::Gateway, format!("SIP is answered at {address}"));
+            return vec![refused.unwrap_or_else(well)];
         }
         Ok(Some(status)) => format!("OPTIONS at {address} is answered with {status}"),
         Ok(None) => format!("nobody answers SIP at {address}"),

@@ -53,9 +53,29 @@ impl Finding {
         Self::with(area, Severity::Error, says, remedy)
     }
 
+    /// What cannot be known while nothing is answered over the bus.
+    pub(super) fn unless_bus_fails(self) -> Self {
+        if self.severity == Severity::Well || !self.is_of(Area::Call) {
+            return self;
+        }
+        Self {
+            severity: Severity::Note,
+            says: "not known while `bus` is broken".to_owned(),
+            remedy: None,
+            ..self
+        }
+    }
+
     /// What cannot be known while LiveKit's API does not answer.
     pub(super) fn unless_livekit_fails(self) -> Self {
-        let hangs_on_it = [Area::Sip, Area::Trunks, Area::Egress, Area::Ingress];
+        let hangs_on_it = [
+            Area::Sip,
+            Area::Trunks,
+            Area::Call,
+            Area::Sound,
+            Area::Egress,
+            Area::Ingress,
+        ];
         if self.severity == Severity::Well || !hangs_on_it.iter().any(|area| area.name() == self.area) {
             return self;
         }
@@ -65,6 +85,20 @@ impl Finding {
             remedy: None,
             ..self
         }
+    }
+
+    pub(super) fn area(&self) -> &'static str {
+        self.area
+    }
+
+    pub(super) fn is_of(&self, area: Area) -> bool {
+        self.area == area.name()
+    }
+
+    /// What is to be done about; nothing, when it is well.
+    pub(super) fn matter(&self) -> Option<String> {
+        let remedy = self.remedy.as_deref().unwrap_or_default();
+        (self.severity != Severity::Well).then(|| format!("{:?} {} {remedy}", self.severity, self.says))
     }
 
     pub(super) fn is_broken(&self, area: Area) -> bool {

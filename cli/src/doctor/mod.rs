@@ -1,13 +1,19 @@
 //! `trunkline doctor`: tries everything that a call depends on, one thing by itself, and says what is wrong and what to do.
 //!
-//! It reads the configuration as `serve` does, and asks the servers as `serve` would. It places no call and makes no room; it makes queue
-//! and store where they are missing, and leaves nothing in them.
+//! It reads the configuration as `serve` does, and asks the servers as `serve` would. No telephone rings and no agent comes: the sound is
+//! tried in a room of its own, which it removes, and a call by what LiveKit would answer to it. It makes queue and store where they are
+//! missing, and leaves nothing in them. The providers of the agents are asked for a few words, which costs as much.
 
+mod call;
 mod edge;
 mod finding;
+mod invite;
 mod media;
+mod providers;
 mod server;
+mod sound;
 mod trunks;
+mod watch;
 
 use std::{future::Future, io::Write, path::PathBuf, pin::Pin, process::ExitCode, sync::Arc, time::Duration};
 
@@ -48,9 +54,12 @@ pub(crate) struct Arguments {
     /// No gateway runs on this machine: `media` and `gateway` are left out.
     #[arg(long)]
     without_gateway: bool,
-    /// Print one JSON object.
+    /// Print one JSON object; with --watch one a line, for each change.
     #[arg(long)]
     json: bool,
+    /// Look again every so many seconds, and tell what has changed. Providers are asked once, unless --only names them.
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "30", value_parser = clap::value_parser!(u64).range(1..))]
+    watch: Option<u64>,
 }
 
 /// What can be looked at, in the order of the report.
@@ -66,6 +75,10 @@ enum Area {
     Bus,
     /// Trunks and rules at the server, and beside the configuration.
     Trunks,
+    /// A call to each configured number: trunk, rule, agent. No phone rings.
+    Call,
+    /// Two participants hear each other in a room.
+    Sound,
     /// Addresses and ports of the sound.
     Media,
     /// The gateway answers SIP.
@@ -80,6 +93,8 @@ enum Area {
     Egress,
     /// Streams into rooms.
     Ingress,
+    /// What agents hear, think and speak with.
+    Providers,
 }
 
 impl Area {
@@ -90,6 +105,8 @@ impl Area {
             Self::Sip => "sip",
             Self::Bus => "bus",
             Self::Trunks => "trunks",
+            Self::Call => "call",
+            Self::Sound => "sound",
             Self::Media => "media",
             Self::Gateway => "gateway",
             Self::Webhook => "webhook",
@@ -97,6 +114,7 @@ impl Area {
             Self::Store => "store",
             Self::Egress => "egress",
             Self::Ingress => "ingress",
+            Self::Providers => "providers",
         }
     }
 }
@@ -119,32 +137,53 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         livekit,
         webhook_url: arguments.webhook_url.clone(),
     };
-    let findings = patient.examine(&arguments.areas()).await;
-    let count = |severity| {
-        findings
-            .iter()
-            .filter(|finding| finding.severity == severity)
-            .count()
-    };
-    let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
+    if let Some(seconds) = arguments.watch {
+        let every = Duration::from_secs(seconds);
+        return Box::pin(watch::run(&patient, arguments, every)).await;
+    }
+    let findings = Box::pin(patient.examine(&arguments.areas())).await;
     if arguments.json {
+        let (errors, warnings) = (
+            count(&findings, Severity::Error),
+            count(&findings, Severity::Warning),
+        );
         let told = finding::json(&findings, errors, warnings);
         writeln!(std::io::stdout(), "{told:#}").context("printing the result")?;
     } else {
-        let mut paper = Paper::new();
-        let title = Line::heading("  Doctor").and(
-            format!("   {}", arguments.config.display()),
-            crate::paint::Tone::Dim,
-        );
-        paper.print([Line::empty(), title, Line::empty()]);
-        paper.print_wrapped(findings.iter().flat_map(Finding::lines), finding::SAYS_AT);
-        paper.print(finding::end(errors, warnings));
+        print(&findings, arguments);
     }
-    Ok(match (errors, warnings) {
+    Ok(code(&findings))
+}
+
+/// For people.
+fn print(findings: &[Finding], arguments: &Arguments) {
+    let mut paper = Paper::new();
+    let title = Line::heading("  Doctor").and(
+        format!("   {}", arguments.config.display()),
+        crate::paint::Tone::Dim,
+    );
+    paper.print([Line::empty(), title, Line::empty()]);
+    paper.print_wrapped(findings.iter().flat_map(Finding::lines), finding::SAYS_AT);
+    paper.print(finding::end(
+        count(findings, Severity::Error),
+        count(findings, Severity::Warning),
+    ));
+}
+
+fn count(findings: &[Finding], severity: Severity) -> usize {
+    let of_it = findings.iter().filter(|finding| finding.severity == severity);
+    of_it.count()
+}
+
+fn code(findings: &[Finding]) -> ExitCode {
+    match (
+        count(findings, Severity::Error),
+        count(findings, Severity::Warning),
+    ) {
         (0, 0) => ExitCode::SUCCESS,
         (0, _) => ExitCode::from(WARNINGS),
         _ => ExitCode::FAILURE,
-    })
+    }
 }
 
 impl Arguments {
@@ -184,10 +223,12 @@ impl Patient {
             .collect();
         let found = futures_util::future::join_all(under_way).await;
         let found: Vec<Finding> = found.into_iter().flatten().collect();
-        if found.iter().any(|finding| finding.is_broken(Area::Livekit)) {
-            return found.into_iter().map(Finding::unless_livekit_fails).collect();
+        let fails = |area| found.iter().any(|finding| finding.is_broken(area));
+        match (fails(Area::Livekit), fails(Area::Bus)) {
+            (true, _) => found.into_iter().map(Finding::unless_livekit_fails).collect(),
+            (_, true) => found.into_iter().map(Finding::unless_bus_fails).collect(),
+            _ => found,
         }
-        found
     }
 
     fn area(&self, area: Area) -> Examination<'_> {
@@ -199,6 +240,9 @@ impl Patient {
             Area::Ingress => Box::pin(async move { vec![health::ingress(&self.livekit).await.into()] }),
             Area::Bus => Box::pin(server::bus(&self.config)),
             Area::Trunks => Box::pin(trunks::examine(&self.config, &self.livekit)),
+            Area::Call => Box::pin(call::examine(&self.config, &self.livekit)),
+            Area::Sound => Box::pin(sound::examine(&self.livekit)),
+            Area::Providers => Box::pin(providers::examine(&self.config)),
             Area::Media => Box::pin(async move { media::examine(&self.config.sip) }),
             Area::Gateway => Box::pin(edge::gateway(self.config.sip.listen)),
             Area::Webhook => Box::pin(edge::webhook(&self.config, self.webhook_url.as_deref())),

@@ -97,13 +97,7 @@ fn judged(ahead_s: i64) -> Finding {
 
 /// What a gateway asks before it answers a call, asked of nobody's call: whoever answers shares our Redis.
 pub(super) async fn bus(config: &Config) -> Vec<Finding> {
-    let connected = bus::Client::connect(bus::Options {
-        redis_url: config.redis.url.expose().to_owned(),
-        services: vec![SERVICE.to_owned()],
-        connect_timeout: CONNECT_LIMIT,
-        now: Arc::new(|| SystemClock.now().into()),
-    });
-    let bus = match connected.await {
+    let bus = match connect(config).await {
         Ok(bus) => bus,
         Err(error) => {
             return vec![Finding::error(
@@ -145,6 +139,17 @@ pub(super) async fn bus(config: &Config) -> Vec<Finding> {
             "look at the log of livekit-server, and at its version: 1.13 is supported",
         ),
     }]
+}
+
+/// To whom the gateway asks of calls.
+pub(super) async fn connect(config: &Config) -> Result<bus::Client, BusError> {
+    let connecting = bus::Client::connect(bus::Options {
+        redis_url: config.redis.url.expose().to_owned(),
+        services: vec![SERVICE.to_owned()],
+        connect_timeout: CONNECT_LIMIT,
+        now: Arc::new(|| SystemClock.now().into()),
+    });
+    connecting.await
 }
 
 fn no_client(error: &reqwest::Error) -> Finding {

@@ -67,8 +67,13 @@ pub(crate) struct Bench {
 
 impl Bench {
     pub(crate) async fn new(telephony: &str) -> Self {
+        Self::on(LocalStackConfig::default(), telephony).await
+    }
+
+    /// The same beside such servers.
+    pub(crate) async fn on(stack: LocalStackConfig, telephony: &str) -> Self {
         platform::install_providers();
-        let stack = LocalStack::start(LocalStackConfig::default()).await.unwrap();
+        let stack = LocalStack::start(stack).await.unwrap();
         let folder = tempfile::tempdir().unwrap();
         let (key, secret) = (stack.keys().api_key(), stack.keys().api_secret());
         let config = LiveKitConfig {

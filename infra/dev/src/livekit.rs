@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::ports::{TcpReservation, UdpReservation};
 use crate::redis::RedisSettings;
@@ -25,6 +25,7 @@ pub(crate) struct LiveKitSettings {
     pub(crate) webhook_url: Option<String>,
     pub(crate) empty_timeout: Duration,
     pub(crate) departure_timeout: Duration,
+    pub(crate) media_unreachable: bool,
 }
 
 /// The ports of one livekit-server, held until it starts.
@@ -58,6 +59,7 @@ impl LiveKitSettings {
         webhook_url: Option<String>,
         empty_timeout: Duration,
         departure_timeout: Duration,
+        media_unreachable: bool,
     ) -> Self {
         Self {
             http: ports.http.port(),
@@ -67,6 +69,7 @@ impl LiveKitSettings {
             webhook_url,
             empty_timeout,
             departure_timeout,
+            media_unreachable,
         }
     }
 
@@ -114,6 +117,13 @@ impl LiveKitSettings {
             "turn": { "enabled": false },
             "logging": { "level": "info", "json": true },
         });
+        if self.media_unreachable
+            && let Some(rtc) = config.get_mut("rtc").and_then(Value::as_object_mut)
+        {
+            // For documentation (RFC 5737). With ICE lite the server does not look for its clients by itself.
+            rtc.insert("node_ip".to_owned(), json!("192.0.2.1"));
+            rtc.insert("use_ice_lite".to_owned(), json!(true));
+        }
         if let (Some(url), Some(map)) = (&self.webhook_url, config.as_object_mut()) {
             map.insert(
                 "webhook".to_owned(),

@@ -34,6 +34,8 @@ pub struct LocalStackConfig {
     pub room_empty_timeout: Duration,
     /// How long a room stays that everybody has left (default 2 s, whole seconds).
     pub room_departure_timeout: Duration,
+    /// livekit-server tells an address for media that nobody reaches, as behind a firewall (default false).
+    pub media_unreachable: bool,
 }
 
 impl Default for LocalStackConfig {
@@ -45,6 +47,7 @@ impl Default for LocalStackConfig {
             start_deadline: Duration::from_secs(20),
             room_empty_timeout: Duration::from_secs(30),
             room_departure_timeout: Duration::from_secs(2),
+            media_unreachable: false,
         }
     }
 }

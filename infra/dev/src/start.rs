@@ -57,6 +57,7 @@ pub(crate) async fn start_livekit(
             config.webhook_url.clone(),
             config.room_empty_timeout,
             config.room_departure_timeout,
+            config.media_unreachable,
         );
         ports.release();
         let log_from = length(&dir.path().join("livekit-server.log"));

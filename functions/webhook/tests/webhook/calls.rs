@@ -75,6 +75,19 @@ async fn unknown_events_and_enum_values_are_acknowledged() {
     }
 }
 
+/// Whatever `agents` says of its name.
+#[tokio::test]
+async fn a_room_of_the_doctor_is_no_call() {
+    let function = Function::new(&[json!({"profile": "support", "rooms": ["*"]})]);
+    let body = sample("room_started.json").body;
+    let mut started: Value = serde_json::from_slice(&body).unwrap();
+    started["room"]["name"] = format!("{}1", webhook::TEST_ROOMS).into();
+    let webhook = Webhook::signed(started.to_string(), 1_795_196_411_000);
+    assert_eq!(function.accept(webhook).await, "ignored");
+    assert!(function.world.keys().is_empty() && function.world.messages.lock().is_empty());
+    assert_eq!(function.accept(sample("room_started.json")).await, "job_enqueued");
+}
+
 #[tokio::test]
 async fn a_phone_call_to_a_listed_number_gets_one_job() {
     let function = Function::new(&[any_number()]);
