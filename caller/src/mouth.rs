@@ -68,7 +68,7 @@ impl Mouth {
         let mut transmitter = Transmitter::new(
             codec,
             self.media.payload_type,
-            self.media.dtmf_payload_type,
+            self.media.events,
             Start {
                 ssrc: rand::rng().random(),
                 sequence: rand::rng().random(),

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use audio::codec::{Codec, Decoder};
 use media::rtp::Packet;
+use media::sdp::offered_payload_type;
 
 use crate::report::RtpReport;
 
@@ -124,7 +125,7 @@ impl Recorder {
         let known = packet.and_then(|packet| {
             let codec = codecs
                 .into_iter()
-                .find(|codec| codec.payload_type() == packet.payload_type)?;
+                .find(|codec| offered_payload_type(*codec) == packet.payload_type)?;
             Some((packet, codec))
         });
         let Some((packet, codec)) = known else {

@@ -6,8 +6,7 @@
 pub mod g711;
 pub mod g722;
 
-/// A codec of the telephone side. All three run at 64 kbit/s: 160 bytes for 20 ms, one byte per tick of the
-/// RTP clock.
+/// A codec of the telephone side. All three run at 64 kbit/s.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Codec {
     /// G.711 µ-law, 8 kHz.
@@ -35,19 +34,26 @@ impl Codec {
             .find(|codec| codec.name().eq_ignore_ascii_case(name))
     }
 
-    /// The static RTP payload type (RFC 3551 §6, table 4): 0, 8 or 9.
-    pub const fn payload_type(self) -> u8 {
+    /// The static RTP payload type, if it has one (RFC 3551 §6, table 4): 0, 8 or 9.
+    pub const fn static_payload_type(self) -> Option<u8> {
         match self {
-            Self::Pcmu => 0,
-            Self::Pcma => 8,
-            Self::G722 => 9,
+            Self::Pcmu => Some(0),
+            Self::Pcma => Some(8),
+            Self::G722 => Some(9),
         }
     }
 
-    /// The rate of the RTP timestamp: 8000 Hz, for G.722 too, by a historical error that RFC 3551 §4.5.2
-    /// keeps.
+    /// The rate of the RTP timestamp, and of the telephone-events beside it (RFC 4733 §2.1): 8000 Hz, for G.722
+    /// too, by a historical error that RFC 3551 §4.5.2 keeps.
     pub const fn clock_rate_hz(self) -> u32 {
-        8_000
+        match self {
+            Self::Pcmu | Self::Pcma | Self::G722 => 8_000,
+        }
+    }
+
+    /// The ticks of the RTP clock in 20 ms.
+    pub const fn frame_ticks(self) -> u32 {
+        self.clock_rate_hz() / 50
     }
 
     /// The rate of the PCM on our side of the codec.
@@ -63,9 +69,14 @@ impl Codec {
         crate::frame_samples(self.sample_rate_hz())
     }
 
-    /// The number of encoded bytes in a 20 ms frame, which is also its number of RTP clock ticks: 160.
-    pub const fn frame_bytes(self) -> usize {
-        160
+    /// The largest of [`Codec::frame_samples`].
+    pub const MAX_FRAME_SAMPLES: usize = Self::G722.frame_samples();
+
+    /// The most encoded bytes in a 20 ms frame; of PCMU, PCMA and G.722 every frame has so many.
+    pub const fn max_frame_bytes(self) -> usize {
+        match self {
+            Self::Pcmu | Self::Pcma | Self::G722 => 160,
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use audio::Codec;
 pub struct Frame {
     kind: FrameKind,
     length: u16,
-    samples: [i16; Self::MAX_SAMPLES],
+    samples: [i16; Codec::MAX_FRAME_SAMPLES],
 }
 
 /// Where the samples of a [`Frame`] come from.
@@ -25,14 +25,12 @@ pub enum FrameKind {
 }
 
 impl Frame {
-    const MAX_SAMPLES: usize = Codec::G722.frame_samples();
-
     /// A frame of silence.
     pub fn silence(codec: Codec) -> Self {
         Self {
             kind: FrameKind::Silence,
             length: codec.frame_samples() as u16,
-            samples: [0; Self::MAX_SAMPLES],
+            samples: [0; Codec::MAX_FRAME_SAMPLES],
         }
     }
 

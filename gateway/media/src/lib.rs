@@ -43,7 +43,7 @@ mod stats;
 mod transmit;
 
 pub use audio::Codec;
-pub use dtmf::Digit;
+pub use dtmf::{Digit, TelephoneEvents};
 pub use frame::{Frame, FrameKind};
 pub use ports::{PortError, PortPool, PortRange, PortRangeError, RtpPort};
 pub use receive::{Received, Receiver, ReceiverOptions};

@@ -7,6 +7,7 @@ use sdp_types::{Connection, Media, Session};
 
 use super::crypto::Crypto;
 use super::{Direction, LocalSrtp, MAX_BYTES, MAX_FORMATS, MAX_MEDIA, SdpError};
+use crate::TelephoneEvents;
 
 /// What matters of a description.
 #[derive(Debug)]
@@ -62,7 +63,8 @@ pub(super) struct Format {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Meaning {
     Codec(Codec),
-    TelephoneEvent,
+    /// With the rate of its clock.
+    TelephoneEvent(u32),
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -216,17 +218,21 @@ impl Audio {
             })
     }
 
-    pub(super) fn telephone_event(&self) -> Option<u8> {
+    /// Those on the clock of `codec`.
+    pub(super) fn telephone_events(&self, codec: Codec) -> Option<TelephoneEvents> {
+        let clock_rate_hz = codec.clock_rate_hz();
         let mut formats = self.formats.iter();
-        formats
-            .find(|format| format.meaning == Some(Meaning::TelephoneEvent))
-            .map(|format| format.payload_type)
+        let format = formats.find(|format| format.meaning == Some(Meaning::TelephoneEvent(clock_rate_hz)))?;
+        Some(TelephoneEvents {
+            payload_type: format.payload_type,
+            clock_rate_hz,
+        })
     }
 
     fn format_names(&self) -> String {
         let name = |format: &Format| match format.meaning {
             Some(Meaning::Codec(codec)) => codec.name().to_owned(),
-            Some(Meaning::TelephoneEvent) => "telephone-event".to_owned(),
+            Some(Meaning::TelephoneEvent(_)) => "telephone-event".to_owned(),
             None => format.payload_type.to_string(),
         };
         self.formats.iter().map(name).collect::<Vec<_>>().join(" ")
@@ -246,18 +252,17 @@ fn meaning(payload_type: u8, media: &Media) -> Option<Meaning> {
     let Some(encoding) = mapping else {
         return super::CODECS
             .into_iter()
-            .find(|codec| codec.payload_type() == payload_type)
+            .find(|codec| codec.static_payload_type() == Some(payload_type))
             .map(Meaning::Codec);
     };
     let mut parts = encoding.split('/');
     let (name, rate, channels) = (parts.next()?, parts.next()?, parts.next().unwrap_or("1"));
-    if rate != "8000" || channels != "1" {
-        return None;
-    }
+    let rate: u32 = rate.parse().ok()?;
     if name.eq_ignore_ascii_case("telephone-event") {
-        return Some(Meaning::TelephoneEvent);
+        return (channels == "1").then_some(Meaning::TelephoneEvent(rate));
     }
-    Codec::from_name(name).map(Meaning::Codec)
+    let codec = Codec::from_name(name)?;
+    (rate == codec.clock_rate_hz() && channels == "1").then_some(Meaning::Codec(codec))
 }
 
 fn cryptos(media: &Media) -> Vec<Crypto> {

@@ -12,7 +12,8 @@ use tokio::sync::mpsc;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    Digit, Frame, Receiver, ReceiverOptions, RtpPort, RtpStats, SourcePolicy, SrtpKeys, Start, Transmitter,
+    Digit, Frame, Receiver, ReceiverOptions, RtpPort, RtpStats, SourcePolicy, SrtpKeys, Start,
+    TelephoneEvents, Transmitter,
     reports::Reports,
     sdp::Negotiated,
     source::SourceLock,
@@ -30,8 +31,8 @@ pub struct SessionOptions {
     pub codec: Codec,
     /// Its payload type.
     pub payload_type: u8,
-    /// The payload type of telephone-events, if agreed on.
-    pub dtmf_payload_type: Option<u8>,
+    /// Telephone-events, if agreed on.
+    pub events: Option<TelephoneEvents>,
     /// Where the peer wants its packets; `None` while it holds the call.
     pub remote: Option<SocketAddr>,
     /// Whether packets may be sent: the direction agreed on.
@@ -62,7 +63,7 @@ impl From<&Negotiated> for SessionOptions {
         Self {
             codec: negotiated.codec,
             payload_type: negotiated.payload_type,
-            dtmf_payload_type: negotiated.dtmf_payload_type,
+            events: negotiated.events,
             remote: negotiated.remote,
             sending: negotiated.direction.sends(),
             source: SourcePolicy::default(),
@@ -103,7 +104,7 @@ impl RtpSession {
         let SessionOptions {
             codec,
             payload_type,
-            dtmf_payload_type,
+            events,
             ..
         } = options;
         let port = Arc::new(port);
@@ -117,7 +118,7 @@ impl RtpSession {
         let receiver = Receiver::new(ReceiverOptions {
             codec,
             payload_type,
-            dtmf_payload_type,
+            dtmf_payload_type: events.map(|events| events.payload_type),
             jitter_target: options.jitter_target,
         });
         let start = Start {
@@ -148,7 +149,7 @@ impl RtpSession {
             own: RtpStats::default(),
         };
         tasks.spawn(task.run(cancel));
-        let transmitter = Transmitter::new(codec, payload_type, dtmf_payload_type, start);
+        let transmitter = Transmitter::new(codec, payload_type, events, start);
         let sender = RtpSender {
             port,
             control: control.clone(),

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use audio::{correlate, level::rms_dbfs, tone::Tone};
-use media::{Codec, Digit, FrameKind, Received, Receiver, ReceiverOptions, Start, Transmitter, rtp::Packet};
+use media::{
+    Codec, Digit, FrameKind, Received, Receiver, ReceiverOptions, Start, TelephoneEvents, Transmitter,
+    rtp::Packet, sdp::offered_payload_type,
+};
 use proptest::prelude::*;
 
 const START: Start = Start {
@@ -16,14 +19,21 @@ const DTMF: u8 = 101;
 fn receiver(codec: Codec) -> Receiver {
     Receiver::new(ReceiverOptions {
         codec,
-        payload_type: codec.payload_type(),
+        payload_type: offered_payload_type(codec),
         dtmf_payload_type: Some(DTMF),
         jitter_target: Duration::from_millis(40),
     })
 }
 
+fn events(codec: Codec) -> TelephoneEvents {
+    TelephoneEvents {
+        payload_type: DTMF,
+        clock_rate_hz: codec.clock_rate_hz(),
+    }
+}
+
 fn transmitter(codec: Codec) -> Transmitter {
-    Transmitter::new(codec, codec.payload_type(), Some(DTMF), START)
+    Transmitter::new(codec, offered_payload_type(codec), Some(events(codec)), START)
 }
 
 fn ms(ms: u64) -> Duration {
@@ -408,7 +418,7 @@ proptest! {
                 now += wait;
                 if rtp_like && datagram.len() >= 12 {
                     datagram[0] = 0x80;
-                    datagram[1] = if datagram[1] > 128 { DTMF } else { codec.payload_type() };
+                    datagram[1] = if datagram[1] > 128 { DTMF } else { offered_payload_type(codec) };
                     datagram[8..11].fill(0);
                     datagram[11] %= 2;
                 }
