@@ -69,6 +69,7 @@ impl Mouth {
             codec,
             self.media.payload_type,
             self.media.events,
+            self.media.opus,
             Start {
                 ssrc: rand::rng().random(),
                 sequence: rand::rng().random(),

@@ -28,7 +28,7 @@ pub struct Arrival {
 /// The audio received, in order of its RTP timestamps; what never came is silence.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Received {
-    /// 8000 or 16000; 0 before the first packet.
+    /// 8000, 16000 or 48000; 0 before the first packet.
     pub sample_rate_hz: u32,
     pub samples: Vec<i16>,
     pub arrivals: Vec<Arrival>,
@@ -121,7 +121,7 @@ impl Recorder {
     /// Takes one datagram of the RTP port, which arrived `at` since the INVITE.
     pub(crate) fn push(&mut self, datagram: &[u8], at: Duration) {
         let packet = Packet::parse(datagram).ok();
-        let codecs = [Codec::G722, Codec::Pcmu, Codec::Pcma];
+        let codecs = Codec::ALL;
         let known = packet.and_then(|packet| {
             let codec = codecs
                 .into_iter()
@@ -155,10 +155,8 @@ impl Recorder {
             self.decoder = Some((codec, Decoder::new(codec)));
         }
         self.pcm.clear();
-        if let Some((_, decoder)) = &mut self.decoder {
-            decoder.decode(payload, &mut self.pcm);
-        }
-        true
+        let decoder = self.decoder.as_mut();
+        decoder.is_some_and(|(_, decoder)| decoder.decode(payload, &mut self.pcm))
     }
 
     /// Where the packet's first sample belongs; `None` when that is before the start.

@@ -14,8 +14,10 @@ pub const MAX_PACKET_BYTES: usize = 1_275;
 const MAX_PACKET_SAMPLES: usize = RATE_HZ as usize * 120 / 1_000;
 /// What is concealed comes in multiples of 2.5 ms.
 const CONCEALED_STEP: usize = RATE_HZ as usize / 400;
-/// Full-band speech (RFC 7587 §3.1.1 has 28 to 40 kbit/s) with recovery data in it.
+/// Full-band speech (RFC 7587 §3.1.1 has 28 to 40 kbit/s).
 const BITRATE: u32 = 32_000;
+/// The same with recovery data: at 32 kbit/s and the loss below the encoder finds no room for it in the full band.
+const BITRATE_WITH_RECOVERY: u32 = 40_000;
 const LEAST_BITRATE: u32 = 6_000;
 /// Half of the most thorough search: the next steps cost much and are not heard on speech.
 const COMPLEXITY: u8 = 5;
@@ -29,7 +31,7 @@ pub struct Options {
     pub fec: bool,
     /// `maxplaybackrate` in Hz: what lies above half of it would not be played. Default 48000.
     pub max_playback_rate_hz: u32,
-    /// `maxaveragebitrate` in bit/s. Default 510000, the most that there is. We send 32000 or less.
+    /// `maxaveragebitrate` in bit/s. Default 510000, the most that there is. We send 32000, or 40000 with recovery data, or less.
     pub max_bitrate: u32,
     /// `cbr`: all packets of one length. Default false.
     pub cbr: bool,
@@ -67,14 +69,14 @@ impl Encoder {
 
     /// At the start of a stream.
     pub fn new(options: Options) -> Self {
-        let fec = if options.fec {
-            InbandFec::Enabled
+        let (fec, bitrate) = if options.fec {
+            (InbandFec::Enabled, BITRATE_WITH_RECOVERY)
         } else {
-            InbandFec::Disabled
+            (InbandFec::Disabled, BITRATE)
         };
         let encoder = ropus::Encoder::builder(RATE_HZ, Channels::Mono, Application::Voip)
             .complexity(COMPLEXITY)
-            .bitrate(Bitrate::Bits(options.max_bitrate.clamp(LEAST_BITRATE, BITRATE)))
+            .bitrate(Bitrate::Bits(options.max_bitrate.clamp(LEAST_BITRATE, bitrate)))
             .max_bandwidth(options.bandwidth())
             .vbr(!options.cbr)
             .inband_fec(fec)

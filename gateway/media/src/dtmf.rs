@@ -68,7 +68,8 @@ const MAX_INFO_BYTES: usize = 256;
 pub struct TelephoneEvents {
     /// Their payload type.
     pub payload_type: u8,
-    /// The clock that durations count in: that of the codec beside them (RFC 4733 §2.1).
+    /// The clock that durations count in: that of the codec beside them (RFC 4733 §2.1). Some phones have Opus and events at 8000 Hz
+    /// only: their timestamps are of the sound's clock nevertheless, and their durations of this one.
     pub clock_rate_hz: u32,
 }
 

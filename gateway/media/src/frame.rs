@@ -4,7 +4,7 @@ use std::ops::Deref;
 
 use audio::Codec;
 
-/// 20 ms of PCM at the codec's rate ([`Codec::sample_rate_hz`]); a slice of 160 or 320 samples. It lives
+/// 20 ms of PCM at the codec's rate ([`Codec::sample_rate_hz`]); a slice of 160, 320 or 960 samples. It lives
 /// without the heap.
 #[derive(Clone)]
 pub struct Frame {

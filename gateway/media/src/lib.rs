@@ -42,7 +42,7 @@ mod srtp;
 mod stats;
 mod transmit;
 
-pub use audio::Codec;
+pub use audio::{Codec, OpusOptions};
 pub use dtmf::{Digit, TelephoneEvents};
 pub use frame::{Frame, FrameKind};
 pub use ports::{PortError, PortPool, PortRange, PortRangeError, RtpPort};

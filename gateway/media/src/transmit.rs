@@ -1,6 +1,6 @@
 //! The sending half of a stream, without socket and clock: 20 ms frames and digits in, datagrams out.
 
-use audio::{Codec, Encoder};
+use audio::{Codec, Encoder, OpusOptions};
 
 use crate::{
     Digit,
@@ -38,8 +38,14 @@ pub struct Transmitter {
 }
 
 impl Transmitter {
-    /// A transmitter at the start of a stream.
-    pub fn new(codec: Codec, payload_type: u8, events: Option<TelephoneEvents>, start: Start) -> Self {
+    /// A transmitter at the start of a stream. `opus` is what the peer wants of that codec.
+    pub fn new(
+        codec: Codec,
+        payload_type: u8,
+        events: Option<TelephoneEvents>,
+        opus: OpusOptions,
+        start: Start,
+    ) -> Self {
         Self {
             codec,
             payload_type,
@@ -47,7 +53,7 @@ impl Transmitter {
             next: start,
             event_timestamp: start.timestamp,
             marker: true,
-            encoder: Encoder::new(codec),
+            encoder: Encoder::with(codec, opus),
             keypad: Keypad::default(),
             payload: Vec::with_capacity(codec.max_frame_bytes()),
             datagram: Vec::with_capacity(HEADER_BYTES + codec.max_frame_bytes()),

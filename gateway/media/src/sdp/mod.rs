@@ -9,7 +9,7 @@ mod negotiate;
 
 use std::net::{IpAddr, SocketAddr};
 
-use audio::Codec;
+use audio::{Codec, OpusOptions};
 
 use crate::srtp::{MasterKey, SrtpKeys, Suite};
 use crate::{ReportsTo, TelephoneEvents};
@@ -23,8 +23,8 @@ pub const MAX_MEDIA: usize = 16;
 /// The most payload types of one `m=` line taken.
 pub const MAX_FORMATS: usize = 64;
 
-/// Our order of preference: the better sound first, then as livekit-sip has it.
-pub const CODECS: [Codec; 3] = [Codec::G722, Codec::Pcmu, Codec::Pcma];
+/// Our order of preference: the better sound first (Opus mends losses too), then as livekit-sip has it.
+pub const CODECS: [Codec; 4] = [Codec::Opus, Codec::G722, Codec::Pcmu, Codec::Pcma];
 
 /// The payload type of `codec` that we offer.
 pub const fn offered_payload_type(codec: Codec) -> u8 {
@@ -94,7 +94,10 @@ pub struct Negotiated {
     pub codec: Codec,
     /// Its payload type, both ways.
     pub payload_type: u8,
-    /// Telephone-events on the codec's clock; `None` when the peer has none.
+    /// What the peer wants of Opus, where that is the codec.
+    pub opus: OpusOptions,
+    /// Telephone-events; `None` when the peer has none. On the codec's clock, but for [peers](TelephoneEvents::clock_rate_hz) that have none
+    /// on that of Opus.
     pub events: Option<TelephoneEvents>,
     /// Where to send; `None` for 0.0.0.0 and ::, the old way to hold.
     pub remote: Option<SocketAddr>,

@@ -109,6 +109,7 @@ fn negotiated(
         reports_to,
         codec,
         payload_type,
+        opus: audio.opus(payload_type),
         events: audio.telephone_events(codec),
         remote: (!nowhere).then(|| SocketAddr::new(address, audio.port)),
         direction: theirs.reversed(),
@@ -149,8 +150,14 @@ fn our_audio(
         numbers.join(" "),
     );
     for (codec, number) in formats {
-        let encoding = format!("{number} {}/{}", codec.name(), codec.clock_rate_hz());
-        media.add_attribute_with_value("rtpmap", encoding);
+        let (name, rate) = (codec.name(), codec.clock_rate_hz());
+        if *codec == Codec::Opus {
+            // Always two channels in the name, and one in the sound unless `stereo` says so (RFC 7587 §7).
+            media.add_attribute_with_value("rtpmap", format!("{number} {name}/{rate}/2"));
+            media.add_attribute_with_value("fmtp", format!("{number} useinbandfec=1"));
+        } else {
+            media.add_attribute_with_value("rtpmap", format!("{number} {name}/{rate}"));
+        }
     }
     for events in events {
         let (number, rate) = (events.payload_type, events.clock_rate_hz);

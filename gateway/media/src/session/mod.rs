@@ -7,7 +7,7 @@ mod task;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use audio::Codec;
+use audio::{Codec, OpusOptions};
 use tokio::sync::mpsc;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -31,6 +31,8 @@ pub struct SessionOptions {
     pub codec: Codec,
     /// Its payload type.
     pub payload_type: u8,
+    /// What the peer wants of Opus, where that is the codec.
+    pub opus: OpusOptions,
     /// Telephone-events, if agreed on.
     pub events: Option<TelephoneEvents>,
     /// Where the peer wants its packets; `None` while it holds the call.
@@ -63,6 +65,7 @@ impl From<&Negotiated> for SessionOptions {
         Self {
             codec: negotiated.codec,
             payload_type: negotiated.payload_type,
+            opus: negotiated.opus,
             events: negotiated.events,
             remote: negotiated.remote,
             sending: negotiated.direction.sends(),
@@ -149,7 +152,7 @@ impl RtpSession {
             own: RtpStats::default(),
         };
         tasks.spawn(task.run(cancel));
-        let transmitter = Transmitter::new(codec, payload_type, events, start);
+        let transmitter = Transmitter::new(codec, payload_type, events, options.opus, start);
         let sender = RtpSender {
             port,
             control: control.clone(),

@@ -87,6 +87,7 @@ fn start(
     let options = SessionOptions {
         codec: Codec::Pcmu,
         payload_type: PCMU,
+        opus: media::OpusOptions::default(),
         events: Some(TelephoneEvents {
             payload_type: EVENTS,
             clock_rate_hz: 8_000,

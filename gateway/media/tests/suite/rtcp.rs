@@ -29,6 +29,7 @@ fn options(remote: SocketAddr, reports_to: ReportsTo) -> SessionOptions {
     SessionOptions {
         codec: Codec::Pcmu,
         payload_type: 0,
+        opus: media::OpusOptions::default(),
         events: None,
         remote: Some(remote),
         sending: true,

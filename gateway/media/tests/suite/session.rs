@@ -54,6 +54,7 @@ fn options(codec: Codec, remote: Option<SocketAddr>) -> SessionOptions {
     SessionOptions {
         codec,
         payload_type: media::sdp::offered_payload_type(codec),
+        opus: media::OpusOptions::default(),
         events: Some(media::TelephoneEvents {
             payload_type: 101,
             clock_rate_hz: codec.clock_rate_hz(),

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use audio::{correlate, level::rms_dbfs, tone::Tone};
 use media::{
-    Codec, Digit, FrameKind, Received, Receiver, ReceiverOptions, Start, TelephoneEvents, Transmitter,
-    rtp::Packet, sdp::offered_payload_type,
+    Codec, Digit, FrameKind, OpusOptions, Received, Receiver, ReceiverOptions, Start, TelephoneEvents,
+    Transmitter, rtp::Packet, sdp::offered_payload_type,
 };
 use proptest::prelude::*;
 
@@ -33,7 +33,14 @@ fn events(codec: Codec) -> TelephoneEvents {
 }
 
 fn transmitter(codec: Codec) -> Transmitter {
-    Transmitter::new(codec, offered_payload_type(codec), Some(events(codec)), START)
+    let opus = OpusOptions::default();
+    Transmitter::new(
+        codec,
+        offered_payload_type(codec),
+        Some(events(codec)),
+        opus,
+        START,
+    )
 }
 
 fn ms(ms: u64) -> Duration {
@@ -154,7 +161,7 @@ fn too_many_digits_are_refused_and_without_events_none_is_sent() {
     let digit = Digit::from_char('1').unwrap();
     assert!((0..32).all(|_| with.press(digit).is_ok()));
     assert!(with.press(digit).is_err());
-    let mut without = Transmitter::new(Codec::Pcmu, 0, None, START);
+    let mut without = Transmitter::new(Codec::Pcmu, 0, None, OpusOptions::default(), START);
     without.press(digit).unwrap();
     assert!(!without.is_pressing());
 }
@@ -230,6 +237,7 @@ fn a_stray_ssrc_is_foreign_and_a_steady_one_takes_over() {
         Codec::Pcmu,
         0,
         None,
+        OpusOptions::default(),
         Start {
             ssrc: 8,
             sequence: 9,
@@ -411,7 +419,7 @@ proptest! {
             0..80,
         ),
     ) {
-        for codec in [Codec::Pcma, Codec::G722] {
+        for codec in [Codec::Pcma, Codec::G722, Codec::Opus] {
             let mut receiver = receiver(codec);
             let mut now = 0;
             for (mut datagram, rtp_like, wait) in datagrams.clone() {
