@@ -10,12 +10,13 @@
 use std::{hint::black_box, io};
 
 use audio::{
-    Codec, Concealer, Decoder, Encoder, Resampler, Vad,
+    Codec, Concealer, Decoder, Encoder, OpusOptions, Resampler, Vad,
     jitter::{JitterBuffer, Options as JitterOptions, Popped},
     ogg::{Options as OggOptions, OpusWriter},
     tone::Tone,
 };
-use criterion::{Criterion, criterion_group, criterion_main};
+use criterion::measurement::WallTime;
+use criterion::{BenchmarkGroup, Criterion, criterion_group, criterion_main};
 use ropus::{Application, Bitrate, Channels, DecodeMode};
 
 /// Everything that one direction of a G.722 call needs, warmed up.
@@ -115,6 +116,7 @@ fn steps(c: &mut Criterion) {
             decoder.decode(black_box(&payload), &mut out);
         });
     });
+    opus_steps(&mut group);
     for (name, from, to) in [
         ("resample_16_to_48", 16_000, 48_000),
         ("resample_48_to_16", 48_000, 16_000),
@@ -145,6 +147,43 @@ fn steps(c: &mut Criterion) {
         });
     });
     group.finish();
+}
+
+/// Of the telephone side, as a phone that asks for recovery data gets it.
+fn opus_steps(group: &mut BenchmarkGroup<'_, WallTime>) {
+    let options = OpusOptions {
+        fec: true,
+        ..OpusOptions::default()
+    };
+    let mut wide = Vec::new();
+    let mut resampler = Resampler::new(16_000, 48_000).expect("supported rates");
+    resampler.process(&speechlike(320 * 50), &mut wide);
+    let frames = || wide.chunks_exact(960).cycle();
+
+    let (mut encoder, mut out, mut endless) = (Encoder::with(Codec::Opus, options), Vec::new(), frames());
+    group.bench_function("opus_encode", |b| {
+        b.iter(|| {
+            out.clear();
+            encoder.encode(black_box(endless.next().expect("endless")), &mut out);
+        });
+    });
+    let mut encoder = Encoder::with(Codec::Opus, options);
+    let packets: Vec<Vec<u8>> = frames()
+        .take(50)
+        .map(|frame| {
+            let mut packet = Vec::new();
+            encoder.encode(frame, &mut packet);
+            packet
+        })
+        .collect();
+    let (mut decoder, mut out) = (Decoder::new(Codec::Opus), Vec::new());
+    let mut packets = packets.iter().cycle();
+    group.bench_function("opus_decode", |b| {
+        b.iter(|| {
+            out.clear();
+            decoder.decode(black_box(packets.next().expect("endless")), &mut out)
+        });
+    });
 }
 
 fn whole(c: &mut Criterion) {

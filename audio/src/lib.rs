@@ -44,7 +44,7 @@ pub mod tone;
 mod vad;
 pub mod wav;
 
-pub use codec::{Codec, Decoder, Encoder};
+pub use codec::{Codec, Decoder, Encoder, OpusOptions};
 pub use concealment::Concealer;
 pub use jitter::JitterBuffer;
 pub use mix::{mix, mix_into};

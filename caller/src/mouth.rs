@@ -68,7 +68,8 @@ impl Mouth {
         let mut transmitter = Transmitter::new(
             codec,
             self.media.payload_type,
-            self.media.dtmf_payload_type,
+            self.media.events,
+            self.media.opus,
             Start {
                 ssrc: rand::rng().random(),
                 sequence: rand::rng().random(),

@@ -55,7 +55,7 @@ impl CallerConfig {
             target,
             host: None,
             display_name: None,
-            codecs: media::sdp::CODECS.to_vec(),
+            codecs: vec![Codec::G722, Codec::Pcmu, Codec::Pcma],
             credentials: None,
             headers: Vec::new(),
             offer: None,

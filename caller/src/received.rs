@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use audio::codec::{Codec, Decoder};
 use media::rtp::Packet;
+use media::sdp::offered_payload_type;
 
 use crate::report::RtpReport;
 
@@ -27,7 +28,7 @@ pub struct Arrival {
 /// The audio received, in order of its RTP timestamps; what never came is silence.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Received {
-    /// 8000 or 16000; 0 before the first packet.
+    /// 8000, 16000 or 48000; 0 before the first packet.
     pub sample_rate_hz: u32,
     pub samples: Vec<i16>,
     pub arrivals: Vec<Arrival>,
@@ -120,11 +121,11 @@ impl Recorder {
     /// Takes one datagram of the RTP port, which arrived `at` since the INVITE.
     pub(crate) fn push(&mut self, datagram: &[u8], at: Duration) {
         let packet = Packet::parse(datagram).ok();
-        let codecs = [Codec::G722, Codec::Pcmu, Codec::Pcma];
+        let codecs = Codec::ALL;
         let known = packet.and_then(|packet| {
             let codec = codecs
                 .into_iter()
-                .find(|codec| codec.payload_type() == packet.payload_type)?;
+                .find(|codec| offered_payload_type(*codec) == packet.payload_type)?;
             Some((packet, codec))
         });
         let Some((packet, codec)) = known else {
@@ -154,10 +155,8 @@ impl Recorder {
             self.decoder = Some((codec, Decoder::new(codec)));
         }
         self.pcm.clear();
-        if let Some((_, decoder)) = &mut self.decoder {
-            decoder.decode(payload, &mut self.pcm);
-        }
-        true
+        let decoder = self.decoder.as_mut();
+        decoder.is_some_and(|(_, decoder)| decoder.decode(payload, &mut self.pcm))
     }
 
     /// Where the packet's first sample belongs; `None` when that is before the start.

@@ -17,6 +17,7 @@ mod codec;
 mod concealment;
 mod jitter;
 mod ogg;
+mod opus;
 mod resample;
 mod signals;
 mod vad;

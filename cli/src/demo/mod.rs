@@ -59,7 +59,7 @@ pub(crate) struct Arguments {
     /// Plain lines instead of the live view. The default where standard output is no terminal or `NO_COLOR` is set.
     #[arg(long)]
     plain: bool,
-    /// What the caller offers: g722, pcmu or pcma. The offline recogniser needs the wide band of g722.
+    /// What the caller offers: opus, g722, pcmu or pcma. The offline recogniser needs the wide band of opus or g722.
     #[arg(long, default_value = "g722", value_parser = codec)]
     codec: Codec,
     /// The offline agent, also where `OPENAI_API_KEY` is set.
@@ -75,7 +75,7 @@ pub(crate) struct Arguments {
 }
 
 fn codec(name: &str) -> Result<Codec, String> {
-    Codec::from_name(name).ok_or_else(|| "choose g722, pcmu or pcma".to_owned())
+    Codec::from_name(name).ok_or_else(|| "choose opus, g722, pcmu or pcma".to_owned())
 }
 
 /// Shows the call. 0: it went well and all accounts of it agree.
@@ -245,6 +245,6 @@ mod tests {
     #[test]
     fn codecs_go_by_their_names_in_any_case() {
         assert_eq!(codec("PCMU"), Ok(Codec::Pcmu));
-        assert!(codec("opus").unwrap_err().contains("g722"));
+        assert!(codec("gsm").unwrap_err().contains("g722"));
     }
 }

@@ -80,7 +80,7 @@ fn every_line_of_the_older_file_is_either_translated_or_explained() {
         "webhooks.timeout",
         "webhooks.max_retries",
         "webhooks.retry_delay",
-        "audio_codecs[3].name",
+        "audio_codecs[4].name",
         "logging.structured",
         "health_check.enabled",
         "health_check.interval",

@@ -63,6 +63,23 @@ pub fn of_info(content_type: &str, body: &[u8]) -> Option<Digit> {
 
 const MAX_INFO_BYTES: usize = 256;
 
+/// Telephone-events as they were agreed on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TelephoneEvents {
+    /// Their payload type.
+    pub payload_type: u8,
+    /// The clock that durations count in: that of the codec beside them (RFC 4733 §2.1). Some phones have Opus and events at 8000 Hz
+    /// only: their timestamps are of the sound's clock nevertheless, and their durations of this one.
+    pub clock_rate_hz: u32,
+}
+
+impl TelephoneEvents {
+    /// The ticks of 20 ms.
+    pub(crate) fn frame_ticks(self) -> u16 {
+        (self.clock_rate_hz / 50) as u16
+    }
+}
+
 /// The payload of a telephone-event packet (RFC 4733 §2.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Event {

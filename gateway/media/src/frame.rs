@@ -4,13 +4,13 @@ use std::ops::Deref;
 
 use audio::Codec;
 
-/// 20 ms of PCM at the codec's rate ([`Codec::sample_rate_hz`]); a slice of 160 or 320 samples. It lives
+/// 20 ms of PCM at the codec's rate ([`Codec::sample_rate_hz`]); a slice of 160, 320 or 960 samples. It lives
 /// without the heap.
 #[derive(Clone)]
 pub struct Frame {
     kind: FrameKind,
     length: u16,
-    samples: [i16; Self::MAX_SAMPLES],
+    samples: [i16; Codec::MAX_FRAME_SAMPLES],
 }
 
 /// Where the samples of a [`Frame`] come from.
@@ -25,14 +25,12 @@ pub enum FrameKind {
 }
 
 impl Frame {
-    const MAX_SAMPLES: usize = Codec::G722.frame_samples();
-
     /// A frame of silence.
     pub fn silence(codec: Codec) -> Self {
         Self {
             kind: FrameKind::Silence,
             length: codec.frame_samples() as u16,
-            samples: [0; Self::MAX_SAMPLES],
+            samples: [0; Codec::MAX_FRAME_SAMPLES],
         }
     }
 

@@ -42,8 +42,8 @@ mod srtp;
 mod stats;
 mod transmit;
 
-pub use audio::Codec;
-pub use dtmf::Digit;
+pub use audio::{Codec, OpusOptions};
+pub use dtmf::{Digit, TelephoneEvents};
 pub use frame::{Frame, FrameKind};
 pub use ports::{PortError, PortPool, PortRange, PortRangeError, RtpPort};
 pub use receive::{Received, Receiver, ReceiverOptions};

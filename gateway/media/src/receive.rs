@@ -28,7 +28,10 @@ pub struct Receiver {
     challenger: Option<(u32, u32)>,
     jitter: JitterBuffer,
     decoder: Decoder,
-    concealer: Concealer,
+    /// `None` for a codec that conceals by itself.
+    concealer: Option<Concealer>,
+    /// Something has been played that the decoder could go on with.
+    sounds: bool,
     digits: Detector,
     /// Decoded, not yet in a frame: less than one packet time.
     pcm: Vec<i16>,
@@ -71,13 +74,15 @@ impl Receiver {
             clock_rate_hz: codec.clock_rate_hz(),
             target: options.jitter_target,
         };
+        let decoder = Decoder::new(codec);
         Self {
             options,
             ssrc: None,
             challenger: None,
             jitter: JitterBuffer::new(jitter),
-            decoder: Decoder::new(codec),
-            concealer: Concealer::new(codec.sample_rate_hz()),
+            concealer: (!decoder.conceals()).then(|| Concealer::new(codec.sample_rate_hz())),
+            decoder,
+            sounds: false,
             digits: Detector::default(),
             pcm: Vec::with_capacity(codec.frame_samples() * 4),
             quiet_samples: 0,
@@ -163,20 +168,49 @@ impl Receiver {
         let start = self.pcm.len();
         match self.jitter.pop(now) {
             Popped::Packet { payload, .. } => {
-                self.decoder.decode(payload, &mut self.pcm);
-                self.concealer.good(&mut self.pcm[start..]);
+                if !self.decoder.decode(payload, &mut self.pcm) {
+                    self.conceal(packet_samples);
+                    return FrameKind::Concealed;
+                }
+                self.sounds = true;
+                if let Some(concealer) = &mut self.concealer {
+                    concealer.good(&mut self.pcm[start..]);
+                }
                 self.shorten_delay(start);
                 FrameKind::Received
             }
             Popped::Missing => {
-                self.concealer.conceal(packet_samples, &mut self.pcm);
+                self.conceal(packet_samples);
                 FrameKind::Concealed
             }
-            // Concealment fades into silence, also when the stream just stops.
             Popped::Idle => {
-                self.concealer.conceal(lacking, &mut self.pcm);
+                self.fall_silent(lacking);
                 FrameKind::Silence
             }
+        }
+    }
+
+    fn conceal(&mut self, samples: usize) {
+        let following = self.jitter.following();
+        match &mut self.concealer {
+            Some(concealer) => concealer.conceal(samples, &mut self.pcm),
+            None => drop(self.decoder.conceal(following, samples, &mut self.pcm)),
+        }
+    }
+
+    /// Concealment fades into silence, also when the stream just stops.
+    fn fall_silent(&mut self, samples: usize) {
+        let start = self.pcm.len();
+        match &mut self.concealer {
+            Some(concealer) => concealer.conceal(samples, &mut self.pcm),
+            None if std::mem::take(&mut self.sounds) => {
+                self.decoder.conceal(None, samples, &mut self.pcm);
+                let length = self.pcm.len() - start;
+                for (n, sample) in self.pcm[start..].iter_mut().enumerate() {
+                    *sample = (i32::from(*sample) * (length - n) as i32 / length as i32) as i16;
+                }
+            }
+            None => self.pcm.resize(start + samples, 0),
         }
     }
 
@@ -198,9 +232,9 @@ impl Receiver {
             self.decoder.decode(payload, &mut self.pcm);
             if urgent || is_quiet(&self.pcm[end..]) {
                 self.pcm.truncate(end);
-            } else {
+            } else if let Some(concealer) = &mut self.concealer {
                 // The first sound after the pause is heard.
-                self.concealer.good(&mut self.pcm[end..]);
+                concealer.good(&mut self.pcm[end..]);
             }
         }
     }

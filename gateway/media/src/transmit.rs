@@ -1,10 +1,10 @@
 //! The sending half of a stream, without socket and clock: 20 ms frames and digits in, datagrams out.
 
-use audio::{Codec, Encoder};
+use audio::{Codec, Encoder, OpusOptions};
 
 use crate::{
     Digit,
-    dtmf::{Keypad, Step, TooManyDigits},
+    dtmf::{Keypad, Step, TelephoneEvents, TooManyDigits},
     rtp::{HEADER_BYTES, Packet},
 };
 
@@ -25,7 +25,7 @@ pub struct Start {
 pub struct Transmitter {
     codec: Codec,
     payload_type: u8,
-    dtmf_payload_type: Option<u8>,
+    events: Option<TelephoneEvents>,
     next: Start,
     /// The timestamp of the event under way.
     event_timestamp: u32,
@@ -38,19 +38,25 @@ pub struct Transmitter {
 }
 
 impl Transmitter {
-    /// A transmitter at the start of a stream.
-    pub fn new(codec: Codec, payload_type: u8, dtmf_payload_type: Option<u8>, start: Start) -> Self {
+    /// A transmitter at the start of a stream. `opus` is what the peer wants of that codec.
+    pub fn new(
+        codec: Codec,
+        payload_type: u8,
+        events: Option<TelephoneEvents>,
+        opus: OpusOptions,
+        start: Start,
+    ) -> Self {
         Self {
             codec,
             payload_type,
-            dtmf_payload_type,
+            events,
             next: start,
             event_timestamp: start.timestamp,
             marker: true,
-            encoder: Encoder::new(codec),
+            encoder: Encoder::with(codec, opus),
             keypad: Keypad::default(),
-            payload: Vec::with_capacity(codec.frame_bytes()),
-            datagram: Vec::with_capacity(HEADER_BYTES + codec.frame_bytes()),
+            payload: Vec::with_capacity(codec.max_frame_bytes()),
+            datagram: Vec::with_capacity(HEADER_BYTES + codec.max_frame_bytes()),
         }
     }
 
@@ -60,23 +66,26 @@ impl Transmitter {
     /// `pcm` is [`Codec::frame_samples`] long: what lacks is sent as silence, what is too much is not sent.
     pub fn frame(&mut self, pcm: &[i16], mut send: impl FnMut(&[u8])) {
         self.encode(pcm);
-        match self.keypad.step(self.codec.frame_bytes() as u16) {
+        match self
+            .keypad
+            .step(self.events.map_or(0, TelephoneEvents::frame_ticks))
+        {
             Some(step) => self.event(step, &mut send),
             None => self.audio(&mut send),
         }
-        self.next.timestamp = self.next.timestamp.wrapping_add(self.codec.frame_bytes() as u32);
+        self.next.timestamp = self.next.timestamp.wrapping_add(self.codec.frame_ticks());
     }
 
     /// Lets 20 ms pass without a packet.
     pub fn skip(&mut self) {
-        self.next.timestamp = self.next.timestamp.wrapping_add(self.codec.frame_bytes() as u32);
+        self.next.timestamp = self.next.timestamp.wrapping_add(self.codec.frame_ticks());
         self.marker = true;
     }
 
     /// Sends this digit in place of the next frames, after those that wait already (at most 32). Without
     /// telephone-events agreed on it is dropped, as there is no way to send it.
     pub fn press(&mut self, digit: Digit) -> Result<(), TooManyDigits> {
-        if self.dtmf_payload_type.is_none() {
+        if self.events.is_none() {
             return Ok(());
         }
         self.keypad.press(digit)
@@ -107,7 +116,7 @@ impl Transmitter {
             self.encoder.encode(kept, &mut self.payload);
             return;
         }
-        let mut padded = [0; Codec::G722.frame_samples()];
+        let mut padded = [0; Codec::MAX_FRAME_SAMPLES];
         padded[..kept.len()].copy_from_slice(kept);
         self.encoder.encode(&padded[..samples], &mut self.payload);
     }
@@ -128,7 +137,7 @@ impl Transmitter {
     }
 
     fn event(&mut self, step: Step, send: &mut impl FnMut(&[u8])) {
-        let Some(payload_type) = self.dtmf_payload_type else {
+        let Some(TelephoneEvents { payload_type, .. }) = self.events else {
             return;
         };
         if step.first {

@@ -88,7 +88,7 @@ impl Default for Timeouts {
 /// A value that cannot work.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ConfigError {
-    #[error("codecs: name at least one of G722, PCMU, PCMA")]
+    #[error("codecs: name at least one of OPUS, G722, PCMU, PCMA")]
     NoCodec,
     #[error("advertised_address: 0.0.0.0 is no address that callers can reach; name the host's public one")]
     AdvertisedUnspecified,
@@ -160,6 +160,7 @@ impl GatewayConfig {
 
 fn codec_of(codec: SipCodec) -> Codec {
     match codec {
+        SipCodec::Opus => Codec::Opus,
         SipCodec::G722 => Codec::G722,
         SipCodec::Pcmu => Codec::Pcmu,
         SipCodec::Pcma => Codec::Pcma,

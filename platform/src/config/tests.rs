@@ -117,7 +117,7 @@ fn the_defaults_are_those_that_the_documentation_names() {
     );
     assert_eq!(
         config.sip.codecs,
-        [SipCodec::G722, SipCodec::Pcmu, SipCodec::Pcma]
+        [SipCodec::Opus, SipCodec::G722, SipCodec::Pcmu, SipCodec::Pcma]
     );
     assert_eq!(config.agents.len(), 0);
     assert_eq!(config.profiles, folder.path().join("profiles"));
@@ -178,7 +178,7 @@ fn the_environment_wins_over_the_file_and_the_file_over_usual_variables() {
     env.extend([
         ("LIVEKIT_URL".into(), "wss://usual.example.com".into()),
         ("TRUNKLINE__WORKER__SLOTS".into(), "3".into()),
-        ("TRUNKLINE__SIP__CODECS".into(), "[PCMA, pcmu]".into()),
+        ("TRUNKLINE__SIP__CODECS".into(), "[PCMA, opus]".into()),
         ("OPENAI_API_KEY".into(), "sk-environment".into()),
         ("DEEPGRAM_API_KEY".into(), "dg-environment".into()),
     ]);
@@ -189,7 +189,7 @@ fn the_environment_wins_over_the_file_and_the_file_over_usual_variables() {
         (config.worker.slots, config.worker.lease),
         (3, Duration::from_secs(10))
     );
-    assert_eq!(config.sip.codecs, [SipCodec::Pcma, SipCodec::Pcmu]);
+    assert_eq!(config.sip.codecs, [SipCodec::Pcma, SipCodec::Opus]);
     let openai = config.providers.openai.unwrap();
     assert_eq!(
         (openai.api_key.expose(), openai.base_url.as_str()),
@@ -308,7 +308,7 @@ fn wrong_values_are_faults_wherever_they_stand() {
     for (text, key) in [
         ("http: {listen: localhost}", "http.listen"),
         ("sip: {default_region: Utopia}", "sip.default_region"),
-        ("sip: {codecs: [opus]}", "sip.codecs[0]"),
+        ("sip: {codecs: [gsm]}", "sip.codecs[0]"),
         ("sip: {ladder: full}", "sip.ladder"),
         ("sip: {records: maybe}", "sip.records"),
         ("sip: {no_agent_timeout: 10}", "sip.no_agent_timeout"),

@@ -133,7 +133,7 @@ pub struct Sip {
     /// `max_ringing_per_source`: how many of them may come from one source address. At most `max_ringing`; default three
     /// quarters of it.
     pub max_ringing_per_source: usize,
-    /// `codecs`: what is offered and accepted, best first. Default `[G722, PCMU, PCMA]`.
+    /// `codecs`: what is offered and accepted, best first. Default `[OPUS, G722, PCMU, PCMA]`.
     pub codecs: Vec<SipCodec>,
     /// `registrations`: accounts at providers that calls come by. Default: none.
     pub registrations: Vec<Registration>,
@@ -199,6 +199,8 @@ impl Sip {
 /// An audio codec of the SIP side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SipCodec {
+    /// `OPUS`: 48 kHz, mends losses.
+    Opus,
     /// `G722`: 16 kHz.
     G722,
     /// `PCMU`: 8 kHz, µ-law.

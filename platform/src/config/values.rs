@@ -205,12 +205,13 @@ pub(super) fn redis_url(text: &str) -> Result<crate::Secret, Wrong> {
 
 pub(super) fn codec(text: &str) -> Result<SipCodec, Wrong> {
     match text.to_ascii_uppercase().replace('.', "").as_str() {
+        "OPUS" => Ok(SipCodec::Opus),
         "G722" => Ok(SipCodec::G722),
         "PCMU" => Ok(SipCodec::Pcmu),
         "PCMA" => Ok(SipCodec::Pcma),
         _ => wrong(
             format!("\"{text}\" is no codec that is known here"),
-            "use G722, PCMU, PCMA",
+            "use OPUS, G722, PCMU, PCMA",
         ),
     }
 }

@@ -102,10 +102,10 @@ pub(super) fn sip(older: &mut Older, new: &mut Section) {
             continue;
         };
         let known = name.to_ascii_uppercase().replace('.', "");
-        if ["G722", "PCMU", "PCMA"].contains(&known.as_str()) {
+        if ["OPUS", "G722", "PCMU", "PCMA"].contains(&known.as_str()) {
             codecs.push((priority, known.into()));
         } else {
-            let says = format!("{name} is not spoken with telephones; in the room it is used by itself");
+            let says = format!("{name} is not spoken with telephones");
             older.note(&format!("{path}.name"), says);
         }
     }

@@ -2,11 +2,12 @@
 
 use std::net::IpAddr;
 
-use audio::Codec;
+use audio::{Codec, OpusOptions};
 use sdp_types::{Connection, Media, Session};
 
 use super::crypto::Crypto;
 use super::{Direction, LocalSrtp, MAX_BYTES, MAX_FORMATS, MAX_MEDIA, SdpError};
+use crate::TelephoneEvents;
 
 /// What matters of a description.
 #[derive(Debug)]
@@ -57,12 +58,15 @@ pub(super) struct Usable<'a> {
 pub(super) struct Format {
     pub(super) payload_type: u8,
     pub(super) meaning: Option<Meaning>,
+    /// Of Opus.
+    opus: OpusOptions,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Meaning {
     Codec(Codec),
-    TelephoneEvent,
+    /// With the rate of its clock.
+    TelephoneEvent(u32),
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -187,6 +191,7 @@ impl Audio {
             .map(|payload_type| Format {
                 payload_type,
                 meaning: meaning(payload_type, media),
+                opus: opus(payload_type, media),
             })
             .collect();
         Self {
@@ -216,17 +221,31 @@ impl Audio {
             })
     }
 
-    pub(super) fn telephone_event(&self) -> Option<u8> {
+    /// What the peer wants of Opus with this payload type.
+    pub(super) fn opus(&self, payload_type: u8) -> OpusOptions {
         let mut formats = self.formats.iter();
-        formats
-            .find(|format| format.meaning == Some(Meaning::TelephoneEvent))
-            .map(|format| format.payload_type)
+        let format = formats.find(|format| format.payload_type == payload_type);
+        format.map(|format| format.opus).unwrap_or_default()
+    }
+
+    /// Those on the clock of `codec`. Beside Opus many phones have those at 8000 Hz only (baresip does): better these than none.
+    pub(super) fn telephone_events(&self, codec: Codec) -> Option<TelephoneEvents> {
+        let on = |clock_rate_hz: u32| {
+            let mut formats = self.formats.iter();
+            let format =
+                formats.find(|format| format.meaning == Some(Meaning::TelephoneEvent(clock_rate_hz)))?;
+            Some(TelephoneEvents {
+                payload_type: format.payload_type,
+                clock_rate_hz,
+            })
+        };
+        on(codec.clock_rate_hz()).or_else(|| on(8_000).filter(|_| codec == Codec::Opus))
     }
 
     fn format_names(&self) -> String {
         let name = |format: &Format| match format.meaning {
             Some(Meaning::Codec(codec)) => codec.name().to_owned(),
-            Some(Meaning::TelephoneEvent) => "telephone-event".to_owned(),
+            Some(Meaning::TelephoneEvent(_)) => "telephone-event".to_owned(),
             None => format.payload_type.to_string(),
         };
         self.formats.iter().map(name).collect::<Vec<_>>().join(" ")
@@ -235,29 +254,53 @@ impl Audio {
 
 /// What a payload type stands for: by its `a=rtpmap`, else by the static table (RFC 3551 §6).
 fn meaning(payload_type: u8, media: &Media) -> Option<Meaning> {
-    let mapping = media
-        .attributes
-        .iter()
-        .filter(|attribute| attribute.attribute == "rtpmap")
-        .find_map(|attribute| {
-            let (number, encoding) = attribute.value.as_deref()?.trim().split_once(' ')?;
-            (number.parse() == Ok(payload_type)).then(|| encoding.trim())
-        });
-    let Some(encoding) = mapping else {
+    let Some(encoding) = attribute_of(payload_type, "rtpmap", media) else {
         return super::CODECS
             .into_iter()
-            .find(|codec| codec.payload_type() == payload_type)
+            .find(|codec| codec.static_payload_type() == Some(payload_type))
             .map(Meaning::Codec);
     };
     let mut parts = encoding.split('/');
     let (name, rate, channels) = (parts.next()?, parts.next()?, parts.next().unwrap_or("1"));
-    if rate != "8000" || channels != "1" {
-        return None;
-    }
+    let rate: u32 = rate.parse().ok()?;
     if name.eq_ignore_ascii_case("telephone-event") {
-        return Some(Meaning::TelephoneEvent);
+        return (channels == "1").then_some(Meaning::TelephoneEvent(rate));
     }
-    Codec::from_name(name).map(Meaning::Codec)
+    let codec = Codec::from_name(name)?;
+    let expected = if codec == Codec::Opus { "2" } else { "1" };
+    (rate == codec.clock_rate_hz() && channels == expected).then_some(Meaning::Codec(codec))
+}
+
+/// The parameters of Opus (RFC 7587 §6.1) that bind whoever sends to the peer. What it says of its own sending
+/// (`sprop-…`), and of stereo, changes nothing: one decoder takes all.
+fn opus(payload_type: u8, media: &Media) -> OpusOptions {
+    let mut options = OpusOptions::default();
+    let parameters = attribute_of(payload_type, "fmtp", media).unwrap_or_default();
+    for (name, value) in parameters.split(';').filter_map(|one| one.split_once('=')) {
+        let Ok(value) = value.trim().parse::<u32>() else {
+            continue;
+        };
+        match name.trim().to_ascii_lowercase().as_str() {
+            "useinbandfec" => options.fec = value == 1,
+            "cbr" => options.cbr = value == 1,
+            "maxplaybackrate" => options.max_playback_rate_hz = value,
+            "maxaveragebitrate" => options.max_bitrate = value,
+            _ => {}
+        }
+    }
+    options
+}
+
+/// What `a=rtpmap` or `a=fmtp` says of a payload type.
+fn attribute_of<'a>(payload_type: u8, name: &str, media: &'a Media) -> Option<&'a str> {
+    media
+        .attributes
+        .iter()
+        .filter(|attribute| attribute.attribute == name)
+        .find_map(|attribute| {
+            let (number, value) = attribute.value.as_deref()?.trim().split_once(' ')?;
+            (number.parse() == Ok(payload_type)).then(|| value.trim())
+        })
 }
 
 fn cryptos(media: &Media) -> Vec<Crypto> {

@@ -9,10 +9,10 @@ mod negotiate;
 
 use std::net::{IpAddr, SocketAddr};
 
-use audio::Codec;
+use audio::{Codec, OpusOptions};
 
-use crate::ReportsTo;
 use crate::srtp::{MasterKey, SrtpKeys, Suite};
+use crate::{ReportsTo, TelephoneEvents};
 
 pub use negotiate::{answer, make_offer, parse_answer};
 
@@ -23,11 +23,34 @@ pub const MAX_MEDIA: usize = 16;
 /// The most payload types of one `m=` line taken.
 pub const MAX_FORMATS: usize = 64;
 
-/// Our order of preference: the better sound first, then as livekit-sip has it.
-pub const CODECS: [Codec; 3] = [Codec::G722, Codec::Pcmu, Codec::Pcma];
+/// Our order of preference: the better sound first (Opus mends losses too), then as livekit-sip has it.
+pub const CODECS: [Codec; 4] = [Codec::Opus, Codec::G722, Codec::Pcmu, Codec::Pcma];
 
-/// The payload type of telephone-events that we offer.
-pub const DTMF_PAYLOAD_TYPE: u8 = 101;
+/// The payload type of `codec` that we offer.
+pub const fn offered_payload_type(codec: Codec) -> u8 {
+    match codec.static_payload_type() {
+        Some(payload_type) => payload_type,
+        None => FIRST_DYNAMIC,
+    }
+}
+
+/// RFC 3551 §6: for codecs without a static payload type.
+const FIRST_DYNAMIC: u8 = 96;
+
+/// The telephone-events that we offer: for each clock of `codecs` one, since events count on the clock of the sound that
+/// they stand in for (RFC 4733 §2.1).
+fn offered_events(codecs: &[Codec]) -> Vec<TelephoneEvents> {
+    let mut events: Vec<TelephoneEvents> = Vec::new();
+    for clock_rate_hz in codecs.iter().map(|codec| codec.clock_rate_hz()) {
+        if !events.iter().any(|events| events.clock_rate_hz == clock_rate_hz) {
+            events.push(TelephoneEvents {
+                payload_type: if clock_rate_hz == 8_000 { 101 } else { 102 },
+                clock_rate_hz,
+            });
+        }
+    }
+    events
+}
 
 /// Our side of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,8 +94,11 @@ pub struct Negotiated {
     pub codec: Codec,
     /// Its payload type, both ways.
     pub payload_type: u8,
-    /// The payload type of telephone-events; `None` when the peer has none.
-    pub dtmf_payload_type: Option<u8>,
+    /// What the peer wants of Opus, where that is the codec.
+    pub opus: OpusOptions,
+    /// Telephone-events; `None` when the peer has none. On the codec's clock, but for [peers](TelephoneEvents::clock_rate_hz) that have none
+    /// on that of Opus.
+    pub events: Option<TelephoneEvents>,
     /// Where to send; `None` for 0.0.0.0 and ::, the old way to hold.
     pub remote: Option<SocketAddr>,
     /// From our point of view.

@@ -6,11 +6,12 @@ use audio::Codec;
 use sdp_types::{Connection, Media, MediaType, Origin, Session, TransportProto};
 
 use super::{
-    DTMF_PAYLOAD_TYPE, Direction, LocalMedia, Negotiated, SdpError, crypto,
+    Direction, LocalMedia, Negotiated, SdpError, crypto,
     description::{Description, MediaLine, Usable},
+    offered_events, offered_payload_type,
 };
-use crate::ReportsTo;
 use crate::srtp::SrtpKeys;
+use crate::{ReportsTo, TelephoneEvents};
 
 /// Answers an offer: the description to send, and what is agreed on.
 ///
@@ -25,7 +26,7 @@ pub fn answer(offer: &[u8], local: &LocalMedia<'_>) -> Result<(String, Negotiate
     let mut ours = our_audio(
         local,
         &[(codec, payload_type)],
-        negotiated.dtmf_payload_type,
+        negotiated.events.as_slice(),
         negotiated.direction,
     );
     ours.proto.clone_from(&usable.line.transport);
@@ -51,9 +52,14 @@ pub fn make_offer(local: &LocalMedia<'_>) -> String {
     let formats: Vec<_> = local
         .codecs
         .iter()
-        .map(|codec| (*codec, codec.payload_type()))
+        .map(|codec| (*codec, offered_payload_type(*codec)))
         .collect();
-    let mut ours = our_audio(local, &formats, Some(DTMF_PAYLOAD_TYPE), Direction::SendRecv);
+    let mut ours = our_audio(
+        local,
+        &formats,
+        &offered_events(local.codecs),
+        Direction::SendRecv,
+    );
     if let Some(srtp) = local.srtp {
         if srtp.required {
             ours.proto = TransportProto::RtpSavp.to_string();
@@ -103,7 +109,8 @@ fn negotiated(
         reports_to,
         codec,
         payload_type,
-        dtmf_payload_type: audio.telephone_event(),
+        opus: audio.opus(payload_type),
+        events: audio.telephone_events(codec),
         remote: (!nowhere).then(|| SocketAddr::new(address, audio.port)),
         direction: theirs.reversed(),
         held: matches!(theirs, Direction::SendOnly | Direction::Inactive),
@@ -127,13 +134,13 @@ fn our_session(local: &LocalMedia<'_>) -> Session {
 fn our_audio(
     local: &LocalMedia<'_>,
     formats: &[(Codec, u8)],
-    dtmf: Option<u8>,
+    events: &[TelephoneEvents],
     direction: Direction,
 ) -> Media {
     let numbers: Vec<_> = formats
         .iter()
         .map(|(_, number)| *number)
-        .chain(dtmf)
+        .chain(events.iter().map(|events| events.payload_type))
         .map(|number| number.to_string())
         .collect();
     let mut media = Media::new(
@@ -143,11 +150,18 @@ fn our_audio(
         numbers.join(" "),
     );
     for (codec, number) in formats {
-        let encoding = format!("{number} {}/{}", codec.name(), codec.clock_rate_hz());
-        media.add_attribute_with_value("rtpmap", encoding);
+        let (name, rate) = (codec.name(), codec.clock_rate_hz());
+        if *codec == Codec::Opus {
+            // Always two channels in the name, and one in the sound unless `stereo` says so (RFC 7587 §7).
+            media.add_attribute_with_value("rtpmap", format!("{number} {name}/{rate}/2"));
+            media.add_attribute_with_value("fmtp", format!("{number} useinbandfec=1"));
+        } else {
+            media.add_attribute_with_value("rtpmap", format!("{number} {name}/{rate}"));
+        }
     }
-    if let Some(number) = dtmf {
-        media.add_attribute_with_value("rtpmap", format!("{number} telephone-event/8000"));
+    for events in events {
+        let (number, rate) = (events.payload_type, events.clock_rate_hz);
+        media.add_attribute_with_value("rtpmap", format!("{number} telephone-event/{rate}"));
         media.add_attribute_with_value("fmtp", format!("{number} 0-15"));
     }
     media.add_attribute_with_value("ptime", 20);

@@ -7,12 +7,13 @@ mod task;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use audio::Codec;
+use audio::{Codec, OpusOptions};
 use tokio::sync::mpsc;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    Digit, Frame, Receiver, ReceiverOptions, RtpPort, RtpStats, SourcePolicy, SrtpKeys, Start, Transmitter,
+    Digit, Frame, Receiver, ReceiverOptions, RtpPort, RtpStats, SourcePolicy, SrtpKeys, Start,
+    TelephoneEvents, Transmitter,
     reports::Reports,
     sdp::Negotiated,
     source::SourceLock,
@@ -30,8 +31,10 @@ pub struct SessionOptions {
     pub codec: Codec,
     /// Its payload type.
     pub payload_type: u8,
-    /// The payload type of telephone-events, if agreed on.
-    pub dtmf_payload_type: Option<u8>,
+    /// What the peer wants of Opus, where that is the codec.
+    pub opus: OpusOptions,
+    /// Telephone-events, if agreed on.
+    pub events: Option<TelephoneEvents>,
     /// Where the peer wants its packets; `None` while it holds the call.
     pub remote: Option<SocketAddr>,
     /// Whether packets may be sent: the direction agreed on.
@@ -62,7 +65,8 @@ impl From<&Negotiated> for SessionOptions {
         Self {
             codec: negotiated.codec,
             payload_type: negotiated.payload_type,
-            dtmf_payload_type: negotiated.dtmf_payload_type,
+            opus: negotiated.opus,
+            events: negotiated.events,
             remote: negotiated.remote,
             sending: negotiated.direction.sends(),
             source: SourcePolicy::default(),
@@ -103,7 +107,7 @@ impl RtpSession {
         let SessionOptions {
             codec,
             payload_type,
-            dtmf_payload_type,
+            events,
             ..
         } = options;
         let port = Arc::new(port);
@@ -117,7 +121,7 @@ impl RtpSession {
         let receiver = Receiver::new(ReceiverOptions {
             codec,
             payload_type,
-            dtmf_payload_type,
+            dtmf_payload_type: events.map(|events| events.payload_type),
             jitter_target: options.jitter_target,
         });
         let start = Start {
@@ -148,7 +152,7 @@ impl RtpSession {
             own: RtpStats::default(),
         };
         tasks.spawn(task.run(cancel));
-        let transmitter = Transmitter::new(codec, payload_type, dtmf_payload_type, start);
+        let transmitter = Transmitter::new(codec, payload_type, events, options.opus, start);
         let sender = RtpSender {
             port,
             control: control.clone(),

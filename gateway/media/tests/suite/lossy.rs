@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use media::dtmf::Event;
 use media::rtp::Packet;
-use media::{Codec, Digit, PortPool, PortRange, ReportsTo, RtpSession, SessionOptions, SourcePolicy};
+use media::{
+    Codec, Digit, PortPool, PortRange, ReportsTo, RtpSession, SessionOptions, SourcePolicy, TelephoneEvents,
+};
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use tokio::net::UdpSocket;
@@ -85,7 +87,11 @@ fn start(
     let options = SessionOptions {
         codec: Codec::Pcmu,
         payload_type: PCMU,
-        dtmf_payload_type: Some(EVENTS),
+        opus: media::OpusOptions::default(),
+        events: Some(TelephoneEvents {
+            payload_type: EVENTS,
+            clock_rate_hz: 8_000,
+        }),
         remote: Some(remote),
         sending: true,
         source: SourcePolicy::SdpAddress,

@@ -16,6 +16,7 @@
 
 mod dtmf;
 mod lossy;
+mod opus;
 mod ports;
 mod rtcp;
 mod sdp;

@@ -29,7 +29,8 @@ fn options(remote: SocketAddr, reports_to: ReportsTo) -> SessionOptions {
     SessionOptions {
         codec: Codec::Pcmu,
         payload_type: 0,
-        dtmf_payload_type: None,
+        opus: media::OpusOptions::default(),
+        events: None,
         remote: Some(remote),
         sending: true,
         source: SourcePolicy::SdpAddress,

@@ -1,19 +1,21 @@
 use std::net::SocketAddr;
 
 use media::{
-    Codec, MasterKey, ReportsTo, Suite,
+    Codec, MasterKey, OpusOptions, ReportsTo, Suite, TelephoneEvents,
     sdp::{
-        CODECS, Direction, LocalMedia, LocalSrtp, MAX_BYTES, Negotiated, SdpError, answer, make_offer,
-        parse_answer,
+        Direction, LocalMedia, LocalSrtp, MAX_BYTES, Negotiated, SdpError, answer, make_offer, parse_answer,
     },
 };
 use proptest::prelude::*;
+
+/// Our codecs without Opus.
+const TELEPHONE: [Codec; 3] = [Codec::G722, Codec::Pcmu, Codec::Pcma];
 
 fn local() -> LocalMedia<'static> {
     LocalMedia {
         address: "192.0.2.10".parse().unwrap(),
         port: 10_000,
-        codecs: &CODECS,
+        codecs: &TELEPHONE,
         session_id: 42,
         version: 1,
         srtp: None,
@@ -32,6 +34,13 @@ fn refusal(text: impl AsRef<[u8]>) -> SdpError {
     answer(text.as_ref(), &local()).unwrap_err()
 }
 
+fn events(payload_type: u8) -> TelephoneEvents {
+    TelephoneEvents {
+        payload_type,
+        clock_rate_hz: 8_000,
+    }
+}
+
 fn address(text: &str) -> SocketAddr {
     text.parse().unwrap()
 }
@@ -48,7 +57,8 @@ fn the_answer_takes_our_preferred_codec_with_the_peers_numbers() {
         Negotiated {
             codec: Codec::G722,
             payload_type: 96,
-            dtmf_payload_type: Some(97),
+            opus: OpusOptions::default(),
+            events: Some(events(97)),
             remote: Some(address("203.0.113.5:4000")),
             direction: Direction::SendRecv,
             held: false,
@@ -96,7 +106,7 @@ fn reports_go_where_the_peer_says() {
 fn static_payload_types_need_no_rtpmap_and_our_order_wins() {
     assert_eq!(negotiate("m=audio 4000 RTP/AVP 8 0\r\n").codec, Codec::Pcmu);
     assert_eq!(negotiate("m=audio 4000 RTP/AVP 8 0 9\r\n").payload_type, 9);
-    assert_eq!(negotiate("m=audio 4000 RTP/AVP 8\r\n").dtmf_payload_type, None);
+    assert_eq!(negotiate("m=audio 4000 RTP/AVP 8\r\n").events, None);
     let only_pcma = LocalMedia {
         codecs: &[Codec::Pcma],
         ..local()
@@ -112,12 +122,12 @@ fn a_mapping_that_renames_a_static_number_counts() {
     else {
         panic!("0 is not PCMU here");
     };
-    assert_eq!(theirs, "0");
+    assert_eq!(theirs, "opus");
     // Wideband telephone-events and stereo are something else.
     let agreed = negotiate(
         "m=audio 4000 RTP/AVP 0 96\r\na=rtpmap:96 telephone-event/16000\r\na=rtpmap:0 PCMU/8000/1\r\n",
     );
-    assert_eq!((agreed.codec, agreed.dtmf_payload_type), (Codec::Pcmu, None));
+    assert_eq!((agreed.codec, agreed.events), (Codec::Pcmu, None));
 }
 
 #[test]
@@ -254,8 +264,8 @@ fn two_of_us_agree() {
     assert_eq!((caller.codec, caller.payload_type), (Codec::G722, 9));
     assert_eq!((callee.codec, callee.payload_type), (Codec::G722, 9));
     assert_eq!(
-        (caller.dtmf_payload_type, callee.dtmf_payload_type),
-        (Some(101), Some(101))
+        (caller.events, callee.events),
+        (Some(events(101)), Some(events(101)))
     );
     assert_eq!(caller.direction, Direction::SendRecv);
 }
@@ -268,7 +278,7 @@ fn the_offer_and_the_answer_of_livekit_sip_are_read() {
                 a=rtpmap:0 PCMU/8000\r\na=rtpmap:8 PCMA/8000\r\na=rtpmap:101 telephone-event/8000\r\n\
                 a=fmtp:101 0-16\r\na=ptime:20\r\na=sendrecv\r\n";
     let (_, agreed) = answer(text.as_bytes(), &local()).unwrap();
-    assert_eq!((agreed.codec, agreed.dtmf_payload_type), (Codec::G722, Some(101)));
+    assert_eq!((agreed.codec, agreed.events), (Codec::G722, Some(events(101))));
     let text = "v=0\r\no=- 1 3 IN IP4 127.0.0.1\r\ns=LiveKit\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n\
                 m=audio 20114 RTP/AVP 0 101\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:101 telephone-event/8000\r\n\
                 a=fmtp:101 0-16\r\na=ptime:20\r\na=sendrecv\r\n";

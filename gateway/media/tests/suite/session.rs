@@ -53,8 +53,12 @@ impl Running {
 fn options(codec: Codec, remote: Option<SocketAddr>) -> SessionOptions {
     SessionOptions {
         codec,
-        payload_type: codec.payload_type(),
-        dtmf_payload_type: Some(101),
+        payload_type: media::sdp::offered_payload_type(codec),
+        opus: media::OpusOptions::default(),
+        events: Some(media::TelephoneEvents {
+            payload_type: 101,
+            clock_rate_hz: codec.clock_rate_hz(),
+        }),
         remote,
         sending: true,
         source: SourcePolicy::SdpAddress,

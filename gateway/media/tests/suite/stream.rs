@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use audio::{correlate, level::rms_dbfs, tone::Tone};
-use media::{Codec, Digit, FrameKind, Received, Receiver, ReceiverOptions, Start, Transmitter, rtp::Packet};
+use media::{
+    Codec, Digit, FrameKind, OpusOptions, Received, Receiver, ReceiverOptions, Start, TelephoneEvents,
+    Transmitter, rtp::Packet, sdp::offered_payload_type,
+};
 use proptest::prelude::*;
 
 const START: Start = Start {
@@ -16,14 +19,28 @@ const DTMF: u8 = 101;
 fn receiver(codec: Codec) -> Receiver {
     Receiver::new(ReceiverOptions {
         codec,
-        payload_type: codec.payload_type(),
+        payload_type: offered_payload_type(codec),
         dtmf_payload_type: Some(DTMF),
         jitter_target: Duration::from_millis(40),
     })
 }
 
+fn events(codec: Codec) -> TelephoneEvents {
+    TelephoneEvents {
+        payload_type: DTMF,
+        clock_rate_hz: codec.clock_rate_hz(),
+    }
+}
+
 fn transmitter(codec: Codec) -> Transmitter {
-    Transmitter::new(codec, codec.payload_type(), Some(DTMF), START)
+    let opus = OpusOptions::default();
+    Transmitter::new(
+        codec,
+        offered_payload_type(codec),
+        Some(events(codec)),
+        opus,
+        START,
+    )
 }
 
 fn ms(ms: u64) -> Duration {
@@ -144,7 +161,7 @@ fn too_many_digits_are_refused_and_without_events_none_is_sent() {
     let digit = Digit::from_char('1').unwrap();
     assert!((0..32).all(|_| with.press(digit).is_ok()));
     assert!(with.press(digit).is_err());
-    let mut without = Transmitter::new(Codec::Pcmu, 0, None, START);
+    let mut without = Transmitter::new(Codec::Pcmu, 0, None, OpusOptions::default(), START);
     without.press(digit).unwrap();
     assert!(!without.is_pressing());
 }
@@ -220,6 +237,7 @@ fn a_stray_ssrc_is_foreign_and_a_steady_one_takes_over() {
         Codec::Pcmu,
         0,
         None,
+        OpusOptions::default(),
         Start {
             ssrc: 8,
             sequence: 9,
@@ -401,14 +419,14 @@ proptest! {
             0..80,
         ),
     ) {
-        for codec in [Codec::Pcma, Codec::G722] {
+        for codec in [Codec::Pcma, Codec::G722, Codec::Opus] {
             let mut receiver = receiver(codec);
             let mut now = 0;
             for (mut datagram, rtp_like, wait) in datagrams.clone() {
                 now += wait;
                 if rtp_like && datagram.len() >= 12 {
                     datagram[0] = 0x80;
-                    datagram[1] = if datagram[1] > 128 { DTMF } else { codec.payload_type() };
+                    datagram[1] = if datagram[1] > 128 { DTMF } else { offered_payload_type(codec) };
                     datagram[8..11].fill(0);
                     datagram[11] %= 2;
                 }

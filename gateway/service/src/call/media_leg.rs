@@ -347,7 +347,7 @@ impl MediaLeg {
     /// Whether digits can come by telephone-events.
     pub(super) fn has_events(&self) -> bool {
         self.negotiated
-            .is_some_and(|negotiated| negotiated.dtmf_payload_type.is_some())
+            .is_some_and(|negotiated| negotiated.events.is_some())
     }
 
     /// The codec agreed on.

@@ -144,15 +144,20 @@ impl Agent {
 
     /// Says a tone, and echoes nothing any more: frames of both would take turns, and the tone would be in shreds.
     pub(crate) async fn say(&self, frequency_hz: f64, length: Duration) {
-        self.echoes.store(false, Ordering::Relaxed);
         let mut tone = audio::tone::Tone::new(frequency_hz, RATE, 8_000);
-        let mut frame = Vec::new();
-        for _ in 0..length.as_millis() / 20 {
-            frame.clear();
-            tone.fill(audio::frame_samples(RATE), &mut frame);
+        let frames = usize::try_from(length.as_millis() / 20).expect("short");
+        let mut samples = Vec::new();
+        tone.fill(frames * audio::frame_samples(RATE), &mut samples);
+        self.utter(&samples).await;
+    }
+
+    /// Says this, at [`RATE`], and echoes nothing any more.
+    pub(crate) async fn utter(&self, samples: &[i16]) {
+        self.echoes.store(false, Ordering::Relaxed);
+        for frame in samples.chunks(audio::frame_samples(RATE)) {
             let samples_per_channel = u32::try_from(frame.len()).expect("short");
             let said = AudioFrame {
-                data: Cow::Owned(frame.clone()),
+                data: Cow::Owned(frame.to_vec()),
                 sample_rate: RATE,
                 num_channels: 1,
                 samples_per_channel,

@@ -8,11 +8,13 @@ use livekit_protocol as proto;
 use media::Suite;
 use proto::SipMediaEncryption::{SipMediaEncryptAllow, SipMediaEncryptRequire};
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio::time::{sleep, timeout};
 
-use crate::agent::Agent;
-use crate::fixture::{CALLEE, Fixture, SOON};
+use crate::agent::{Agent, Noticed};
+use crate::fixture::{CALLEE, Fixture, SOON, Wishes};
 use crate::outbound::{allowed, dial, remove, request, trunk_over};
 use crate::sipp::free_port;
 use crate::srtp::{config, suite_of};
@@ -21,6 +23,7 @@ use crate::srtp::{config, suite_of};
 pub(crate) struct Baresip {
     child: Child,
     port: u16,
+    control_port: u16,
     folder: TempDir,
 }
 
@@ -31,9 +34,10 @@ impl Baresip {
     }
 
     fn start(user: &str, parameters: &str) -> Self {
-        let (folder, port) = (TempDir::new().expect("a folder"), free_port());
+        let folder = TempDir::new().expect("a folder");
+        let (port, control_port) = (free_port(), free_port());
         let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).expect("written");
-        write("config", &configuration(port));
+        write("config", &configuration(port, control_port));
         let account = format!("<sip:{user}@127.0.0.1>;regint=0;answermode=auto{parameters}\n");
         write("accounts", &account);
         let log = File::create(folder.path().join("log")).expect("a file");
@@ -46,7 +50,12 @@ impl Baresip {
             .kill_on_drop(true)
             .spawn()
             .expect("baresip is installed");
-        Self { child, port, folder }
+        Self {
+            child,
+            port,
+            control_port,
+            folder,
+        }
     }
 
     pub(crate) fn address(&self) -> String {
@@ -68,18 +77,62 @@ impl Baresip {
         std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
 
+    /// Its control connection.
+    pub(crate) async fn controls(&self) -> Controls {
+        let stream = TcpStream::connect(("127.0.0.1", self.control_port)).await;
+        Controls {
+            stream: stream.expect("connected"),
+            said: String::new(),
+        }
+    }
+
     pub(crate) async fn stop(mut self) {
         self.child.kill().await.expect("killed");
     }
 }
 
-fn configuration(port: u16) -> String {
+/// By which it says what it notices and is told what to do: JSON in netstrings, of which nothing but the text is looked at.
+pub(crate) struct Controls {
+    stream: TcpStream,
+    said: String,
+}
+
+impl Controls {
+    async fn tell(&mut self, command: &str, parameters: &str) {
+        let json = format!(r#"{{"command":"{command}","params":"{parameters}"}}"#);
+        let netstring = format!("{}:{json},", json.len());
+        let written = self.stream.write_all(netstring.as_bytes()).await;
+        written.expect("written");
+    }
+
+    /// Waits until it has noticed that this key was pressed here.
+    async fn notices_key(&mut self, key: char) {
+        let wanted = format!(r#""param":"{key}""#);
+        let search = async {
+            let mut buffer = [0; 4_096];
+            loop {
+                let mut events = self.said.split("\"event\"");
+                if events.any(|event| event.contains("CALL_DTMF_START") && event.contains(&wanted)) {
+                    return;
+                }
+                let length = self.stream.read(&mut buffer).await.expect("readable");
+                assert_ne!(length, 0, "baresip has ended");
+                self.said.push_str(&String::from_utf8_lossy(&buffer[..length]));
+            }
+        };
+        let found = timeout(SOON, search).await;
+        assert!(found.is_ok(), "the key {key} was not noticed: {}", self.said);
+    }
+}
+
+fn configuration(port: u16, control_port: u16) -> String {
     format!(
         "poll_method epoll\nnet_interface 127.0.0.1\nsip_listen 127.0.0.1:{port}\ncall_local_timeout 120\ncall_max_calls 1\n\
          audio_player aubridge,phone\naudio_source aubridge,phone\naudio_alert aubridge,bell\n\
          ausrc_format s16\nauplay_format s16\nauenc_format s16\naudec_format s16\naudio_buffer 20-160\n\
          module_path /usr/lib/baresip/modules\nmodule aubridge.so\nmodule g711.so\nmodule g722.so\nmodule opus.so\n\
-         module srtp.so\nmodule_tmp uuid.so\nmodule_tmp account.so\nmodule_app menu.so\n"
+         module srtp.so\nmodule_tmp uuid.so\nmodule_tmp account.so\nmodule_app menu.so\n\
+         module_app ctrl_tcp.so\nctrl_tcp_listen 127.0.0.1:{control_port}\nopus_inbandfec yes\n"
     )
 }
 
@@ -114,4 +167,40 @@ async fn baresip_is_called_encrypted_where_it_must_be_or_may_be() {
         baresip.stop().await;
         fixture.stop().await;
     }
+}
+
+async fn codec_of(fixture: &Fixture) -> String {
+    fixture.leg().await.media.expect("sound").codec
+}
+
+/// It has telephone-events at 8000 Hz only, beside Opus too.
+#[tokio::test(flavor = "multi_thread")]
+async fn baresip_is_called_by_opus_and_keys_go_both_ways() {
+    let fixture = Fixture::wishing(Wishes {
+        calls: allowed(),
+        codecs: media::sdp::CODECS.to_vec(),
+        ..Wishes::default()
+    })
+    .await;
+    let mut agent = Agent::join(&fixture).await;
+    let baresip = Baresip::waits(";audio_codecs=opus");
+    baresip.says("baresip is ready").await;
+    let mut controls = baresip.controls().await;
+    let trunk = trunk_over(&fixture, &baresip.address(), proto::SipTransport::Udp).await;
+    let wanted = proto::CreateSipParticipantRequest {
+        dtmf: "4".into(),
+        ..request(&trunk)
+    };
+    dial(&fixture, &wanted).await.expect("answered");
+    controls.notices_key('4').await;
+    controls.tell("sndcode", "7").await;
+    agent.wait_for(Noticed::Digit("7".into())).await;
+    agent.say(440.0, Duration::from_secs(1)).await;
+    agent.hears(440.0).await;
+    remove(&fixture).await;
+    fixture.released().await;
+    assert_eq!(codec_of(&fixture).await, "opus", "{}", baresip.log());
+    println!("{:?}", fixture.leg().await.media);
+    baresip.stop().await;
+    fixture.stop().await;
 }

@@ -56,6 +56,8 @@ pub(crate) struct Wishes {
     pub(crate) ladder: SipLadder,
     pub(crate) session: SessionTimes,
     pub(crate) info_dtmf: bool,
+    /// Without any: all but Opus.
+    pub(crate) codecs: Vec<Codec>,
 }
 
 pub(crate) struct Fixture {
@@ -105,11 +107,16 @@ impl Fixture {
     /// With trunk and rule, and no other test beside it: for one that counts what the process holds, reads figures in its log, or
     /// keeps the machine busy.
     pub(crate) async fn alone(timeouts: Timeouts, limits: Limits) -> Self {
-        let wishes = Wishes {
+        Self::alone_wishing(Wishes {
             timeouts,
             limits,
             ..Wishes::default()
-        };
+        })
+        .await
+    }
+
+    /// The same, with whatever else it is to be.
+    pub(crate) async fn alone_wishing(wishes: Wishes) -> Self {
         let turn = Turn {
             _alone: Some(TURNS.write().await),
             _shared: None,
@@ -161,7 +168,13 @@ impl Fixture {
             ladder,
             session,
             info_dtmf,
+            codecs,
         } = wishes;
+        let codecs = if codecs.is_empty() {
+            vec![Codec::G722, Codec::Pcmu, Codec::Pcma]
+        } else {
+            codecs
+        };
         let folder = TempDir::new().expect("a folder");
         let store = FolderStore::open(folder.path()).await.expect("a store");
         let rtp = RtpPorts::reserve().expect("ports");
@@ -189,7 +202,7 @@ impl Fixture {
             registrations,
             advertised_address: loopback,
             rtp_ports: rtp.to_string().parse().expect("a range"),
-            codecs: vec![Codec::G722, Codec::Pcmu, Codec::Pcma],
+            codecs,
             timeouts,
             calls,
             max_calls: 50,

@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use livekit::prelude::SipDTMF;
-use media::{Digit, RtpSession};
+use livekit_protocol::SipInboundTrunkInfo;
+use media::{Codec, Digit, RtpSession};
 use service::Timeouts;
 use tokio::time::{interval, timeout};
 
 use crate::agent::{Agent, Noticed};
-use crate::fixture::Fixture;
-use crate::peer::Phone;
+use crate::fixture::{Fixture, Wishes};
+use crate::peer::{Offering, Phone};
 
 /// Sends silence at the usual pace for `frames` frames, for the digits that wait.
 async fn pace(rtp: &mut RtpSession, frames: usize) {
@@ -21,12 +22,28 @@ async fn pace(rtp: &mut RtpSession, frames: usize) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn digits_go_both_ways() {
-    let fixture = Fixture::start(Timeouts::default()).await;
-    let mut phone = Phone::dial(fixture.gateway.local_addr()).await;
+async fn digits_go_both_ways_beside_pcmu() {
+    digits_go_both_ways(Codec::Pcmu).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn digits_go_both_ways_beside_opus_on_its_clock() {
+    digits_go_both_ways(Codec::Opus).await;
+}
+
+async fn digits_go_both_ways(codec: Codec) {
+    let fixture = Fixture::wishing(Wishes {
+        codecs: media::sdp::CODECS.to_vec(),
+        ..Wishes::default()
+    })
+    .await;
+    fixture.trunk(SipInboundTrunkInfo::default()).await;
+    let mut phone = Phone::dial_offering(fixture.gateway.local_addr(), Offering::plain(codec)).await;
     phone.expect("SIP/2.0 180").await;
     let mut agent = Agent::join(&fixture).await;
     let mut rtp = phone.answered().await;
+    let events = format!(" telephone-event/{}\r\n", codec.clock_rate_hz());
+    assert!(phone.ok.contains(&events), "{}", phone.ok);
     pace(&mut rtp, 10).await;
     for (pressed, noticed) in [('5', "5"), ('#', "#"), ('A', "a")] {
         rtp.sender

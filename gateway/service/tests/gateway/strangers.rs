@@ -51,9 +51,9 @@ async fn flood(socket: UdpSocket, all: RangeInclusive<u16>, codec: Codec, pace: 
         encoder.encode(frame, &mut payload);
         Packet {
             marker: false,
-            payload_type: codec.payload_type(),
+            payload_type: media::sdp::offered_payload_type(codec),
             sequence: n,
-            timestamp: u32::from(n) * 160,
+            timestamp: u32::from(n) * codec.frame_ticks(),
             ssrc: 0xdead_beef,
             payload: &payload,
         }

@@ -224,7 +224,7 @@ fn advertised(text: &str) -> Result<IpAddr, Wrong> {
 }
 
 fn codecs(cx: &Context<'_>, section: &mut Section<'_>) -> Vec<SipCodec> {
-    let all = vec![SipCodec::G722, SipCodec::Pcmu, SipCodec::Pcma];
+    let all = vec![SipCodec::Opus, SipCodec::G722, SipCodec::Pcmu, SipCodec::Pcma];
     let Some(items) = section.list("codecs") else {
         return all;
     };

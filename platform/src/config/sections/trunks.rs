@@ -220,15 +220,16 @@ pub(super) fn media(cx: &Context<'_>, section: &mut Section<'_>) -> Option<proto
 }
 
 fn offered(codec: SipCodec) -> proto::SipCodec {
-    let name = match codec {
-        SipCodec::G722 => "G722",
-        SipCodec::Pcmu => "PCMU",
-        SipCodec::Pcma => "PCMA",
+    // The rate is that of the RTP clock, which is 8 kHz for G.722 too (RFC 3551 §4.5.2).
+    let (name, rate) = match codec {
+        SipCodec::Opus => ("opus", 48_000),
+        SipCodec::G722 => ("G722", 8_000),
+        SipCodec::Pcmu => ("PCMU", 8_000),
+        SipCodec::Pcma => ("PCMA", 8_000),
     };
     proto::SipCodec {
         name: name.to_owned(),
-        // Of the RTP clock, which is 8 kHz for G.722 too (RFC 3551 §4.5.2).
-        rate: 8_000,
+        rate,
     }
 }
 
