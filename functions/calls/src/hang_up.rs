@@ -10,7 +10,7 @@ use platform::livekit::proto;
 use tokio::time::{sleep, timeout};
 
 use crate::{
-    Shared,
+    CallOutcome, Shared,
     legs::{self, Kept, Outbound},
     locate::{self, Located},
 };
@@ -108,9 +108,10 @@ async fn put_out(
         // The legs were read before: whoever has come by then is seen here.
         let there = state.livekit.list_participants(call.room()).await?;
         let mut awaited = Vec::new();
-        for kept in legs {
+        for mut kept in legs {
             let leg = &kept.leg;
-            if there.iter().any(|who| is_phone(who, leg)) {
+            let is_there = there.iter().any(|who| is_phone(who, leg));
+            if is_there {
                 let with_room = leg.room_is_ours && matches!(ending, Ending::Call);
                 let phone = &leg.participant_identity;
                 legs::send_away(&state.livekit, call.room(), phone, with_room).await?;
@@ -119,8 +120,12 @@ async fn put_out(
                 shared.caps.ended(&leg.counted).await?;
             } else if leg.is_dialled(Timestamp::from(state.clock.now())) {
                 awaited.push(kept);
+            } else {
+                // Whoever dialled it died, and it can come no more.
+                let outcome = (!is_there).then_some(CallOutcome::Cancelled);
+                kept.close(&*state.store, None, outcome).await?;
+                shared.caps.ended(&kept.leg.counted).await?;
             }
-            // Else whoever dialled it died: its place ends with its longest duration.
         }
         if awaited.is_empty() {
             return Ok(());

@@ -2,7 +2,8 @@
 //!
 //! Two write a leg: who dialled it tells what LiveKit has answered, and who hangs up leaves a mark. Both write conditionally, so whichever
 //! comes second sees what the first has written, and does the rest: a phone that was hung up is put out by whoever learns that it came.
-//! Until LiveKit's answer is written nobody knows whether the phone is still to come, and its place in the caps stays taken.
+//! Until LiveKit's answer is written nobody knows whether the phone is still to come, and its place in the caps stays taken. Where whoever
+//! dialled it died, the answer never comes: a repeat of the request says what is known, or who hangs up when the phone can come no more.
 
 use std::time::Duration;
 
@@ -91,6 +92,25 @@ impl Kept {
 
     pub(crate) async fn again(self, store: &dyn Store) -> Result<Option<Self>, StoreError> {
         Self::read(store, self.key).await
+    }
+
+    /// Says what is known of a phone whose dialler is at it no more; what that one has said itself stays.
+    pub(crate) async fn close(
+        &mut self,
+        store: &dyn Store,
+        sip_call_id: Option<String>,
+        outcome: Option<CallOutcome>,
+    ) -> Result<(), Fail> {
+        self.change(store, |leg| {
+            let is_new = !leg.is_settled();
+            if is_new {
+                leg.settled = true;
+                leg.sip_call_id.clone_from(&sip_call_id);
+                leg.outcome = outcome;
+            }
+            is_new
+        })
+        .await
     }
 
     /// Changes what is kept, whoever has changed it meanwhile; `change` says whether there is anything to write.

@@ -5,7 +5,8 @@
 //! - A call is one room session, and its id is the room's sid (`RM_…`). Outbound, the room is made first, then the phone is dialled.
 //! - Before anything is dialled, in this order: the target is allowed ([`platform::targets`]), the trunk is listed, the idempotency key is
 //!   taken by put-if-absent, and the call is counted ([`access::caps`]). Nothing is ever dialled twice for one key, also not when the
-//!   function dies in between: who repeats the request then learns the room, and not a second ringing phone.
+//!   function dies in between, or is taken for dead and goes on: the last thing before it dials is to write that it does, on the condition
+//!   that nobody has taken its key. Who repeats the request then learns what came of it, or dials where that was not written ([`resume`]).
 //! - Whoever hangs up while a phone is dialled ends it: it is put out when it comes, by whoever learns of it first ([`legs`]). Its place in
 //!   the caps is free when LiveKit has told that it came and it is out, or that it never comes, and not before.
 //! - A phone that is busy, declines, does not answer or does not exist is an outcome, not an error: the answer is 201 with `outcome`.
@@ -24,6 +25,7 @@ mod locate;
 mod outcome;
 mod participants;
 mod place;
+mod resume;
 mod rooms;
 mod start;
 mod view;

@@ -20,7 +20,8 @@ pub enum CallOutcome {
     Invalid,
     /// The trunk did not do it (everything else).
     TrunkFailure,
-    /// It was hung up over this API, or its room has ended, before it was answered.
+    /// It was hung up over this API, or its room has ended, before it was answered. Also when it is over, the process died that dialled it,
+    /// and nothing says that it was answered.
     Cancelled,
 }
 

@@ -15,6 +15,7 @@ use crate::{
     dial::Dial,
     legs::{self, Kept, Outbound},
     locate::{self, Located},
+    resume::Place,
     start::answered,
 };
 
@@ -28,7 +29,7 @@ pub(crate) async fn place(
     shared: &Shared,
     caller: &Caller,
     dial: Dial,
-    once: Once,
+    mut once: Once,
     counted: Counted,
 ) -> Result<Response, Fail> {
     let store = &*shared.state.store;
@@ -48,6 +49,11 @@ pub(crate) async fn place(
             return Err(fail);
         }
     };
+    if is_there && let Err(fail) = once.commit(store, &Place::of(&call, &dial)).await {
+        settle(store, &mut kept, &Ok(Rung::of(CallOutcome::Cancelled))).await;
+        end(shared, &dial, &counted, false).await;
+        return Err(fail);
+    }
     let rung = if is_there {
         ring(shared, &dial).await
     } else {
@@ -76,14 +82,7 @@ pub(crate) async fn place(
         }
         return Err(not_dialled(error));
     }
-    let answer = CallStarted {
-        call: call.id,
-        room: call.entry.room.as_str().to_owned(),
-        participant_identity: leg.participant_identity,
-        sip_call_id: leg.sip_call_id,
-        outcome: leg.outcome,
-        sip_status: leg.sip_status,
-    };
+    let answer = CallStarted::of(&call, leg);
     once.done(store, &answer).await;
     Ok(answered(&answer))
 }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use access::{
     Body, Caller, Fail,
-    idempotency::{self, Asked, Turn},
+    idempotency::{self, Asked, HowFar, Turn},
 };
 use axum::{extract::State, response::Response};
 use events::{CallId, Timestamp};
@@ -12,7 +12,7 @@ use http::HeaderMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{CallOutcome, Shared, dial::Dial, place::place};
+use crate::{CallOutcome, Shared, dial::Dial, legs::Outbound, locate::Located, place::place, resume};
 
 /// A call to start.
 #[derive(Deserialize, Serialize, ToSchema)]
@@ -74,7 +74,7 @@ pub struct CallStarted {
     /// LiveKit's id of the SIP call; none when it came to nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sip_call_id: Option<String>,
-    /// What became of it; none while the phone is being dialled.
+    /// What became of it; none while the phone is being dialled, or rings.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<CallOutcome>,
     /// The telephone network's answer, when the call came to nothing.
@@ -82,9 +82,24 @@ pub struct CallStarted {
     pub sip_status: Option<u16>,
 }
 
+impl CallStarted {
+    pub(crate) fn of(call: &Located, leg: Outbound) -> Self {
+        Self {
+            call: call.id.clone(),
+            room: call.entry.room.as_str().to_owned(),
+            participant_identity: leg.participant_identity,
+            sip_call_id: leg.sip_call_id,
+            outcome: leg.outcome,
+            sip_status: leg.sip_status,
+        }
+    }
+}
+
 /// Call a phone.
 ///
-/// Makes the room, then dials. With `Idempotency-Key`, a repeat is answered with the first answer and dials nothing.
+/// Makes the room, then dials, also when the client goes. With `Idempotency-Key`, a repeat is answered with the first answer and dials
+/// nothing; where the process died that dialled, a repeat is answered a minute later with what came of it, or dials what surely was not
+/// dialled.
 #[utoipa::path(
     post, path = "/v1/calls", tag = "calls", request_body = StartCall,
     params(("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters, good for a day")),
@@ -112,10 +127,21 @@ pub(crate) async fn start(
         what: "calls",
         body: &dial.request,
         room: dial.room.as_str(),
+        attempt: Some(&dial.leg),
     };
     let turn = idempotency::once(&*state.store, &caller, &headers, asked, now).await?;
     let once = match turn {
         Turn::First(once) => once,
+        Turn::Left(left) => match left.how_far {
+            HowFar::Committed(place) => return resume::find_out(&shared, place, left.once).await,
+            HowFar::Begun(attempt) => {
+                if let Err(fail) = resume::clear(&shared, &caller, &left.room, &attempt).await {
+                    left.once.undone(&*state.store).await;
+                    return Err(fail);
+                }
+                left.once
+            }
+        },
         Turn::Done(answer) => return Ok(idempotency::replayed(answered(&answer))),
     };
     let counted = match shared.caps.count(&dial.counted_as(&shared, &caller)).await {
@@ -125,7 +151,7 @@ pub(crate) async fn start(
             return Err(error.into());
         }
     };
-    // Owned by this request, as the whole of it is: when the client goes away, the ledger's line ends with its longest duration.
+    // The host lets it run on when the client goes away; where the process dies, a repeat of the key sees to what is left.
     place(&shared, &caller, dial, once, counted).await
 }
 

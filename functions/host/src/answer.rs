@@ -17,11 +17,11 @@ use http::{
 };
 use http_body::{Frame, SizeHint};
 use hyper::{body::Incoming, service::Service};
-use platform::problem::Problem;
+use platform::{lifecycle::Lifecycle, problem::Problem};
 use tokio::time::timeout;
 use tower::ServiceExt;
 
-use crate::pulse::Pulse;
+use crate::{door::Seat, pulse::Pulse};
 
 /// What every answer says unless its handler says otherwise: it is for its asker alone, is what it says it is, and is no page.
 const HEADERS: [(HeaderName, HeaderValue); 3] = [
@@ -36,7 +36,8 @@ const HEADERS: [(HeaderName, HeaderValue); 3] = [
 /// Answers the requests of one connection.
 pub(crate) struct Answers {
     pub(crate) router: Router,
-    pub(crate) pulse: Arc<Pulse>,
+    pub(crate) life: Lifecycle,
+    pub(crate) seat: Arc<Seat>,
     /// How long the router may take.
     pub(crate) limit: Duration,
 }
@@ -47,10 +48,22 @@ impl Service<Request<Incoming>> for Answers {
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        self.pulse.asked();
-        let (router, pulse, limit) = (self.router.clone(), self.pulse.clone(), self.limit);
+        let pulse = self.seat.pulse.clone();
+        pulse.asked();
+        let (life, seat) = (self.life.clone(), self.seat.clone());
+        let handled = answer(self.router.clone(), request.map(Body::new), self.limit);
+        // A task of its own: what was begun is brought to its end when the sender goes. It holds the connection's seat, so that there are
+        // no more of them than connections.
+        let handled = self.life.tasks.spawn(async move {
+            let handled = life.hard.run_until_cancelled(handled).await;
+            drop(seat);
+            handled
+        });
         Box::pin(async move {
-            let mut response = answer(router, request.map(Body::new), limit).await;
+            let mut response = match handled.await {
+                Ok(Some(response)) => response,
+                Ok(None) | Err(_) => cut().into_response().map(Body::from),
+            };
             complete(response.headers_mut());
             pulse.answered(response.status().is_success());
             Ok(response.map(|body| Answer { body, pulse }))
@@ -76,16 +89,25 @@ async fn answer(router: Router, request: Request<Body>, limit: Duration) -> Resp
         }
         Err(_elapsed) => {
             tracing::warn!(?limit, "a request took too long; its sender gets 503");
-            Problem::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "/problems/unavailable",
-                "Not now",
-            )
-            .detail("dealing with the request took too long")
-            .remedy("send it again")
+            unavailable("dealing with the request took too long")
         }
     };
     problem.into_response().map(Body::from)
+}
+
+/// The process was told to stop at once.
+fn cut() -> Problem {
+    unavailable("the service is being stopped")
+}
+
+fn unavailable(detail: &str) -> Problem {
+    Problem::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "/problems/unavailable",
+        "Not now",
+    )
+    .detail(detail)
+    .remedy("send it again")
 }
 
 fn complete(headers: &mut HeaderMap) {

@@ -2,6 +2,7 @@
 
 use std::{
     future::{Future, poll_fn},
+    sync::Arc,
     task::Poll,
 };
 
@@ -23,7 +24,7 @@ const MAX_HEADERS: usize = 64;
 const MAX_BUFFER_BYTES: usize = 64 * 1024;
 
 pub(crate) struct Connection {
-    pub(crate) seat: Seat,
+    pub(crate) seat: Arc<Seat>,
     pub(crate) router: Router,
     pub(crate) limits: Limits,
     pub(crate) life: Lifecycle,
@@ -37,7 +38,8 @@ impl Connection {
         let pulse = self.seat.pulse.clone();
         let answers = Answers {
             router: self.router,
-            pulse: pulse.clone(),
+            life: self.life.clone(),
+            seat: self.seat.clone(),
             limit: self.limits.request,
         };
         let io = TokioIo::new(Watched {
@@ -70,7 +72,7 @@ impl Connection {
             });
             tokio::select! {
                 biased;
-                // The first three only wait. What is dropped with the connection is sent again by its sender.
+                // The first three only wait. What is being handled is a task of its own; its answer is dropped with the connection.
                 () = self.life.hard.cancelled() => return,
                 () = self.seat.close.cancelled() => return,
                 () = self.life.soft.cancelled(), if drained_by.is_none() => {}

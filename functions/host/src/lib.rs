@@ -4,6 +4,8 @@
 //!
 //! - [`Host::run`] takes a listener that is open already, serves until the soft token, and owns nothing afterwards: each connection is a
 //!   task of [`Lifecycle::tasks`], and ends within [`Limits::drain`] of the soft token, at once with the hard one.
+//! - A request that was begun is brought to its end, also when its sender or its connection has gone: it is a task of its own, which ends
+//!   within [`Limits::request`], whatever the soft token says, and at once with the hard one. It keeps its connection's place until then.
 //! - A handler may take [`Limits::request`] and may panic: its sender then gets 503 or 500 with problem details (RFC 9457), and nobody else
 //!   notices. It should bound its own waits more tightly, since it knows what to answer.
 //! - Bodies are not bounded here: each router knows how large its own are.
@@ -55,7 +57,7 @@ pub struct Limits {
     pub request: Duration,
     /// For the sender to take in what is written to it. Default 10 s.
     pub write: Duration,
-    /// From the soft token to the end of the last request. Default 5 s.
+    /// From the soft token to the end of the last connection. What it has begun may take [`request`](Self::request). Default 5 s.
     pub drain: Duration,
 }
 
@@ -124,7 +126,7 @@ impl Host {
         loop {
             match self.listener.accept().await {
                 Ok((stream, peer)) => {
-                    let seat = door.seat(peer.ip()).await;
+                    let seat = Arc::new(door.seat(peer.ip()).await);
                     let connection = Connection {
                         seat,
                         router: self.router.clone(),

@@ -327,7 +327,11 @@ async fn a_drain_ends_what_is_idle_and_lets_a_running_request_finish() {
         TcpStream::connect(port.address).await.is_err(),
         "the port is closed"
     );
-    assert_eq!(port.life.tasks.len(), 1, "the running request is left");
+    assert_eq!(
+        port.life.tasks.len(),
+        2,
+        "the running request is left, with its connection"
+    );
     go_on.notify_one();
     let (head, body) = busy.answer().await;
     assert!(
@@ -341,14 +345,19 @@ async fn a_drain_ends_what_is_idle_and_lets_a_running_request_finish() {
 #[tokio::test]
 async fn a_request_that_outlasts_the_drain_or_the_hard_token_is_cut() {
     assert_eq!(Limits::default().drain, Duration::from_secs(5));
-    for (drain, is_hard) in [(SHORT, false), (LONG, true)] {
+    for (limit, is_hard) in [(SHORT, false), (LONG, true)] {
         let begun = Arc::new(Notify::new());
         let tell = begun.clone();
         let endless = async move || {
             tell.notify_one();
             std::future::pending::<()>().await;
         };
-        let port = Port::open(Limits { drain, ..LIMITS }, Router::new().route("/", get(endless)));
+        let limits = Limits {
+            drain: limit,
+            request: limit * 2,
+            ..LIMITS
+        };
+        let port = Port::open(limits, Router::new().route("/", get(endless)));
         let mut client = port.client().await;
         client.send(REQUEST).await;
         begun.notified().await;
@@ -362,6 +371,51 @@ async fn a_request_that_outlasts_the_drain_or_the_hard_token_is_cut() {
         port.ended().await;
         assert!(is_hard || asked.elapsed() >= SHORT);
     }
+}
+
+#[tokio::test]
+async fn what_a_sender_that_goes_has_begun_is_brought_to_its_end_and_waited_for() {
+    let (begun, go_on, done) = (
+        Arc::new(Notify::new()),
+        Arc::new(Notify::new()),
+        Arc::new(Notify::new()),
+    );
+    let (tell, wait, end) = (begun.clone(), go_on.clone(), done.clone());
+    let slow = async move || {
+        tell.notify_one();
+        wait.notified().await;
+        end.notify_one();
+        "done"
+    };
+    let limits = Limits {
+        connections: 1,
+        drain: SHORT,
+        ..LIMITS
+    };
+    let port = Port::open(limits, hello().route("/slow", get(slow)));
+    for is_draining in [false, true] {
+        let mut client = port.client().await;
+        client.send("GET /slow HTTP/1.1\r\nhost: test\r\n\r\n").await;
+        timeout(NEVER, begun.notified()).await.unwrap();
+        let mut next = None;
+        if is_draining {
+            port.life.soft.cancel();
+            client.closed().await;
+        } else {
+            drop(client);
+            // The one place is taken until the request is over: how many run is bounded by the connections.
+            let mut waiting = port.client().await;
+            waiting.send(REQUEST).await;
+            assert!(timeout(SHORT, waiting.0.readable()).await.is_err());
+            next = Some(waiting);
+        }
+        go_on.notify_one();
+        timeout(NEVER, done.notified()).await.unwrap();
+        if let Some(mut waiting) = next {
+            assert_eq!(waiting.answer().await.1, "hello");
+        }
+    }
+    port.ended().await;
 }
 
 #[tokio::test]

@@ -73,10 +73,13 @@ pub(crate) async fn start(
         what: "egress",
         body: &body,
         room: &room,
+        // LiveKit does not say which request an egress was started by.
+        attempt: None,
     };
     let now = Timestamp::from(state.clock.now());
     match idempotency::once(&*state.store, &caller, &headers, asked, now).await? {
         Turn::First(once) => first(&state, &start, once).await,
+        Turn::Left(_) => Err(idempotency::under_way()),
         Turn::Done(answer) => Ok(idempotency::replayed(answered(&answer))),
     }
 }

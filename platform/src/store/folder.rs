@@ -37,6 +37,8 @@ const LOCKS: u8 = 64;
 ///   and `delete` take the same lock.
 /// - The folder's own entry is not synced: a power cut can lose the names of the last moments. The calls they belonged
 ///   to died with the machine, and the sweep closes what is open.
+/// - What is not found is asked for a second time of the folder itself: one that is gone, or another one in its place, is an error and
+///   not an empty store.
 /// - Unfinished writes of processes that died are removed when a store is opened. Each process keeps its own under a
 ///   folder with a locked file in it, so that nobody's living writes are swept away.
 ///
@@ -168,7 +170,11 @@ impl Store for FolderStore {
         }
         let (prefix, inner) = (prefix.to_owned(), Arc::clone(&self.inner));
         blocking("list its objects", move || {
-            listing::list(&inner.root, &prefix, &page)
+            let listing = listing::list(&inner.root, &prefix, &page)?;
+            if listing.entries.is_empty() {
+                inner.is_there()?;
+            }
+            Ok(listing)
         })
         .await
     }
@@ -189,6 +195,8 @@ impl Store for FolderStore {
     async fn append(&self, key: &str) -> Result<Box<dyn Append>, StoreError> {
         let (key, inner) = (Key::parse(key)?, Arc::clone(&self.inner));
         let (file, length) = blocking("open a stream", move || {
+            // It would be made anew.
+            inner.is_there()?;
             let path = key.path_below(&inner.root);
             make_folder_of(&path)?;
             let file = File::options().create(true).append(true).open(path)?;
@@ -205,7 +213,7 @@ impl Store for FolderStore {
         blocking("look at an object", move || {
             match fs::metadata(key.path_below(&inner.root)) {
                 Ok(meta) => Ok(meta.is_file().then_some(meta.len())),
-                Err(e) if is_absent(&e) => Ok(None),
+                Err(e) if is_absent(&e) => inner.is_there().map(|()| None),
                 Err(e) => Err(e),
             }
         })
@@ -264,6 +272,11 @@ impl Inner {
         Ok(file)
     }
 
+    /// Fails where the folder that was opened is not at its path any more. What only this process has made in it tells.
+    fn is_there(&self) -> io::Result<()> {
+        fs::metadata(&self.unfinished).map(drop)
+    }
+
     fn unfinished(&self) -> Unfinished {
         let name = self.next_name.fetch_add(1, Ordering::Relaxed).to_string();
         Unfinished(self.unfinished.join(name))
@@ -298,7 +311,7 @@ impl Inner {
     fn age(&self, key: &Key) -> io::Result<Option<Age>> {
         let written = match fs::metadata(key.path_below(&self.root)) {
             Ok(metadata) => metadata.modified()?,
-            Err(e) if is_absent(&e) => return Ok(None),
+            Err(e) if is_absent(&e) => return self.is_there().map(|()| None),
             Err(e) => return Err(e),
         };
         let probe = self.unfinished();
@@ -315,7 +328,7 @@ impl Inner {
         let file = match File::open(key.path_below(&self.root)) {
             Ok(file) if file.metadata()?.is_file() => file,
             Ok(_) => return Ok(None),
-            Err(e) if is_absent(&e) => return Ok(None),
+            Err(e) if is_absent(&e) => return self.is_there().map(|()| None),
             Err(e) => return Err(e),
         };
         let mut bytes = Vec::new();

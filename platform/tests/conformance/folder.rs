@@ -86,3 +86,34 @@ async fn a_key_below_an_object_is_an_error_of_the_store_and_no_object() {
     assert_eq!(fixture.store.get("a/b").await.unwrap(), None);
     assert!(!fixture.store.delete("a/b").await.unwrap());
 }
+
+#[tokio::test]
+async fn a_folder_that_is_gone_or_another_in_its_place_is_an_error_and_no_empty_store() {
+    let fixture = folder().await;
+    let (store, root) = (&fixture.store, fixture.store.root().to_owned());
+    store.put("a/b", Bytes::from_static(b"x")).await.unwrap();
+    assert_eq!(store.get("a/c").await.unwrap(), None);
+    let away = root.with_extension("away");
+    fs::rename(&root, &away).unwrap();
+    for case in ["nothing", "a file", "another folder"] {
+        match case {
+            "a file" => fs::write(&root, "x").unwrap(),
+            "another folder" => {
+                fs::remove_file(&root).unwrap();
+                fs::create_dir(&root).unwrap();
+            }
+            _ => {}
+        }
+        assert!(store.get("a/b").await.is_err(), "{case}");
+        assert!(store.get_aged("a/b").await.is_err(), "{case}");
+        assert!(store.list("", Page::default()).await.is_err(), "{case}");
+        assert!(store.list("a/", Page::default()).await.is_err(), "{case}");
+        assert!(store.recover("a/b").await.is_err(), "{case}");
+        assert!(store.append("a/s").await.is_err(), "{case}");
+        assert!(store.delete("a/b").await.is_err(), "{case}");
+        assert!(store.put("a/b", Bytes::new()).await.is_err(), "{case}");
+    }
+    fs::remove_dir(&root).unwrap();
+    fs::rename(&away, &root).unwrap();
+    assert!(store.get("a/b").await.unwrap().is_some(), "it is back");
+}

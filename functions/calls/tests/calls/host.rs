@@ -30,6 +30,8 @@ use crate::{gate::GatedStore, gateway::Gateway};
 pub(crate) const KEY: &str = "crm-0123456789-0123456789-0123456789-01";
 /// What should happen at once, on a busy machine.
 pub(crate) const SOON: Duration = Duration::from_secs(10);
+/// May call as often as it likes.
+pub(crate) const MANY: &str = "many-0123456789-0123456789-0123456789-0";
 pub(crate) const OTHER: &str = "other-0123456789-0123456789-0123456789";
 
 pub(crate) struct Host {
@@ -204,8 +206,14 @@ fn config() -> AccessConfig {
             ..Grant::default()
         },
     };
+    let mut many = key("many", MANY);
+    many.grant.limits = CallerLimits {
+        concurrent: 1_000,
+        calls_per_day: 1_000,
+        minutes_per_day: 100_000,
+    };
     AccessConfig {
-        keys: vec![key("crm", KEY), key("other", OTHER)],
+        keys: vec![key("crm", KEY), key("other", OTHER), many],
         jwt: None,
         requests_per_minute: 6_000,
     }

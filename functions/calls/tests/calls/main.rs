@@ -12,4 +12,5 @@ mod gateway;
 mod hang_up;
 mod host;
 mod outbound;
+mod repeats;
 mod rooms;
