@@ -107,7 +107,7 @@ pub(crate) fn rtp(bytes: &[u8]) {
     };
     let options = |codec: Codec| ReceiverOptions {
         codec,
-        payload_type: codec.payload_type(),
+        payload_type: codec.static_payload_type().unwrap_or(107),
         dtmf_payload_type: Some(101),
         jitter_target: Duration::from_millis(40),
     };

@@ -8,7 +8,7 @@ locals {
   objects = { for folder in ["calls", "index", "open", ".trunkline", "caps", "idempotency", "health"] : folder => "${var.store.objects_arn}/${folder}/*" } # why: names are made at run time
   calls   = [local.objects["calls"], local.objects["index"], local.objects["open"]]
   streams = [local.objects[".trunkline"]]
-  own     = [local.objects["caps"], local.objects["idempotency"], local.objects["health"]]
+  own     = [local.objects["caps"], local.objects["health"]]
 
   # On the whole bucket: with a condition on prefixes S3 would answer 403, not 404, where an object is missing.
   list = { Sid = "ListObjects", Effect = "Allow", Action = ["s3:ListBucket"], Resource = [var.store.bucket_arn] }
@@ -26,6 +26,8 @@ locals {
       local.list,
       { Sid = "ReadAndWriteCalls", Effect = "Allow", Action = ["s3:GetObject", "s3:PutObject"], Resource = local.calls },
       { Sid = "KeepCaps", Effect = "Allow", Action = ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"], Resource = local.own },
+      # They go by the bucket's lifecycle.
+      { Sid = "KeepKeys", Effect = "Allow", Action = ["s3:GetObject", "s3:PutObject"], Resource = [local.objects["idempotency"]] },
     ]
     sweep = [
       local.send_jobs,
