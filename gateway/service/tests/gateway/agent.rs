@@ -60,7 +60,7 @@ impl Agent {
         Self::enter(&fixture.stack.ws_url(), token.expose()).await
     }
 
-    async fn connect(url: &str, token: &str) -> Self {
+    pub(crate) async fn connect(url: &str, token: &str) -> Self {
         let agent = Self::enter(url, token).await;
         agent.publish().await;
         agent
