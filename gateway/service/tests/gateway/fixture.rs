@@ -158,7 +158,7 @@ impl Fixture {
             .expect("Redis and livekit-server")
     }
 
-    async fn with(turn: Turn, stack: LocalStack, wishes: Wishes) -> Self {
+    pub(crate) async fn with(turn: Turn, stack: LocalStack, wishes: Wishes) -> Self {
         let Wishes {
             timeouts,
             limits,
@@ -264,7 +264,7 @@ impl Fixture {
             .await;
     }
 
-    async fn route(
+    pub(crate) async fn route(
         &self,
         number: &str,
         trunk: proto::SipInboundTrunkInfo,

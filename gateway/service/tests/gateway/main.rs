@@ -32,6 +32,7 @@ mod pins;
 mod records;
 mod refusals;
 mod registration;
+mod replay;
 mod reports;
 mod sessions;
 mod signalling;
