@@ -173,7 +173,9 @@ impl From<LiveKitError> for Fail {
                     "/problems/unknown-outcome",
                     "Unknown outcome",
                 )
-                .detail("LiveKit did not answer in time: what was asked may have been done")
+                .detail(
+                    "LiveKit did not answer in time, or failed in between: what was asked may have been done",
+                )
                 .remedy("look whether it has been done before asking for it again"),
                 "livekit_timeout",
             ),

@@ -51,21 +51,47 @@ pub fn guard<S: Clone + Send + Sync + 'static>(
             &mut item.patch,
             &mut item.delete,
         ];
-        methods.into_iter().flatten().for_each(describe);
+        methods
+            .into_iter()
+            .flatten()
+            .for_each(|operation| describe(operation, &gate.path));
     }
     let router = router.route_layer(from_fn_with_state(Arc::new(gate), check));
     (schemas, paths, router)
 }
 
-/// What the guard and [`Body`](crate::Body) answer on every route.
-fn describe(operation: &mut Operation) {
+/// Where no LiveKit is asked.
+const WITHOUT_LIVEKIT: [&str; 2] = ["/v1/token", "/health"];
+
+/// What the guard, [`Body`](crate::Body) and [`Fail`] answer on every route.
+fn describe(operation: &mut Operation, path: &str) {
     let of_body = [
         ("408", "The body did not arrive in time"),
         ("413", "The body is too large"),
         ("415", "The body is not said to be JSON"),
     ];
     let of_body = of_body.into_iter().filter(|_| operation.request_body.is_some());
-    let answers = of_body.chain([("429", "Too many requests")]);
+    let of_livekit = [
+        (
+            "502",
+            "LiveKit refuses this program's key, or answers what cannot be read",
+        ),
+        (
+            "504",
+            "LiveKit did not answer in time, or failed in between: what was asked may have been done",
+        ),
+    ];
+    let of_livekit = of_livekit
+        .into_iter()
+        .filter(|_| !WITHOUT_LIVEKIT.contains(&path));
+    let of_all = [
+        ("429", "Too many requests"),
+        (
+            "503",
+            "LiveKit, the store or the identity provider cannot do it now",
+        ),
+    ];
+    let answers = of_body.chain(of_livekit).chain(of_all);
     for (status, description) in answers {
         let answers = &mut operation.responses.responses;
         answers

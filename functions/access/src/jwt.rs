@@ -1,5 +1,7 @@
 //! Tokens of an identity provider (RFC 7519, RFC 9068).
 
+use std::time::Duration;
+
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm, crypto};
 use platform::config::{IdentityProvider, Scope};
@@ -52,7 +54,7 @@ impl Provider {
             Ok(true) => {}
             Ok(false) | Err(_) => return Err(Refusal::Signature),
         }
-        let claims: Claims = json(claims)?;
+        let claims: Claims = json(claims).map_err(|_| Refusal::Claims)?;
         self.check(&claims, now_s)?;
         self.admit(&claims)
     }
@@ -64,10 +66,16 @@ impl Provider {
         if !claims.aud.holds(&self.config.audience) {
             return Err(Refusal::Audience);
         }
-        if now_s > claims.exp.saturating_add(LEEWAY_S) {
+        if now_s > claims.exp.0.saturating_add(LEEWAY_S) {
             return Err(Refusal::Expired);
         }
-        if now_s < claims.nbf.unwrap_or(i64::MIN).saturating_sub(LEEWAY_S) {
+        if now_s
+            < claims
+                .nbf
+                .as_ref()
+                .map_or(i64::MIN, |nbf| nbf.0)
+                .saturating_sub(LEEWAY_S)
+        {
             return Err(Refusal::NotYetValid);
         }
         Ok(())
@@ -76,7 +84,7 @@ impl Provider {
     fn admit(&self, claims: &Claims) -> Result<Caller, Refusal> {
         let grant = &self.config.grant;
         let subject = claims.sub.as_str();
-        // It becomes part of patterns, names and logs: no wildcard, no slash, no space.
+        // It becomes part of patterns, names and logs: no wildcard, no slash, no space, and no ~, which ends it in patterns.
         let plain = |b: u8| b.is_ascii_alphanumeric() || b"._@|:-".contains(&b);
         if subject.is_empty() || subject.len() > MAX_SUBJECT_BYTES || !subject.bytes().all(plain) {
             return Err(Refusal::Subject);
@@ -108,12 +116,27 @@ struct Claims {
     iss: String,
     #[serde(default)]
     aud: OneOrMany,
-    exp: i64,
-    nbf: Option<i64>,
+    exp: NumericDate,
+    nbf: Option<NumericDate>,
     #[serde(default)]
     sub: String,
     scope: Option<OneOrMany>,
     scp: Option<OneOrMany>,
+}
+
+/// RFC 7519 §2: seconds since 1970, which may have a fraction.
+#[derive(Deserialize)]
+#[serde(try_from = "serde_json::Number")]
+struct NumericDate(i64);
+
+impl TryFrom<serde_json::Number> for NumericDate {
+    type Error = &'static str;
+
+    fn try_from(number: serde_json::Number) -> Result<Self, &'static str> {
+        let whole = |seconds| i64::try_from(Duration::try_from_secs_f64(seconds).ok()?.as_secs()).ok();
+        let seconds = number.as_i64().or_else(|| whole(number.as_f64()?));
+        seconds.map(Self).ok_or("it is no time")
+    }
 }
 
 impl Claims {

@@ -8,7 +8,8 @@
 //! - What is dialled goes through [`platform::targets::Policy`], refused as [`Fail::target`] says, and is counted by [`caps::Caps`] before it is dialled.
 //! - What must not be done twice asks [`idempotency::once`] before it is done.
 //! - URLs that other services are made to fetch or push to go through [`outside::OutsideUrl`].
-//! - Bodies come in by [`Body`], queries by [`Params`]: both are bounded in bytes and time and refuse unknown fields.
+//! - Bodies come in by [`Body`], queries by [`Params`], the names in paths by [`Path`]: all of it bounded in bytes and time, without unknown fields, and refused as a
+//!   problem.
 //! - Refusals are [`Fail`], problem details by RFC 9457. The guard logs each 401, 403, 404 and 429 as one line with the caller's
 //!   name, the route and a reason, and nothing else.
 //!
@@ -43,7 +44,7 @@ pub use guard::{BEARER, bearer_scheme, guard};
 pub use jwks::{JwksError, MAX_JWKS_BYTES};
 pub use page::{MAX_LIMIT, page};
 pub use refusal::Refusal;
-pub use request::{BODY_TIMEOUT, Body, MAX_BODY_BYTES, Params, REQUEST_ID, RequestId, with_request_id};
+pub use request::{BODY_TIMEOUT, Body, MAX_BODY_BYTES, Params, Path, REQUEST_ID, RequestId, with_request_id};
 
 use crate::{jwt::Provider, keys::Keys, rate::Rate};
 

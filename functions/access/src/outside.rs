@@ -71,6 +71,11 @@ impl OutsideUrl {
         }
         // Only for the web's own schemes does the parser read 2130706433 and 0x7f.1 as the addresses that they are.
         let (_, rest) = text.split_once(':').ok_or_else(invalid)?;
+        // To some ? and # do not end the host either, and what stands before an @ is its.
+        let authority = rest.trim_start_matches('/').split('/').next().unwrap_or_default();
+        if authority.contains(['@', '?', '#']) {
+            return Err(invalid());
+        }
         let web = Url::parse(&format!("http:{rest}")).map_err(|_| invalid())?;
         let host = web.host().ok_or_else(invalid)?;
         let name = host.to_string();
@@ -214,8 +219,6 @@ mod tests {
             "http://printer.local/",
             "http://metadata.google.internal/",
             "http://redis:6379/",
-            "http://user@127.0.0.1/",
-            "http://example.com@127.0.0.1/",
             "https://198.18.0.1/",
             "http://①②⑦.⓪.⓪.①/",
         ] {
@@ -228,6 +231,7 @@ mod tests {
         for text in [
             "https://93.184.216.34/a.m3u8",
             "rtmp://93.184.216.34/live/key",
+            "http://93.184.216.34/a?b=c@d#e",
             "https://[2606:2800:220:1::1]/x",
             "http://media.lan/a.mp3",
         ] {
@@ -249,6 +253,13 @@ mod tests {
             "javascript:alert(1)",
             "rtmp:",
             r"rtmp://93.184.216.34\@127.0.0.1/live/key",
+            "http://user@127.0.0.1/",
+            "http://user:word@93.184.216.34/",
+            "http://8.8.8.8#@127.0.0.1/",
+            "http://8.8.8.8?@127.0.0.1/",
+            "http:///8.8.8.8#@127.0.0.1/",
+            "rtmp://8.8.8.8?@127.0.0.1/live/key",
+            "http://8.8.8.8#a",
             "http://93.184.216.34/a b",
             " http://93.184.216.34/",
             "http://93.184.\n216.34/",

@@ -14,6 +14,9 @@ pub enum Refusal {
     /// Not `Bearer` and one token, or a token that is no JSON web token.
     #[error("the Authorization header cannot be read")]
     MalformedToken,
+    /// Claims that are missing or of the wrong kind.
+    #[error("the token's claims cannot be read")]
+    Claims,
     /// Not one of our keys.
     #[error("the key is not known here")]
     UnknownKey,
@@ -72,6 +75,7 @@ impl Refusal {
         match self {
             Self::NoToken => "no_token",
             Self::MalformedToken => "malformed_token",
+            Self::Claims => "claims",
             Self::UnknownKey => "unknown_key",
             Self::Algorithm => "algorithm",
             Self::UnknownKid => "unknown_kid",
@@ -100,6 +104,7 @@ impl Refusal {
         match self {
             Self::NoToken => "send `Authorization: Bearer <key or token>`",
             Self::MalformedToken => "send one Authorization header: Bearer, a space, the key or token",
+            Self::Claims => "let the provider put in iss, aud and sub as text, and exp as seconds since 1970",
             Self::UnknownKey => "use a key of access.keys",
             Self::Algorithm => "let the provider sign by RS256, ES256 or EdDSA",
             Self::UnknownKid => {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::{
-    extract::{FromRequest, FromRequestParts, Query, Request},
+    extract::{self, FromRequest, FromRequestParts, Query, Request},
     middleware::Next,
     response::Response,
 };
@@ -194,5 +194,20 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Params<T> {
                     "compare the parameters with /openapi.json",
                 )
             })
+    }
+}
+
+/// The names in a path.
+pub struct Path<T>(pub T);
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T> {
+    type Rejection = Fail;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Fail> {
+        extract::Path::<T>::from_request_parts(parts, state)
+            .await
+            .map(|extract::Path(names)| Self(names))
+            // No UTF-8: nothing has such a name.
+            .map_err(|_| Fail::not_found("not_a_name"))
     }
 }

@@ -3,13 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use access::{
-    Body, Caller, Fail,
+    Body, Caller, Fail, Path,
     caps::{Counted, Wanted},
 };
-use axum::{
-    Json,
-    extract::{Path, State},
-};
+use axum::{Json, extract::State};
 use events::livekit::{DTMF_TOPIC, attribute};
 use http::StatusCode;
 use platform::{

@@ -57,6 +57,7 @@ impl Dial {
         ] {
             bounded(field, text.as_deref().unwrap_or_default(), most)?;
         }
+        check_display_name(wanted.display_name.as_deref())?;
         let dtmf = wanted.dtmf.unwrap_or_default();
         crate::control::check_digits("dtmf", &dtmf, true)?;
         let mut participant = proto::CreateSipParticipantRequest {
@@ -80,7 +81,7 @@ impl Dial {
                 participant.sip_trunk_id = trunk(&config.trunks, wanted.trunk)?;
                 participant.sip_trunk_id.clone()
             }
-            Target::Sip { user, host } => {
+            Target::Sip { user, host, .. } => {
                 if participant.sip_number.is_empty() {
                     return Err(Fail::invalid(
                         "from",
@@ -110,6 +111,34 @@ impl Dial {
         })
     }
 
+    /// The number to show is one of the trunk's, or one that the configuration lists.
+    ///
+    /// # Errors
+    /// 403 when it is not; LiveKit's, when it cannot say what the trunk's numbers are.
+    pub(crate) async fn check_from(&self, shared: &Shared) -> Result<(), Fail> {
+        let from = &self.participant.sip_number;
+        let listed = &shared.state.config.from;
+        if from.is_empty() || listed.iter().any(|own| own == "*" || own == from) {
+            return Ok(());
+        }
+        if matches!(self.target, Target::Number(_)) {
+            let trunks = shared.state.livekit.list_sip_outbound_trunks().await?;
+            let is_its_own = trunks
+                .iter()
+                .filter(|trunk| trunk.sip_trunk_id == self.trunk)
+                .any(|trunk| trunk.numbers.contains(from));
+            if is_its_own {
+                return Ok(());
+            }
+        }
+        Err(Fail::refused(
+            "from_not_listed",
+            "from",
+            "it is not one of the trunk's numbers",
+            "write one of those, or let calls.from list it; where a SIP URI is called, only calls.from counts",
+        ))
+    }
+
     pub(crate) fn counted_as<'a>(&'a self, shared: &Shared, caller: &'a Caller) -> Wanted<'a> {
         Wanted {
             caller: &caller.name,
@@ -122,6 +151,18 @@ impl Dial {
             longest: self.longest,
         }
     }
+}
+
+/// What ends a quoted text in SIP, or changes it.
+fn check_display_name(name: Option<&str>) -> Result<(), Fail> {
+    if name.is_some_and(|name| name.contains(['"', '\\'])) {
+        return Err(Fail::invalid(
+            "display_name",
+            "it has a quotation mark or a backslash",
+            "leave them out",
+        ));
+    }
+    Ok(())
 }
 
 /// The phone's, drawn where none is named.

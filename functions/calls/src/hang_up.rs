@@ -2,8 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
-use access::{Caller, Fail};
-use axum::extract::{Path, State};
+use access::{Caller, Fail, Path};
+use axum::extract::State;
 use events::{Timestamp, livekit::attribute};
 use http::StatusCode;
 use platform::livekit::proto;

@@ -2,12 +2,9 @@
 
 use std::sync::Arc;
 
-use access::{Caller, Fail, Params};
-use axum::{
-    Json,
-    extract::{Path, State},
-};
-use events::{CallId, Timestamp, keys};
+use access::{Caller, Fail, Params, Path};
+use axum::{Json, extract::State};
+use events::{Timestamp, keys};
 use platform::store::{MAX_PAGE, Page};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -19,8 +16,8 @@ use crate::{
 
 const DEFAULT_LIMIT: usize = 20;
 const MAX_LIMIT: usize = 100;
-/// So many pages of keys are looked through at most for one page of calls.
-const MAX_PAGES: usize = 20;
+/// No id is longer.
+const MAX_CURSOR_BYTES: usize = 64;
 
 /// Which calls.
 #[derive(Deserialize, IntoParams)]
@@ -41,7 +38,7 @@ pub(crate) struct Which {
 #[derive(Serialize, ToSchema)]
 pub(crate) struct CallPage {
     calls: Vec<CallView>,
-    /// For `cursor`; none on the last page.
+    /// For `cursor`; none on the last page. A place in the list, and no call.
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<String>,
 }
@@ -68,7 +65,7 @@ pub(crate) async fn list(
             "set it to 1 to 100",
         ));
     }
-    let after = which.cursor.map(|cursor| behind(&prefix, &cursor)).transpose()?;
+    let after = which.cursor.map(|cursor| at(&prefix, &cursor)).transpose()?;
     let (ids, next) = ids(&shared, &prefix, after, limit).await?;
     let mut calls = Vec::with_capacity(ids.len());
     for id in &ids {
@@ -109,11 +106,29 @@ fn day(shared: &Shared, wanted: Option<&str>) -> Result<String, Fail> {
         .ok_or_else(|| Fail::invalid("day", "it is no day", "write it like 2026-11-20"))
 }
 
+/// Where the page begins that `cursor` stands for.
+fn at(prefix: &str, cursor: &str) -> Result<String, Fail> {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"_-".contains(&b);
+    if (1..=MAX_CURSOR_BYTES).contains(&cursor.len()) && cursor.bytes().all(plain) {
+        Ok(format!("{prefix}{cursor}"))
+    } else {
+        Err(Fail::invalid(
+            "cursor",
+            "it is no cursor",
+            "pass on `next` of the page before",
+        ))
+    }
+}
+
 /// The last key that a call can have: every object of it has a name before this one.
-fn behind(prefix: &str, id: &str) -> Result<String, Fail> {
-    let id = CallId::new(id)
-        .map_err(|_| Fail::invalid("cursor", "it is no cursor", "pass on `next` of the page before"))?;
-    Ok(format!("{prefix}{id}/zzzz"))
+fn behind(prefix: &str, id: &str) -> String {
+    format!("{prefix}{id}/zzzz")
+}
+
+/// What lies behind all of `id`'s keys and before those of `next`. As little of `next` as there can be: it may be another caller's.
+fn between(id: &str, next: &str) -> String {
+    let alike = id.chars().zip(next.chars()).take_while(|(a, b)| a == b).count();
+    next.chars().take(alike + 1).collect()
 }
 
 /// The ids of the next calls, and the cursor behind them.
@@ -124,7 +139,8 @@ async fn ids(
     limit: usize,
 ) -> Result<(Vec<String>, Option<String>), Fail> {
     let mut ids: Vec<String> = Vec::new();
-    for _ in 0..MAX_PAGES {
+    // Each round finds an id or is the last: what is left of a call is passed over.
+    loop {
         let page = Page {
             after: after.clone(),
             limit: MAX_PAGE,
@@ -139,19 +155,17 @@ async fn ids(
                 continue;
             };
             if ids.len() == limit {
-                let next = ids.last().cloned();
+                let next = ids.last().map(|last| between(last, id));
                 return Ok((ids, next));
             }
             ids.push(id.to_owned());
         }
         after = match (listing.next, ids.last()) {
-            (Some(_), Some(last)) => Some(behind(prefix, last)?),
+            (Some(_), Some(last)) => Some(behind(prefix, last)),
             (next, _) => next,
         };
         if after.is_none() {
             return Ok((ids, None));
         }
     }
-    let next = ids.last().cloned();
-    Ok((ids, next))
 }

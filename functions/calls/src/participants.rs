@@ -5,11 +5,8 @@ use std::{
     sync::Arc,
 };
 
-use access::{Body, Caller, Fail};
-use axum::{
-    Json,
-    extract::{Path, State},
-};
+use access::{Body, Caller, Fail, Path};
+use axum::{Json, extract::State};
 use http::StatusCode;
 use platform::livekit::{ParticipantUpdate, proto};
 use serde::{Deserialize, Serialize};

@@ -2,11 +2,8 @@
 
 use std::sync::Arc;
 
-use access::{Body, Caller, Fail, Params, page};
-use axum::{
-    Json,
-    extract::{Path, State},
-};
+use access::{Body, Caller, Fail, Params, Path, page};
+use axum::{Json, extract::State};
 use http::StatusCode;
 use platform::livekit::proto;
 use serde::{Deserialize, Serialize};

@@ -21,7 +21,8 @@ pub struct StartCall {
     /// Whom to call: a number in E.164, or `sip:user@host` with a listed host.
     #[schema(max_length = 256, example = "+14155552671")]
     pub to: String,
-    /// The number to show; one of the trunk's. Default: one of those. Required when a SIP URI is called, which goes over no trunk.
+    /// The number to show: one of the trunk's, or of `calls.from`. Default: one of the trunk's. Required when a SIP URI is called, which goes
+    /// over no trunk: one of `calls.from`.
     #[schema(pattern = "^[A-Za-z0-9+._-]{0,64}$")]
     pub from: Option<String>,
     /// LiveKit's id of the outbound trunk, one of `calls.trunks`. Default: the only one there.
@@ -38,8 +39,8 @@ pub struct StartCall {
     /// The name that the phone shows to others in the room.
     #[schema(max_length = 256)]
     pub participant_name: Option<String>,
-    /// The name that is shown on the phone called.
-    #[schema(max_length = 128)]
+    /// The name that is shown on the phone called; without `"` and `\`.
+    #[schema(max_length = 128, pattern = r#"^[^"\\]*$"#)]
     pub display_name: Option<String>,
     /// SIP headers, `X-…` only, at most 16.
     #[serde(default)]
@@ -108,7 +109,7 @@ impl CallStarted {
         (status = 201, description = "It was dialled; `outcome` says what came of it", body = CallStarted),
         (status = 400, description = "A field is wrong"),
         (status = 401, description = "No key or token, or a wrong one"),
-        (status = 403, description = "Refused by policy: target, trunk, room or cap"),
+        (status = 403, description = "Refused by policy: target, trunk, number to show, room or cap"),
         (status = 409, description = "The first request with this key is under way"),
         (status = 503, description = "No gateway takes part, or LiveKit does not know the trunk"),
         (status = 504, description = "The outcome is not known; the call was ended"),
@@ -144,6 +145,10 @@ pub(crate) async fn start(
         },
         Turn::Done(answer) => return Ok(idempotency::replayed(answered(&answer))),
     };
+    if let Err(fail) = dial.check_from(&shared).await {
+        once.undone(&*state.store).await;
+        return Err(fail);
+    }
     let counted = match shared.caps.count(&dial.counted_as(&shared, &caller)).await {
         Ok(counted) => counted,
         Err(error) => {

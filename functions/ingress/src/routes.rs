@@ -2,11 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
-use access::{Body, Caller, Fail, Params, outside::OutsideUrl, page};
-use axum::{
-    Json,
-    extract::{Path, State},
-};
+use access::{Body, Caller, Fail, Params, Path, outside::OutsideUrl, page};
+use axum::{Json, extract::State};
 use http::StatusCode;
 use platform::livekit::{LiveKitError, proto};
 use serde::{Deserialize, Serialize};

@@ -2,11 +2,8 @@
 
 use std::sync::Arc;
 
-use access::{Caller, Fail};
-use axum::{
-    Json,
-    extract::{Path, State},
-};
+use access::{Caller, Fail, Path};
+use axum::{Json, extract::State};
 use events::{CallId, CallRecord, EgressId, EgressRecord, IndexEntry, Timestamp, keys};
 use platform::store::{Page, Store, StoreError};
 use serde::Serialize;

@@ -2,11 +2,11 @@
 
 use std::{io::SeekFrom, path::Path as FilePath, sync::Arc};
 
-use access::{Fail, Params, RequestId};
+use access::{Fail, Params, Path, RequestId};
 use axum::{
     Extension,
     body::Body,
-    extract::{Path, State},
+    extract::State,
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;

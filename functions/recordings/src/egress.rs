@@ -2,11 +2,8 @@
 
 use std::sync::Arc;
 
-use access::{Caller, Fail, Params, page};
-use axum::{
-    Json,
-    extract::{Path, State},
-};
+use access::{Caller, Fail, Params, Path, page};
+use axum::{Json, extract::State};
 use events::EgressId;
 use platform::livekit::{LiveKitError, proto};
 use serde::{Deserialize, Serialize};

@@ -2,11 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
-use access::{Caller, Fail};
-use axum::{
-    Json,
-    extract::{Path, State},
-};
+use access::{Caller, Fail, Path};
+use axum::{Json, extract::State};
 use events::{CallId, Timestamp, keys};
 use platform::store::{Store, StoreError, link_to_file};
 use serde::Serialize;

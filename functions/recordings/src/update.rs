@@ -2,11 +2,8 @@
 
 use std::sync::Arc;
 
-use access::{Body, Caller, Fail};
-use axum::{
-    Json,
-    extract::{Path, State},
-};
+use access::{Body, Caller, Fail, Path};
+use axum::{Json, extract::State};
 use platform::livekit::proto;
 use serde::Deserialize;
 use utoipa::ToSchema;

@@ -73,6 +73,13 @@ fn identity(grant: &TokenGrant, wanted: Option<String>) -> Result<String, Fail> 
         return Ok(format!("user-{}", random()));
     };
     bounded(&identity, MAX_NAME_BYTES, field)?;
+    if !is_readable(&identity) {
+        return Err(Fail::invalid(
+            field,
+            "it has characters that are not seen, or that look like others",
+            "use letters, digits and the marks of ASCII, without a space at either end",
+        ));
+    }
     let lower = identity.to_ascii_lowercase();
     let reserved = RESERVED_IDENTITIES.iter().any(|begin| lower.starts_with(begin));
     if reserved || !grant.identities.iter().any(|pattern| pattern.matches(&identity)) {
@@ -82,6 +89,14 @@ fn identity(grant: &TokenGrant, wanted: Option<String>) -> Result<String, Fail> 
         ));
     }
     Ok(identity)
+}
+
+/// Whether it is what it looks like, as far as whole kinds of characters go: `agent-1` is written without a zero-width space before it, and not in
+/// full-width or mathematical letters.
+fn is_readable(identity: &str) -> bool {
+    let in_disguise = |c: char| matches!(c, '\u{115f}' | '\u{1160}' | '\u{3164}' | '\u{ff00}'..='\u{ffef}' | '\u{1d400}'..='\u{1d7ff}');
+    let plain = |c: char| c.is_ascii_graphic() || c == ' ' || (c.is_alphanumeric() && !in_disguise(c));
+    identity.trim() == identity && identity.chars().all(plain)
 }
 
 fn check_attributes(grant: &TokenGrant, attributes: &BTreeMap<String, String>) -> Result<(), Fail> {

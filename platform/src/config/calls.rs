@@ -11,6 +11,8 @@ pub struct CallsConfig {
     pub targets: Targets,
     /// `trunks`: LiveKit's ids of the outbound trunks that may be used. Default: none.
     pub trunks: Vec<String>,
+    /// `from`: what may be shown to phones besides the trunk's numbers; `*`: anything. Default: none.
+    pub from: Vec<String>,
     /// `per_trunk`: calls at the same time over one trunk. Default 10.
     pub per_trunk: u32,
     /// `per_number`: calls at the same time to one number. Default 1.
@@ -26,6 +28,7 @@ impl Default for CallsConfig {
         Self {
             targets: Targets::default(),
             trunks: Vec::new(),
+            from: Vec::new(),
             per_trunk: 10,
             per_number: 1,
             max_duration: Duration::from_hours(1),

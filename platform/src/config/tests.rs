@@ -160,7 +160,7 @@ fn the_example_names_every_key_with_its_default() {
         agent_gone_grace max_ringing max_ringing_per_source codecs info_dtmf records ladder agents profile numbers rooms attributes profiles queue store slots lease heartbeat \
         drain_limit openai deepgram base_url level format access keys key_sha256 scopes limits concurrent calls_per_day minutes_per_day \
         identities attributes room_config agents jwt issuer audience jwks_url requests_per_minute token origins server_url \
-        calls targets sip_hosts special trunks per_trunk per_number max_duration ringing_timeout recordings s3 bucket \
+        calls targets sip_hosts special trunks from per_trunk per_number max_duration ringing_timeout recordings s3 bucket \
         region endpoint path_style access_key secret private_hosts ingress tools secrets \
         trunks inbound outbound allowed_addresses allowed_numbers auth username open ringing_timeout max_call_duration headers \
         headers_to_attributes attributes_to_headers include_headers media only_listed_codecs encryption timeout address from_host \

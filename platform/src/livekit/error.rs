@@ -70,6 +70,17 @@ pub enum LiveKitError {
         /// The server's text, masked.
         message: String,
     },
+    /// The server failed while it did what may not be done twice, its Redis is away for one: it may have been done. Retry what may be done
+    /// twice.
+    #[error("LiveKit failed in {method} ({code}): {message}")]
+    Failed {
+        /// The API call.
+        method: &'static str,
+        /// The Twirp code.
+        code: String,
+        /// The server's text, masked.
+        message: String,
+    },
     /// No connection: nothing was sent. Retry.
     #[error(
         "LiveKit cannot be reached for {method} ({}); check livekit.url and that the server runs",
@@ -169,7 +180,10 @@ impl LiveKitError {
     /// server broke off (any 5xx without a Twirp code but 503, which says that nothing was begun).
     pub fn leaves_outcome_open(&self) -> bool {
         match self {
-            Self::Deadline { .. } | Self::Interrupted { .. } | Self::Unreadable { .. } => true,
+            Self::Deadline { .. }
+            | Self::Interrupted { .. }
+            | Self::Unreadable { .. }
+            | Self::Failed { .. } => true,
             Self::Unavailable { code, .. } | Self::Refused { code, .. } => {
                 let is_proxys = code
                     .parse()
@@ -181,13 +195,14 @@ impl LiveKitError {
     }
 
     /// Whether the same call can succeed later. What may have been done already is included: see
-    /// [`LiveKitError::Interrupted`] and [`LiveKitError::Deadline`].
+    /// [`LiveKitError::Interrupted`], [`LiveKitError::Failed`] and [`LiveKitError::Deadline`].
     pub fn is_retryable(&self) -> bool {
         matches!(
             self,
             Self::Unavailable { .. }
                 | Self::Unreachable { .. }
                 | Self::Interrupted { .. }
+                | Self::Failed { .. }
                 | Self::Deadline { .. }
         )
     }
@@ -228,9 +243,9 @@ impl LiveKitError {
         Self::Unauthenticated { method, fault }
     }
 
-    /// A Twirp error, or what stands for one when something between us and LiveKit answered.
+    /// A Twirp error, or what stands for one when something between us and LiveKit answered. `is_repeatable`: doing it twice does no harm.
     pub(super) fn answered(
-        method: &'static str,
+        (method, is_repeatable): (&'static str, bool),
         code: &str,
         message: &str,
         meta: HashMap<String, String>,
@@ -258,6 +273,22 @@ impl LiveKitError {
                 code,
                 message,
             },
+            // HTTP 500: a fault of the server's, not of the request. Without `redis:` in its configuration none will succeed.
+            "internal" | "unknown" | "dataloss" if !message.contains("redis required") => {
+                if is_repeatable {
+                    Self::Unavailable {
+                        method,
+                        code,
+                        message,
+                    }
+                } else {
+                    Self::Failed {
+                        method,
+                        code,
+                        message,
+                    }
+                }
+            }
             _ => {
                 let meta = meta
                     .into_iter()

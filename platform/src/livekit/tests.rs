@@ -132,6 +132,13 @@ async fn a_phone_of_which_a_proxy_says_502_may_ring_and_is_not_dialled_twice() {
         (plain(200), true),
         (plain(504), true),
         (twirp_error(408, "deadline_exceeded", "no answer"), true),
+        (twirp_error(500, "internal", "redis is away"), true),
+        (twirp_error(500, "unknown", "redis is away"), true),
+        (twirp_error(500, "dataloss", "redis is away"), true),
+        (
+            twirp_error(500, "internal", "sip not connected (redis required)"),
+            false,
+        ),
         (plain(503), false),
         (plain(429), false),
         (twirp_error(503, "unavailable", "no response from servers"), false),
@@ -154,12 +161,33 @@ async fn a_phone_of_which_a_proxy_says_502_may_ring_and_is_not_dialled_twice() {
 }
 
 #[tokio::test]
+async fn a_server_that_fails_is_asked_again_for_what_may_be_done_twice_and_is_then_unavailable() {
+    for code in ["internal", "unknown", "dataloss"] {
+        let server = MockServer::start().await;
+        Mock::given(path(LIST_ROOMS))
+            .respond_with(twirp_error(
+                500,
+                code,
+                "dial tcp 127.0.0.1:6379: connection refused",
+            ))
+            .mount(&server)
+            .await;
+        let error = client(&server, DEFAULT_DEADLINE)
+            .list_rooms(&[])
+            .await
+            .unwrap_err();
+        assert!(matches!(error, LiveKitError::Unavailable { .. }), "{error}");
+        assert!(error.is_retryable() && !error.leaves_outcome_open(), "{error}");
+        assert_eq!(requests(&server).await, 4, "{code}");
+    }
+}
+
+#[tokio::test]
 async fn what_is_refused_is_not_repeated() {
     for (status, code) in [
         (400, "invalid_argument"),
         (404, "not_found"),
         (403, "permission_denied"),
-        (500, "internal"),
     ] {
         let server = MockServer::start().await;
         Mock::given(path(LIST_ROOMS))

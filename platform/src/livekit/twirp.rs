@@ -240,15 +240,16 @@ fn refusal(
         #[serde(default)]
         meta: HashMap<String, String>,
     }
+    let asked = (method.name, matches!(method.repeat, Repeat::Safe));
     if let Ok(TwirpError { code, msg, meta }) = serde_json::from_slice(body) {
-        return LiveKitError::answered(method.name, &code, &msg, meta);
+        return LiveKitError::answered(asked, &code, &msg, meta);
     }
     let text = String::from_utf8_lossy(body);
     if status == StatusCode::UNAUTHORIZED {
         let server_ahead_s = date.map(|date| (date - SystemClock.now()).whole_seconds());
         return LiveKitError::unauthenticated(method.name, &text, server_ahead_s);
     }
-    LiveKitError::answered(method.name, status.as_str(), &text, HashMap::new())
+    LiveKitError::answered(asked, status.as_str(), &text, HashMap::new())
 }
 
 fn sources(error: &dyn std::error::Error) -> String {

@@ -27,6 +27,8 @@ pub enum Target {
         user: String,
         /// The host, with its port when one was given.
         host: String,
+        /// The user without separators and in lower case: what may be written in several ways is one.
+        counted: String,
     },
 }
 
@@ -35,15 +37,23 @@ impl Target {
     pub fn uri(&self) -> String {
         match self {
             Self::Number(number) => format!("tel:{number}"),
-            Self::Sip { user, host } => format!("sip:{user}@{host}"),
+            Self::Sip { user, host, .. } => format!("sip:{user}@{host}"),
         }
     }
 
-    /// What calls are counted by.
-    pub fn as_str(&self) -> &str {
+    /// What is dialled: the number, or the user as it was written.
+    pub fn user(&self) -> &str {
         match self {
             Self::Number(number) => number,
             Self::Sip { user, .. } => user,
+        }
+    }
+
+    /// What calls are counted by, however it was written.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Number(number) => number,
+            Self::Sip { counted, .. } => counted,
         }
     }
 }
@@ -208,6 +218,7 @@ impl Policy {
         Ok(Target::Sip {
             user: user.to_owned(),
             host,
+            counted: dialled.to_ascii_lowercase(),
         })
     }
 

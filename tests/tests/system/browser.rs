@@ -77,7 +77,7 @@ impl Browser {
 fn sections(site: &Value) -> String {
     let access = json!({"jwt": {
         "issuer": site["issuer"], "audience": site["audience"], "jwks_url": site["jwks_url"],
-        "scopes": ["token:create"], "rooms": ["web-{sub}-*"],
+        "scopes": ["token:create"], "rooms": ["web-{sub}~*"],
     }});
     format!(
         "access: {access}\ntoken: {}\n",

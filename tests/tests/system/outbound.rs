@@ -20,7 +20,7 @@ fn sections(port: u16) -> String {
     });
     let access = json!({"keys": [key]});
     let targets = json!({"numbers": ["+1415"], "sip_hosts": [format!("127.0.0.1:{port}")]});
-    let calls = json!({"targets": targets, "trunks": ["ST_later"]});
+    let calls = json!({"targets": targets, "trunks": ["ST_later"], "from": ["+15550200"]});
     format!("access: {access}\ncalls: {calls}\n")
 }
 

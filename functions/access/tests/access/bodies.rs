@@ -82,3 +82,31 @@ async fn faults_name_the_field_and_quote_no_value() {
         415
     );
 }
+
+/// What LiveKit says, what the caller is answered, and whether it counts as a failure.
+#[tokio::test]
+async fn what_livekit_cannot_do_now_is_no_fault_of_the_request() {
+    use axum::response::IntoResponse as _;
+    use platform::livekit::LiveKitError;
+    let (method, message) = ("ListRooms", String::from("redis is away"));
+    for (error, status) in [
+        (
+            LiveKitError::Unavailable {
+                method,
+                code: "internal".into(),
+                message: message.clone(),
+            },
+            503,
+        ),
+        (
+            LiveKitError::Failed {
+                method,
+                code: "internal".into(),
+                message,
+            },
+            504,
+        ),
+    ] {
+        assert_eq!(access::Fail::from(error).into_response().status(), status);
+    }
+}

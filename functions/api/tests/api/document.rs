@@ -26,3 +26,40 @@ async fn the_document_that_is_checked_in_is_that_of_the_code() {
         (200, serde_json::from_str::<Value>(&made).unwrap())
     );
 }
+
+/// LiveKit and the store may be away whatever is asked.
+#[tokio::test]
+async fn every_route_names_what_is_answered_when_a_service_behind_it_is_away() {
+    let host = Host::start().await;
+    let document = serde_json::to_value(&host.document).unwrap();
+    let mut routes = 0;
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        for (method, operation) in methods.as_object().unwrap() {
+            if !operation["security"][0]["bearer"].is_array() {
+                continue;
+            }
+            let asks_livekit = path.starts_with("/v1/") && path != "/v1/token";
+            let answers = operation["responses"].as_object().unwrap();
+            for status in ["429", "502", "503", "504"] {
+                let is_named = answers.contains_key(status);
+                let is_given = asks_livekit || ["429", "503"].contains(&status);
+                assert_eq!(is_named, is_given, "{method} {path} {status}");
+            }
+            routes += 1;
+        }
+    }
+    assert!(routes > 25, "{routes}");
+}
+
+#[tokio::test]
+async fn a_method_that_a_route_has_not_is_a_problem_as_any_other() {
+    let host = Host::start().await;
+    for path in ["/v1/rooms", "/v1/token", "/v1/calls/RM_x", api::DOCUMENT_PATH] {
+        let (status, problem) = host.ask("PUT", path, Some(OWNER), None).await;
+        assert_eq!(
+            (status, &problem["status"], problem["title"].is_string()),
+            (405, &Value::from(405), true),
+            "{path} {problem}"
+        );
+    }
+}

@@ -83,6 +83,7 @@ impl Host {
                     special: Vec::new(),
                 },
                 trunks: vec![trunk],
+                from: vec!["Desk".into()],
                 max_duration: Duration::from_mins(10),
                 ..CallsConfig::default()
             },

@@ -1,5 +1,6 @@
 //! Outbound calls: what is dialled, what is not, and what is told of it.
 
+use platform::store::Store as _;
 use serde_json::{Value, json};
 use tokio::io::AsyncReadExt as _;
 
@@ -53,6 +54,8 @@ async fn an_answered_call_has_its_room_its_id_and_its_place_until_it_is_hung_up(
     }
     let (_, page) = host.ask("GET", "/v1/calls", OTHER, None).await;
     assert_eq!(page, json!({"calls": []}));
+    let not_a_name = host.ask("GET", "/v1/calls/%ff", KEY, None).await;
+    assert_eq!((not_a_name.0, &not_a_name.1["status"]), (404, &json!(404)));
 
     for (action, body, status) in [
         ("transfer", json!({"to": "+1911"}), 403),
@@ -180,6 +183,15 @@ async fn policy_refuses_before_a_room_is_made_or_anything_is_dialled() {
         (json!({"headers": many}), 400, "headers"),
         (json!({"dtmf": "12x"}), 400, "dtmf"),
         (json!({"from": "+1\r\n"}), 400, "from"),
+        (json!({"display_name": "Ann \"x\""}), 400, "display_name"),
+        (json!({"display_name": "a\\"}), 400, "display_name"),
+        (json!({"from": "+19995550000"}), 403, "from"),
+        // The trunk's own, and this goes over none.
+        (
+            json!({"to": "sip:ann@pbx.example.com", "from": "+15550200"}),
+            403,
+            "from",
+        ),
         (
             json!({"participant_identity": "agent-RM_1"}),
             403,
@@ -224,7 +236,7 @@ async fn caps_hold_for_calls_at_once() {
 #[tokio::test]
 async fn a_sip_address_on_a_listed_host_is_called_with_the_number_that_is_named() {
     let host = Host::start().await;
-    let body = json!({"to": "sip:ann@pbx.example.com", "from": "+15550200"});
+    let body = json!({"to": "sip:ann@pbx.example.com", "from": "Desk", "display_name": "Ann ‹1› Müller"});
     let (status, started) = host.call(body).await;
     assert_eq!(
         (status, &started["outcome"]),
@@ -234,8 +246,19 @@ async fn a_sip_address_on_a_listed_host_is_called_with_the_number_that_is_named(
     let dialled = host.gateway().dialled();
     assert_eq!(
         [&dialled[0].call_to, &dialled[0].number, &dialled[0].address],
-        ["ann", "+15550200", "pbx.example.com"]
+        ["ann", "Desk", "pbx.example.com"]
     );
+    for user in ["A.n-n", "+1-415-5552671", "+1.415.555.2671"] {
+        let body = json!({"to": format!("sip:{user}@pbx.example.com"), "from": "Desk"});
+        let (status, answer) = host.call(body).await;
+        let is_second = user != "+1-415-5552671";
+        assert_eq!(
+            status,
+            if is_second { 403 } else { 201 },
+            "one call to a number at a time, {user}: {answer}"
+        );
+    }
+    assert_eq!(host.gateway().dialled()[1].call_to, "+1-415-5552671");
     host.stack.stop().await.unwrap();
 }
 
@@ -341,5 +364,52 @@ async fn a_transfer_counts_as_the_call_that_it_makes() {
     assert_eq!((status, &done["outcome"]), (200, &json!("answered")), "{done}");
     let (status, problem) = transfer().await;
     assert_eq!(status, 403, "one call to a number at a time: {problem}");
+    host.stack.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn pages_of_calls_show_every_call_of_the_callers_own_once_and_no_id_of_anothers() {
+    let host = Host::start().await;
+    let mut mine = Vec::new();
+    for at in 0..12 {
+        let id: events::CallId = format!("RM_{:012x}", (at * 0x1234_5678_9abc_u64) % 0xffff_ffff_ffff)
+            .parse()
+            .unwrap();
+        let is_mine = at % 3 == 0;
+        let entry = events::IndexEntry {
+            created_at: events::Timestamp::parse("2026-01-02T03:04:05Z").unwrap(),
+            room: events::RoomName::new(if is_mine { "crm-1" } else { "other-1" }).unwrap(),
+        };
+        let bytes = serde_json::to_vec(&entry).unwrap();
+        host.store
+            .put(&events::keys::index(&id), bytes.into())
+            .await
+            .unwrap();
+        let prefix = events::keys::day(entry.created_at);
+        for name in ["a.json", "b.json"] {
+            let key = format!("{prefix}{id}/{name}");
+            host.store.put(&key, "{}".into()).await.unwrap();
+        }
+        if is_mine {
+            mine.push(id.to_string());
+        }
+    }
+    mine.sort();
+    for limit in [1, 2, 5, 12] {
+        let mut seen = Vec::new();
+        let mut cursor = String::new();
+        loop {
+            let path = format!("/v1/calls?day=2026-01-02&limit={limit}{cursor}");
+            let (status, page) = host.ask("GET", &path, KEY, None).await;
+            assert_eq!(status, 200, "{page}");
+            for call in page["calls"].as_array().unwrap() {
+                seen.push(call["call"].as_str().unwrap().to_owned());
+            }
+            let Some(next) = page["next"].as_str() else { break };
+            assert!(next.len() < 10, "a whole id: {next}");
+            cursor = format!("&cursor={next}");
+        }
+        assert_eq!(seen, mine, "limit {limit}");
+    }
     host.stack.stop().await.unwrap();
 }

@@ -74,6 +74,24 @@ async fn every_escalation_is_refused_with_the_name_of_its_field() {
             "participant_identity",
         ),
         (
+            FREE,
+            json!({"participant_identity": " sip_1"}),
+            400,
+            "participant_identity",
+        ),
+        (
+            FREE,
+            json!({"participant_identity": "\u{200b}sip_1"}),
+            400,
+            "participant_identity",
+        ),
+        (
+            FREE,
+            json!({"participant_identity": "ａgent-1"}),
+            400,
+            "participant_identity",
+        ),
+        (
             BARE,
             json!({"participant_name": "Support"}),
             403,

@@ -15,6 +15,8 @@ const ROOM_DELETED: &str = "EG_SBCDD443eu7C";
 const KILLED: &str = "EG_AgvJpr6DaCWU";
 const RTMP_REFUSED: &str = "EG_VpHkZJZuLxHu";
 const INGRESS_FAILED: &str = "IN_uLn2uFdiG2VD";
+const INGRESS_ENDED: &str = "IN_xzfGfs6TzrEs";
+const INGRESS_COMPLETE: &str = "IN_Sgw6pgjBsJZZ";
 
 fn json_of(webhook: &Webhook) -> Value {
     serde_json::from_slice(&webhook.body).unwrap()
@@ -247,7 +249,8 @@ async fn one_that_was_held_for_lost_may_still_come_to_its_end() {
 }
 
 #[tokio::test]
-async fn killed_at_any_operation_and_repeated_an_egress_ends_as_if_nothing_had_happened() {
+async fn killed_at_any_operation_and_repeated_an_egress_or_ingress_ends_as_if_nothing_had_happened() {
+    let mut kinds = std::collections::BTreeSet::new();
     for (egress, is_closed) in [
         (COMPLETE, false),
         (NO_BUCKET, false),
@@ -255,8 +258,15 @@ async fn killed_at_any_operation_and_repeated_an_egress_ends_as_if_nothing_had_h
         (ROOM_DELETED, false),
         (RTMP_REFUSED, false),
         (INGRESS_FAILED, false),
+        (INGRESS_ENDED, false),
+        (INGRESS_COMPLETE, false),
     ] {
         let webhooks = scenario(egress);
+        kinds.extend(
+            webhooks
+                .iter()
+                .map(|webhook| json_of(webhook)["event"].to_string()),
+        );
         let fresh = || {
             let function = function();
             if is_closed {
@@ -286,6 +296,18 @@ async fn killed_at_any_operation_and_repeated_an_egress_ends_as_if_nothing_had_h
                 "{egress} at {operation}, after: {after}"
             );
         }
+    }
+    for kind in [
+        "egress_started",
+        "egress_updated",
+        "egress_ended",
+        "ingress_started",
+        "ingress_ended",
+    ] {
+        assert!(
+            kinds.contains(&format!("\"{kind}\"")),
+            "{kind} is in none of them: {kinds:?}"
+        );
     }
 }
 

@@ -80,7 +80,7 @@ impl Stage {
 /// What was seen of one scenario.
 struct Seen {
     scenario: &'static str,
-    seen: Map<String, Value>,
+    fields: Map<String, Value>,
     names: Names,
 }
 
@@ -92,7 +92,7 @@ impl Seen {
         let text = std::fs::read_to_string(&path).expect(self.scenario);
         let recorded: Value = serde_json::from_str(&text).expect("JSON");
         let theirs = compare::flatten(&recorded, &recorded_names(&recorded));
-        let ours = compare::flatten(&Value::Object(self.seen.clone()), &self.names);
+        let ours = compare::flatten(&Value::Object(self.fields.clone()), &self.names);
         assert!(theirs.len() >= 2, "{}: an empty recording", self.scenario);
         compare::compare(&theirs, &ours)
     }
@@ -153,9 +153,9 @@ async fn calls_are_told_as_livekit_sip_tells_them_but_for_what_is_listed() {
     println!("{} scenarios, {fields} fields that differ", seen.len());
     unexplained.sort();
     assert!(unexplained.is_empty(), "{}", unexplained.join("\n"));
-    let stale = DIFFERENCES.iter().zip(&used).filter(|(_, used)| !**used);
-    let stale: Vec<_> = stale.map(|(it, _)| (it.scenarios, it.path)).collect();
-    assert!(stale.is_empty(), "no scenario shows these any more: {stale:?}");
+    let unused = DIFFERENCES.iter().zip(&used).filter(|(_, used)| !**used);
+    let unused: Vec<_> = unused.map(|(it, _)| (it.scenarios, it.path)).collect();
+    assert!(unused.is_empty(), "no scenario shows these any more: {unused:?}");
     stage.fixture.stop().await;
 }
 

@@ -16,6 +16,8 @@ use crate::{
     },
 };
 
+/// What stands for a token's subject in the patterns of an identity provider.
+const SUBJECT: &str = "{sub}";
 const MIN_KEY_CHARS: usize = 32;
 
 /// `None` when there is no such section.
@@ -80,7 +82,7 @@ fn key(cx: &Context<'_>, mut section: Section<'_>) -> Option<(Place, AccessKey)>
         let _ = section.raw("key", &[]);
         (None, hash)
     };
-    let grant = grant(cx, &mut section);
+    let grant = grant(cx, &mut section, rooms);
     section.finish();
     let key = AccessKey {
         name: name?,
@@ -124,7 +126,7 @@ fn provider(cx: &Context<'_>, mut section: Section<'_>) -> Option<IdentityProvid
     let audience = section.required("audience", &[], "set it to the `aud` of the tokens", not_empty);
     let remedy = "set it to the provider's `jwks_uri`";
     let jwks_url = section.required("jwks_url", &[], remedy, url("https", "http"));
-    let grant = grant(cx, &mut section);
+    let grant = grant(cx, &mut section, subjects_rooms);
     section.finish();
     Some(IdentityProvider {
         issuer: issuer?,
@@ -134,7 +136,11 @@ fn provider(cx: &Context<'_>, mut section: Section<'_>) -> Option<IdentityProvid
     })
 }
 
-fn grant(cx: &Context<'_>, section: &mut Section<'_>) -> Option<Grant> {
+fn grant(
+    cx: &Context<'_>,
+    section: &mut Section<'_>,
+    rooms: fn(&str) -> Result<String, Wrong>,
+) -> Option<Grant> {
     let place = section.place();
     let scope = |text: &str| match text.parse::<Scope>() {
         Ok(scope) => Ok(scope),
@@ -144,10 +150,7 @@ fn grant(cx: &Context<'_>, section: &mut Section<'_>) -> Option<Grant> {
         ),
     };
     let scopes = items(cx, section, "scopes", scope);
-    let remedy = "write names like \"web-*\"";
-    let rooms = items(cx, section, "rooms", |text| {
-        by(Pattern::new, remedy)(text).map(|_| text.to_owned())
-    });
+    let rooms = items(cx, section, "rooms", rooms);
     let remedy = "write the beginning of numbers like \"+4930\"";
     let numbers = items(cx, section, "numbers", |text| {
         by(str::parse::<NumberPrefix>, remedy)(text)
@@ -178,6 +181,27 @@ fn grant(cx: &Context<'_>, section: &mut Section<'_>) -> Option<Grant> {
         limits,
         token: token?,
     })
+}
+
+fn rooms(text: &str) -> Result<String, Wrong> {
+    by(Pattern::new, "write names like \"web-*\"")(text).map(|_| text.to_owned())
+}
+
+/// Subjects are of any length and may begin with one another: only what none can hold ends one, so that no subject's rooms are another's.
+fn subjects_rooms(text: &str) -> Result<String, Wrong> {
+    let text = rooms(text)?;
+    let Some((before, after)) = text.split_once(SUBJECT) else {
+        return Ok(text);
+    };
+    let begins = !before.contains(['*', '?']) || before.ends_with('~');
+    let ends = after.is_empty() || after.starts_with('~');
+    if begins && ends && !after.contains(SUBJECT) {
+        return Ok(text);
+    }
+    wrong(
+        format!("\"{text}\" gives a subject the rooms of others whose subjects begin or end alike"),
+        "write ~ behind {sub}, like \"web-{sub}~*\": no subject has one; also before it where * or ? stands there; and {sub} once",
+    )
 }
 
 fn limits(mut section: Section<'_>) -> CallerLimits {

@@ -16,9 +16,11 @@ pub(super) fn calls(cx: &Context<'_>, mut section: Section<'_>) -> CallsConfig {
     let default = CallsConfig::default();
     let targets = targets(cx, section.section("targets"));
     let trunks = items(cx, &mut section, "trunks", not_empty).unwrap_or_default();
+    let from = items(cx, &mut section, "from", caller_id).unwrap_or_default();
     let config = CallsConfig {
         targets,
         trunks,
+        from,
         per_trunk: section.or("per_trunk", default.per_trunk, number(1..=1_000)),
         per_number: section.or("per_number", default.per_number, number(1..=100)),
         max_duration: section.or(
@@ -48,6 +50,18 @@ fn targets(cx: &Context<'_>, mut section: Section<'_>) -> Targets {
         numbers: numbers.unwrap_or_default(),
         sip_hosts: sip_hosts.unwrap_or_default(),
         special: special.unwrap_or_default(),
+    }
+}
+
+fn caller_id(text: &str) -> Result<String, Wrong> {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"+-._".contains(&b);
+    if text == "*" || ((1..=64).contains(&text.len()) && text.bytes().all(plain)) {
+        Ok(text.to_owned())
+    } else {
+        wrong(
+            "it is no caller id of 1 to 64 letters, digits or +-._",
+            "write a number like \"+15550100\", or \"*\" for any",
+        )
     }
 }
 

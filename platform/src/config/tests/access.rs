@@ -18,7 +18,7 @@ access:
     audience: trunkline
     jwks_url: https://id.example.com/jwks
     scopes: [token:create]
-    rooms: ['{sub}-*']
+    rooms: ['{sub}~*']
 token: {origins: ['https://app.example.com']}
 calls:
   targets: {numbers: ['+1'], sip_hosts: [PBX.example.com], special: ['112']}
@@ -39,7 +39,7 @@ fn access_is_read_whole_and_its_secrets_are_masked() {
         (2, 200)
     );
     assert!(key.grant.token.name && !key.grant.token.metadata);
-    assert_eq!(access.jwt.as_ref().unwrap().grant.rooms, ["{sub}-*"]);
+    assert_eq!(access.jwt.as_ref().unwrap().grant.rooms, ["{sub}~*"]);
     assert_eq!(config.calls.targets.sip_hosts, ["pbx.example.com"]);
     assert!(!format!("{config:?}").contains("canary"));
     let masked: Vec<&str> = config.log.secrets.iter().map(crate::Secret::expose).collect();
@@ -118,6 +118,7 @@ fn faults_of_access_name_their_keys() {
             "calls.targets.numbers[0]",
         ),
         (with("bucket: b, ", ""), "recordings.s3.bucket"),
+        (with("trunks: [ST_1]", "from: ['+1\t2']"), "calls.from[0]"),
     ] {
         let (fault, _, said) = fault_of(&text);
         assert_eq!(fault, key, "{said}");
@@ -125,4 +126,36 @@ fn faults_of_access_name_their_keys() {
     }
     let twice = ACCESS.replace("  jwt:", "    - name: crm\n      key: other-canary-0123456789-0123456789-0123\n      scopes: [health:read]\n  jwt:");
     assert_eq!(fault_of(&twice).0, "access.keys[1].name");
+}
+
+#[test]
+fn patterns_of_rooms_by_which_one_subject_has_anothers_are_faults() {
+    for (pattern, is_taken) in [
+        ("{sub}~*", true),
+        ("web-{sub}~*", true),
+        ("web-{sub}", true),
+        ("*~{sub}~*", true),
+        ("lobby-*", true),
+        ("{sub}-*", false),
+        ("web-{sub}-*", false),
+        ("web-{sub}.*", false),
+        ("{sub}*", false),
+        ("web-{sub}?", false),
+        ("*-{sub}~*", false),
+        ("?{sub}", false),
+        ("{sub}~{sub}", false),
+    ] {
+        let text = ACCESS.replace("'{sub}~*'", &format!("'{pattern}'"));
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(
+            parse_in(folder.path(), &text, &least()).is_ok(),
+            is_taken,
+            "{pattern}"
+        );
+        if !is_taken {
+            let (key, _, said) = fault_of(&text);
+            assert_eq!(key, "access.jwt.rooms[0]");
+            assert!(said.contains("{sub}~*"), "{said}");
+        }
+    }
 }

@@ -63,7 +63,7 @@ impl Order {
             .ok_or_else(|| Fault::new(Code::Unimplemented, "this SIP transport is not supported"))?;
         let (host, port) = address(&request.address).ok_or_else(|| invalid("address is no host[:port]"))?;
         let target = target(&request, targets).map_err(refused)?;
-        let user = target.as_str().to_owned();
+        let user = target.user().to_owned();
         if let Some((name, _)) = request
             .headers
             .iter()
@@ -92,7 +92,7 @@ impl Order {
             password: request.password.clone(),
         });
         Ok(Self {
-            number: user.clone(),
+            number: target.as_str().to_owned(),
             transport,
             to: SipUri { user, host, port },
             from: SipUri {
@@ -245,6 +245,20 @@ mod tests {
         assert_eq!(named.display_name.as_deref(), Some("Shop"));
         let none = check(|r| r.display_name = Some(String::new())).expect("allowed");
         assert_eq!(none.display_name, None);
+    }
+
+    #[test]
+    fn a_number_behind_a_sip_host_counts_as_one_however_it_is_written_and_is_dialled_as_it_was() {
+        for user in ["+15557777000", "+1-555-7777000", "+1.555_7777.000"] {
+            let order = check(|request| {
+                request.call_to = user.into();
+                request.address = "pbx.example.com".into();
+                request.sip_trunk_id = String::new();
+            })
+            .expect("allowed");
+            assert_eq!(order.number, "+15557777000", "{user}");
+            assert_eq!(order.to.user, user);
+        }
     }
 
     #[test]

@@ -169,7 +169,7 @@ pub(super) async fn play(stage: &Stage, at: usize, scenario: &'static Inbound) -
     ];
     Seen {
         scenario: scenario.name,
-        seen,
+        fields: seen,
         names,
     }
 }

@@ -234,7 +234,7 @@ pub(super) async fn play(stage: &Stage, at: usize, scenario: &'static Outbound) 
     ];
     Seen {
         scenario: scenario.name,
-        seen,
+        fields: seen,
         names,
     }
 }
