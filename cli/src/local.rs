@@ -1,10 +1,11 @@
 //! What the commands share that bring a local stack of their own: `demo` and `bench`.
 
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
-use dev::{Server, StackError};
+use dev::{LocalStack, LocalStackConfig, Server, StackError};
 use platform::Secret;
 use platform::clock::{Clock, SystemClock};
 use platform::config::{ApiKey, Environment, LiveKitConfig, ProcessEnvironment};
@@ -21,7 +22,7 @@ const READY_LIMIT: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(50);
 
 /// The livekit-server that the user names, by a flag or the variable; an empty variable names none.
-pub(crate) fn livekit_server(flag: Option<PathBuf>) -> Option<PathBuf> {
+fn livekit_server(flag: Option<PathBuf>) -> Option<PathBuf> {
     let named = || {
         ProcessEnvironment
             .var(LIVEKIT_SERVER)
@@ -30,8 +31,39 @@ pub(crate) fn livekit_server(flag: Option<PathBuf>) -> Option<PathBuf> {
     flag.or_else(|| named().map(PathBuf::from))
 }
 
+/// Redis and livekit-server, whose webhooks go to the port that is returned: livekit-server has to know it before `serve` starts, so it is
+/// held until then.
+pub(crate) async fn stack(
+    folder: &Path,
+    livekit_server_flag: Option<PathBuf>,
+) -> anyhow::Result<(LocalStack, TcpListener)> {
+    let http = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("finding a free port")?;
+    let stack = LocalStack::start(LocalStackConfig {
+        livekit_server: livekit_server(livekit_server_flag),
+        webhook_url: Some(format!("http://{}/webhooks/livekit", http.local_addr()?)),
+        dir: Some(folder.join("stack")),
+        ..LocalStackConfig::default()
+    })
+    .await
+    .map_err(with_flag)?;
+    Ok((stack, http))
+}
+
+/// `trunkline serve` with this configuration, at the port that was held for it.
+pub(crate) fn serve(folder: &Path, config: &Path, http: TcpListener) -> anyhow::Result<Server> {
+    drop(http);
+    let program = std::env::current_exe().context("finding this program")?;
+    let command = [
+        "serve".to_owned(),
+        "--config".to_owned(),
+        config.display().to_string(),
+    ];
+    let serve = Server::spawn("trunkline serve", &program, &command, &folder.join("serve.log"))?;
+    Ok(serve)
+}
+
 /// Says how to name a livekit-server that was not found.
-pub(crate) fn with_flag(error: StackError) -> anyhow::Error {
+fn with_flag(error: StackError) -> anyhow::Error {
     match &error {
         StackError::Missing { program, .. } if *program == "livekit-server" => {
             anyhow!("{error}; or name it by --livekit-server FILE or the variable {LIVEKIT_SERVER}")

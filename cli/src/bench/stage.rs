@@ -1,12 +1,11 @@
 //! The agent under test, with all that it needs: Redis, livekit-server and a `trunkline serve` of its own.
 
 use std::collections::BTreeSet;
-use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
-use dev::{LocalStack, LocalStackConfig, Server};
+use dev::{LocalStack, Server};
 use events::CallRecord;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
@@ -55,17 +54,8 @@ impl Stage {
         room_prefix: &str,
         stubs: &Stubs,
     ) -> anyhow::Result<Self> {
-        // Held until `serve` starts: livekit-server has to know where its webhooks go before that.
-        let http = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("finding a free port")?;
+        let (stack, http) = local::stack(folder, livekit_server).await?;
         let listen = http.local_addr()?;
-        let stack = LocalStack::start(LocalStackConfig {
-            livekit_server: local::livekit_server(livekit_server),
-            webhook_url: Some(format!("http://{listen}/webhooks/livekit")),
-            dir: Some(folder.join("stack")),
-            ..LocalStackConfig::default()
-        })
-        .await
-        .map_err(local::with_flag)?;
         let profiles = folder.join("profiles");
         std::fs::create_dir_all(&profiles)?;
         std::fs::write(profiles.join("bench.yaml"), PROFILE)?;
@@ -90,14 +80,7 @@ impl Stage {
         let path = folder.join("trunkline.yaml");
         local::write_private(&path, &config.to_string())
             .with_context(|| format!("writing {}", path.display()))?;
-        drop(http);
-        let program = std::env::current_exe().context("finding this program")?;
-        let command = [
-            "serve".to_owned(),
-            "--config".to_owned(),
-            path.display().to_string(),
-        ];
-        let mut serve = Server::spawn("trunkline serve", &program, &command, &folder.join("serve.log"))?;
+        let mut serve = local::serve(folder, &path, http)?;
         local::ready(&mut serve, is_ready).await?;
         Ok(Self {
             serve,

@@ -1,11 +1,11 @@
 //! Everything that the call needs: Redis, livekit-server, `trunkline serve`, a trunk, a dispatch rule.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
-use dev::{LocalStack, LocalStackConfig, RtpPorts, Server, StackError};
+use dev::{LocalStack, RtpPorts, Server, StackError};
 use platform::livekit::proto;
 use platform::store::FolderStore;
 use serde_json::{Value, json};
@@ -43,29 +43,13 @@ impl Stage {
         arguments: &Arguments,
         screen: &mut Screen,
     ) -> anyhow::Result<Self> {
-        // Held until `serve` starts: livekit-server has to know where its webhooks go before that.
-        let http = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("finding a free port")?;
+        let (stack, http) = local::stack(folder, arguments.livekit_server.clone()).await?;
         let listen = http.local_addr()?;
-        let stack = LocalStack::start(LocalStackConfig {
-            livekit_server: local::livekit_server(arguments.livekit_server.clone()),
-            webhook_url: Some(format!("http://{listen}/webhooks/livekit")),
-            dir: Some(folder.join("stack")),
-            ..LocalStackConfig::default()
-        })
-        .await
-        .map_err(local::with_flag)?;
         screen.print(&[Line::step("Redis and livekit-server are up")]);
         let store = FolderStore::open(folder.join("store")).await?;
         let rtp = RtpPorts::reserve()?;
         let config = write_config(folder, &stack, listen, &rtp, arguments.offline)?;
-        drop(http);
-        let program = std::env::current_exe().context("finding this program")?;
-        let command = [
-            "serve".to_owned(),
-            "--config".to_owned(),
-            config.display().to_string(),
-        ];
-        let mut serve = Server::spawn("trunkline serve", &program, &command, &folder.join("serve.log"))?;
+        let mut serve = local::serve(folder, &config, http)?;
         let sip = local::ready(&mut serve, ready_address).await?;
         screen.print(&[brains::told(arguments.offline)]);
         screen.print(&[Line::step("trunkline serve is up: webhook, worker, gateway")]);

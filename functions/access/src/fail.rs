@@ -44,6 +44,18 @@ impl Fail {
         Self::new(problem, reason)
     }
 
+    /// 405: the route has no such method.
+    pub fn no_method() -> Self {
+        let problem = Problem::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "/problems/method",
+            "Method not allowed",
+        )
+        .detail("the route has no such method")
+        .remedy("use one that the header Allow names");
+        Self::new(problem, "no_method")
+    }
+
     /// 400: a field is wrong.
     pub fn invalid(field: impl Into<String>, detail: impl Into<String>, remedy: impl Into<String>) -> Self {
         let problem = Problem::new(StatusCode::BAD_REQUEST, "/problems/invalid", "Invalid request")

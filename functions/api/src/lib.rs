@@ -23,14 +23,13 @@ use axum::{
 use calls::CallsState;
 pub use health::{Beside, Report};
 use health::{HealthState, Tally};
-use http::{StatusCode, header::CONTENT_TYPE};
+use http::header::CONTENT_TYPE;
 use ingress::IngressState;
 use platform::{
     Secret,
     clock::SharedClock,
     config::{AccessConfig, CallsConfig, Config, IngressConfig, RecordingsConfig, TokenConfig},
     livekit::LiveKit,
-    problem::Problem,
     queue::Queue,
     store::Store,
 };
@@ -100,20 +99,9 @@ pub fn token_endpoint(
     let config = settings.token.clone();
     let (router, _) = token::router(&access, TokenState { livekit, config }).split_for_parts();
     Ok(router
-        .method_not_allowed_fallback(|| async { no_method() })
+        .method_not_allowed_fallback(|| async { Fail::no_method() })
         .fallback(|| async { Fail::not_found("no_route") })
         .layer(from_fn(with_request_id)))
-}
-
-fn no_method() -> Fail {
-    let problem = Problem::new(
-        StatusCode::METHOD_NOT_ALLOWED,
-        "/problems/method",
-        "Method not allowed",
-    )
-    .detail("the route has no such method")
-    .remedy("use one that the header Allow names");
-    Fail::new(problem, "no_method")
 }
 
 /// Makes the router and its document. Fetches nothing yet.
@@ -160,7 +148,7 @@ pub fn build(settings: Settings, parts: &Parts) -> Result<(Router, OpenApi), Jwk
         .split_for_parts();
     let router = router
         .merge(served(&access, &document))
-        .method_not_allowed_fallback(|| async { no_method() })
+        .method_not_allowed_fallback(|| async { Fail::no_method() })
         .fallback(|| async { Fail::not_found("no_route") })
         .layer(from_fn_with_state(tally, Tally::count))
         .layer(from_fn(with_request_id));

@@ -24,7 +24,7 @@ use std::sync::Arc;
 use access::{Access, Fail, guard};
 use axum::middleware::from_fn_with_state;
 use platform::{config::TokenConfig, livekit::LiveKit};
-use utoipa_axum::{router::OpenApiRouter, router::UtoipaMethodRouterExt, routes};
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 pub use wire::{AgentDispatch, RoomConfig, TokenAnswer, TokenRequest};
 
@@ -43,10 +43,14 @@ pub struct TokenState {
 /// The function as a router with its description.
 pub fn router(access: &Access, state: TokenState) -> OpenApiRouter {
     let state = Arc::new(state);
-    let guarded = guard(access, routes!(issue::create));
+    let (schemas, paths, guarded) = guard(access, routes!(issue::create));
+    // A fallback that the whole API sets later would stand outside of the layer, and answer the preflights.
+    let guarded = guarded.fallback(|| async { Fail::no_method() });
     // Outermost, so that a page of another origin learns nothing, and preflights need no token (Fetch §3.2.2).
     let guarded = guarded.layer(from_fn_with_state(state.clone(), cors::check));
-    OpenApiRouter::new().routes(guarded).with_state(state)
+    OpenApiRouter::new()
+        .routes((schemas, paths, guarded))
+        .with_state(state)
 }
 
 /// A field that this client may not set.

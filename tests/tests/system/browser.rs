@@ -216,7 +216,7 @@ async fn a_page_of_a_listed_origin_gets_a_token_and_talks_to_the_agent_and_anoth
     let (_, record) = system.new_record(&before, SOON).await;
     assert_eq!(record["outcome"]["kind"], "caller_hung_up", "{record}");
     assert!(
-        record["room"].as_str().unwrap().starts_with("web-ann-"),
+        record["room"].as_str().unwrap().starts_with("web-ann~"),
         "{record}"
     );
     assert_eq!(

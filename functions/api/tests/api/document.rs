@@ -2,7 +2,10 @@
 
 use std::{fs, path::Path};
 
+use axum::body::Body;
+use http::Request;
 use serde_json::Value;
+use tower::ServiceExt;
 
 use crate::host::{Host, OWNER};
 
@@ -62,4 +65,18 @@ async fn a_method_that_a_route_has_not_is_a_problem_as_any_other() {
             "{path} {problem}"
         );
     }
+}
+
+/// What answers methods that are not there stands outside of the token route's own answers.
+#[tokio::test]
+async fn a_preflight_is_answered_by_the_token_route() {
+    let host = Host::start().await;
+    let request = Request::builder()
+        .method("OPTIONS")
+        .uri("/v1/token")
+        .body(Body::empty())
+        .unwrap();
+    let answer = host.app.clone().oneshot(request).await.unwrap();
+    assert_eq!(answer.status(), 204);
+    assert!(answer.headers().contains_key("access-control-allow-methods"));
 }

@@ -76,13 +76,19 @@ async fn a_marker_that_cannot_be_read_is_reported_and_hinders_no_other_call() {
     assert!(world.record().await.is_some());
 }
 
-#[tokio::test(start_paused = true)]
-async fn calls_are_repaired_though_livekit_tells_nothing_of_egresses() {
+/// A call whose worker has died and whose room is gone.
+async fn left_behind() -> World {
     let world = World::new().await;
     world.room_started().await;
     world.joined().await;
     world.was_served(&claim(9_000, false), true).await;
     world.livekit.has(vec![]);
+    world
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_are_repaired_though_livekit_tells_nothing_of_egresses() {
+    let world = left_behind().await;
     *world.livekit.egress_down.lock() = true;
     let report = world.sweep().await;
     assert_eq!((report.calls, report.failures, report.findings.len()), (1, 1, 1));
@@ -91,11 +97,7 @@ async fn calls_are_repaired_though_livekit_tells_nothing_of_egresses() {
 
 #[tokio::test(start_paused = true)]
 async fn calls_are_repaired_though_livekit_takes_a_minute_to_tell_of_egresses() {
-    let world = World::new().await;
-    world.room_started().await;
-    world.joined().await;
-    world.was_served(&claim(9_000, false), true).await;
-    world.livekit.has(vec![]);
+    let world = left_behind().await;
     *world.livekit.egress_takes.lock() = Duration::from_mins(1);
     let report = world.sweep().await;
     assert_eq!((report.calls, report.failures, report.findings.len()), (1, 1, 1));
@@ -104,11 +106,7 @@ async fn calls_are_repaired_though_livekit_takes_a_minute_to_tell_of_egresses() 
 
 #[tokio::test(start_paused = true)]
 async fn a_recording_that_the_store_never_completes_keeps_its_call_open_for_a_day() {
-    let world = World::new().await;
-    world.room_started().await;
-    world.joined().await;
-    world.was_served(&claim(9_000, false), true).await;
-    world.livekit.has(vec![]);
+    let world = left_behind().await;
     let state = world.process(&Arc::new(Fuse::without_recovery()));
     for _ in 0..2 {
         assert_eq!(sweep(&state).await.failures, 1);

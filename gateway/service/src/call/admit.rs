@@ -172,7 +172,7 @@ impl Call {
             return None;
         };
         self.room_created_at = detail::placed(&mut self.leg, &joined.room).await;
-        joined.room.label(conversation::farewell(reason, false)).await;
+        joined.room.label(conversation::farewell(reason, true)).await;
         Some(joined.room.leave(DisconnectReason::ClientInitiated).await)
     }
 

@@ -236,7 +236,8 @@ impl<'a> Conversation<'a> {
             EndReason::RoomClosed | EndReason::Removed | EndReason::Disconnected
         );
         if in_room {
-            room.label(farewell(reason, active)).await;
+            let told = active || matches!(way, Way::Incoming { .. });
+            room.label(farewell(reason, told)).await;
         }
         if let Some(stats) = media.stats() {
             tracing::info!(step = "media", ?stats, room = ?media.faults(), "what the call's sound saw");
@@ -272,9 +273,9 @@ async fn automated(way: &mut Way) {
 }
 
 /// What the participant says of itself before it leaves. Without a word on how the call ended, its record would have to go by the
-/// time that passed.
-pub(super) fn farewell(reason: EndReason, was_active: bool) -> HashMap<String, String> {
-    let status = was_active.then(|| (attributes::CALL_STATUS.to_owned(), attributes::HANGUP.to_owned()));
+/// time that passed. A phone that was dialled and has not answered keeps its status, as with livekit-sip; `told` is of all others.
+pub(super) fn farewell(reason: EndReason, told: bool) -> HashMap<String, String> {
+    let status = told.then(|| (attributes::CALL_STATUS.to_owned(), attributes::HANGUP.to_owned()));
     let cause = reason
         .cause()
         .map(|cause| (attribute::END.to_owned(), cause.into()));

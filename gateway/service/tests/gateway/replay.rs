@@ -162,6 +162,8 @@ async fn calls_are_told_as_livekit_sip_tells_them_but_for_what_is_listed() {
 #[test]
 fn the_differences_are_those_of_the_docs() {
     let docs = include_str!("../../../../docs/sip.md");
+    let (_, docs) = docs.split_once("### Field by field").expect("the section");
+    let (docs, _) = docs.split_once("\n## ").expect("another one behind it");
     for difference in DIFFERENCES {
         let row = difference.row();
         assert!(docs.contains(&row), "docs/sip.md lacks\n{row}");

@@ -87,13 +87,6 @@ pub(super) const DIFFERENCES: &[Difference] = &[
         why: "nobody talks to nobody; the recorded call stayed up until the phone hung up",
     },
     Difference {
-        scenarios: "inbound-cancel",
-        path: "webhooks.4.participant.attributes.sip.callStatus",
-        theirs: "hangup",
-        ours: "ringing",
-        why: "open: the phone leaves before its status is told",
-    },
-    Difference {
         scenarios: "*",
         path: "*.attributes.trunkline.*",
         theirs: "-",
