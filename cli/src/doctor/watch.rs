@@ -13,14 +13,19 @@ use time::macros::format_description;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::{Area, Arguments, Finding, Patient, Severity, code, count, finding, print};
-use crate::paint::{Line, Paper, Tone};
+use crate::{
+    local::interruption,
+    paint::{Line, Paper, Tone},
+};
 
-/// Looks until Ctrl-C; exits by what was found last.
+/// Looks until Ctrl-C or SIGTERM; exits by what was found last.
 pub(super) async fn run(
     patient: &Patient,
     arguments: &Arguments,
     every: Duration,
 ) -> anyhow::Result<ExitCode> {
+    // Taken once: one that waits anew for each look would miss a signal that comes while it tells.
+    let interruption = interruption()?;
     let mut ticks = interval(every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut last: Option<Vec<Finding>> = None;
@@ -31,7 +36,7 @@ pub(super) async fn run(
         };
         let mut found = tokio::select! {
             // Both may be cut off: what an area leaves in the middle, the server removes.
-            _ = tokio::signal::ctrl_c() => break,
+            () = interruption.cancelled() => break,
             found = next => found,
         };
         match &last {

@@ -11,7 +11,7 @@ use dev::{LocalStackConfig, Program};
 use platform::livekit::proto::SipInboundTrunkInfo;
 use serde_json::Value;
 
-use crate::{apply::Bench, trunkline};
+use crate::{apply::Bench, bounded, trunkline};
 
 const AREAS: [&str; 15] = [
     "livekit",
@@ -464,13 +464,13 @@ fn watching_tells_all_at_first_and_then_what_has_changed() {
         "127.0.0.1:1",
         "queue: \"sqlite:queue.sqlite\"\nstore: \"file:store\"\n",
     );
-    let mut doctor = Command::new(env!("CARGO_BIN_EXE_trunkline"))
-        .args(["doctor", "--only", "queue,store", "--watch", "1"])
-        .current_dir(folder.path())
-        .env_clear()
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut doctor = bounded(
+        folder.path(),
+        &["doctor", "--only", "queue,store", "--watch", "1"],
+    )
+    .stdout(Stdio::piped())
+    .spawn()
+    .unwrap();
     let mut lines = BufReader::new(doctor.stdout.take().unwrap()).lines();
     let mut until = |end: &str| {
         let mut told = Vec::new();

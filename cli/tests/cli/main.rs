@@ -143,22 +143,26 @@ fn a_file_without_an_end_is_refused_wherever_one_is_named() {
     }
 }
 
-/// `trunkline demo` in a folder of its own.
-fn demo(folder: &Path, arguments: &[&str]) -> Command {
-    // A demo that hangs is ended, and its servers with it.
+/// The program in a folder of its own, which is ended when it hangs. Signals to it are passed on by `timeout`.
+fn bounded(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new("timeout");
     command
         .args([
+            "--foreground",
             "--signal=KILL",
             "60",
             env!("CARGO_BIN_EXE_trunkline"),
-            "demo",
-            "--plain",
         ])
         .args(arguments)
         .current_dir(folder)
-        .env_clear()
-        .env("PATH", "/usr/bin:/bin");
+        .env_clear();
+    command
+}
+
+/// `trunkline demo` in a folder of its own.
+fn demo(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = bounded(folder, &["demo", "--plain"]);
+    command.args(arguments).env("PATH", "/usr/bin:/bin");
     command
 }
 
@@ -175,10 +179,7 @@ fn who_is_told_to_end_while_it_starts_ends() {
         "secret-".repeat(6)
     );
     std::fs::write(folder.path().join("trunkline.yaml"), yaml).unwrap();
-    let mut serve = Command::new(env!("CARGO_BIN_EXE_trunkline"))
-        .arg("serve")
-        .current_dir(folder.path())
-        .env_clear()
+    let mut serve = bounded(folder.path(), &["serve"])
         .stdout(Stdio::piped())
         .stderr(Stdio::inherit())
         .spawn()

@@ -215,10 +215,16 @@ impl Policy {
             }
             narrowed(&dialled, own)?;
         }
+        // A number is the same telephone however it is written; names that differ by a separator are two users.
+        let counted = if is_number {
+            dialled
+        } else {
+            format!("{}@{host}", user.to_ascii_lowercase())
+        };
         Ok(Target::Sip {
             user: user.to_owned(),
             host,
-            counted: dialled.to_ascii_lowercase(),
+            counted,
         })
     }
 

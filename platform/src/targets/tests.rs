@@ -39,6 +39,27 @@ fn listed_numbers_and_hosts_are_dialled_as_they_are_meant() {
 }
 
 #[test]
+fn a_number_is_counted_as_one_however_it_is_written_and_names_are_counted_apart() {
+    let counted = |text: &str| verdict(text).unwrap().as_str().to_owned();
+    let number = counted("+14155552671");
+    for written in [
+        "sip:+14155552671@pbx.example.com",
+        "sip:+1-415-555.2671@pbx.example.com",
+    ] {
+        assert_eq!(counted(written), number, "{written}");
+    }
+    let alice = counted("sip:alice@pbx.example.com");
+    assert_eq!(counted("sip:ALICE@pbx.example.com"), alice);
+    for other in [
+        "sip:al_ice@pbx.example.com",
+        "sip:al.ice@pbx.example.com",
+        "sip:alice@10.0.0.9:5070",
+    ] {
+        assert_ne!(counted(other), alice, "{other}");
+    }
+}
+
+#[test]
 fn emergency_numbers_are_refused_in_every_dress() {
     for text in [
         "112",
