@@ -365,6 +365,23 @@ impl CallState {
     }
 }
 
+/// Why the gateway ended the call, as its phone has said of itself when it left; `None` when it has not said so, or its leave is not among
+/// `events`.
+pub fn told_end<'a>(events: impl IntoIterator<Item = &'a CallEvent>) -> Option<EndCause> {
+    let mut left: Vec<_> = events
+        .into_iter()
+        .filter_map(|event| match &event.event {
+            Event::ParticipantLeft { participant, .. } if participant.kind == ParticipantKind::Sip => {
+                let cause = participant.attributes.get(attribute::END)?;
+                Some((event.received_at, EndCause::from(cause)))
+            }
+            _ => None,
+        })
+        .collect();
+    left.sort_by_key(|(at, _)| *at);
+    left.pop().map(|(_, cause)| cause)
+}
+
 fn to_the_ms(event: &CallEvent) -> Timestamp {
     let within_the_second = (0..1_000).contains(&event.received_at.ms_since(event.at));
     if within_the_second {

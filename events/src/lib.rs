@@ -37,7 +37,7 @@ mod versioned;
 pub use call_event::CallEvent;
 pub use claim::{Claim, DEFAULT_LEASE, Standing};
 pub use egress::{EgressEnd, EgressRecord, OpenEgress};
-pub use fold::{CallState, ClosePolicy, EndCause, Leg, Parties, Regions, signalling};
+pub use fold::{CallState, ClosePolicy, EndCause, Leg, Parties, Regions, signalling, told_end};
 pub use id::{
     CallId, EgressId, EventId, IdError, IngressId, ParticipantIdentity, ParticipantSid, ProfileName,
     RoomName, TrackSid, mask_digits,

@@ -101,7 +101,7 @@ impl Drop for RecorderTap {
         if self.lost > 0 {
             tracing::warn!(
                 lost = self.lost,
-                "slots of the recording were lost: the store did not take them in time"
+                "slots of the recording were lost, and are silence: the store was slow, or the call's sound stood still and came all at once"
             );
         }
     }

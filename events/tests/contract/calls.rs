@@ -3,7 +3,8 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use events::{
-    CallEvent, CallJob, CallRecord, CallState, ClosePolicy, Outcome, Party, Step, TimelineEntry, Timestamp,
+    CallEvent, CallJob, CallRecord, CallState, ClosePolicy, EndCause, Outcome, Party, Step, TimelineEntry,
+    Timestamp,
     agents::NoMatch,
     livekit::{self, Event, ParticipantKind},
 };
@@ -109,6 +110,16 @@ fn the_gateways_own_word_decides_before_the_time_does() {
         let state = CallState::fold(&events).unwrap();
         assert_eq!(close(&state, Some(&job_for(&state))).outcome, outcome, "{cause}");
     }
+}
+
+#[test]
+fn what_the_phone_said_of_the_end_is_found_among_the_events() {
+    let silent = cancelled_call();
+    assert_eq!(events::told_end(&silent), None);
+    let mut told = with_attribute(&silent, "trunkline.end", "media_timeout");
+    assert_eq!(events::told_end(&told), Some(EndCause::MediaTimeout));
+    told.retain(|event| !matches!(event.event, Event::ParticipantLeft { .. }));
+    assert_eq!(events::told_end(&told), None);
 }
 
 #[test]

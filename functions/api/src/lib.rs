@@ -20,7 +20,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use calls::CallsState;
+use calls::{CallsState, Cursors};
 pub use health::{Beside, Report};
 use health::{HealthState, Tally};
 use http::header::CONTENT_TYPE;
@@ -122,6 +122,7 @@ pub fn build(settings: Settings, parts: &Parts) -> Result<(Router, OpenApi), Jwk
         livekit: parts.livekit.clone(),
         store: parts.store.clone(),
         clock: parts.clock.clone(),
+        cursors: Cursors::new(&parts.link_secret),
         config: settings.calls,
     };
     let recordings = RecordingsState {

@@ -17,6 +17,7 @@
 //! It holds no state between two requests, touches no audio, and waits for nobody but LiveKit.
 
 mod control;
+mod cursor;
 mod dial;
 mod hang_up;
 mod legs;
@@ -41,6 +42,7 @@ use async_trait::async_trait;
 use platform::{clock::SharedClock, config::CallsConfig, livekit::LiveKit, store::Store, targets::Policy};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
+pub use cursor::Cursors;
 pub use outcome::CallOutcome;
 pub use start::{CallStarted, StartCall};
 
@@ -53,6 +55,8 @@ pub struct CallsState {
     pub store: Arc<dyn Store>,
     /// The wall clock.
     pub clock: SharedClock,
+    /// Seals the cursors of lists.
+    pub cursors: Cursors,
     /// `calls` of the configuration.
     pub config: CallsConfig,
 }

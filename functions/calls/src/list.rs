@@ -10,14 +10,12 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::{
-    Shared, locate,
+    Shared, cursor, locate,
     view::{self, CallView},
 };
 
 const DEFAULT_LIMIT: usize = 20;
 const MAX_LIMIT: usize = 100;
-/// No id is longer.
-const MAX_CURSOR_BYTES: usize = 64;
 
 /// Which calls.
 #[derive(Deserialize, IntoParams)]
@@ -38,7 +36,7 @@ pub(crate) struct Which {
 #[derive(Serialize, ToSchema)]
 pub(crate) struct CallPage {
     calls: Vec<CallView>,
-    /// For `cursor`; none on the last page. A place in the list, and no call.
+    /// For `cursor`, of this caller and this day; none on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<String>,
 }
@@ -65,8 +63,14 @@ pub(crate) async fn list(
             "set it to 1 to 100",
         ));
     }
-    let after = which.cursor.map(|cursor| at(&prefix, &cursor)).transpose()?;
-    let (ids, next) = ids(&shared, &prefix, after, limit).await?;
+    let of = (caller.name.as_str(), prefix.as_str());
+    let last = which
+        .cursor
+        .map(|cursor| opened(&shared, &cursor, of))
+        .transpose()?;
+    let (ids, more) = ids(&shared, &prefix, last, limit).await?;
+    let next = ids.last().filter(|_| more);
+    let next = next.and_then(|last| shared.state.cursors.seal(last, of));
     let mut calls = Vec::with_capacity(ids.len());
     for id in &ids {
         match locate::call(&shared, &caller, id).await {
@@ -106,18 +110,16 @@ fn day(shared: &Shared, wanted: Option<&str>) -> Result<String, Fail> {
         .ok_or_else(|| Fail::invalid("day", "it is no day", "write it like 2026-11-20"))
 }
 
-/// Where the page begins that `cursor` stands for.
-fn at(prefix: &str, cursor: &str) -> Result<String, Fail> {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b"_-".contains(&b);
-    if (1..=MAX_CURSOR_BYTES).contains(&cursor.len()) && cursor.bytes().all(plain) {
-        Ok(format!("{prefix}{cursor}"))
-    } else {
-        Err(Fail::invalid(
+/// Behind which call the page begins that `cursor` stands for.
+fn opened(shared: &Shared, cursor: &str, of: cursor::For<'_>) -> Result<String, Fail> {
+    let id = shared.state.cursors.open(cursor, of);
+    id.ok_or_else(|| {
+        Fail::invalid(
             "cursor",
-            "it is no cursor",
+            "it is no cursor of this caller and day",
             "pass on `next` of the page before",
-        ))
-    }
+        )
+    })
 }
 
 /// The last key that a call can have: every object of it has a name before this one.
@@ -125,20 +127,15 @@ fn behind(prefix: &str, id: &str) -> String {
     format!("{prefix}{id}/zzzz")
 }
 
-/// What lies behind all of `id`'s keys and before those of `next`. As little of `next` as there can be: it may be another caller's.
-fn between(id: &str, next: &str) -> String {
-    let alike = id.chars().zip(next.chars()).take_while(|(a, b)| a == b).count();
-    next.chars().take(alike + 1).collect()
-}
-
-/// The ids of the next calls, and the cursor behind them.
+/// The ids of the next calls behind `last`, and whether there are more.
 async fn ids(
     shared: &Shared,
     prefix: &str,
-    mut after: Option<String>,
+    last: Option<String>,
     limit: usize,
-) -> Result<(Vec<String>, Option<String>), Fail> {
+) -> Result<(Vec<String>, bool), Fail> {
     let mut ids: Vec<String> = Vec::new();
+    let mut after = last.map(|last| behind(prefix, &last));
     // Each round finds an id or is the last: what is left of a call is passed over.
     loop {
         let page = Page {
@@ -155,8 +152,7 @@ async fn ids(
                 continue;
             };
             if ids.len() == limit {
-                let next = ids.last().map(|last| between(last, id));
-                return Ok((ids, next));
+                return Ok((ids, true));
             }
             ids.push(id.to_owned());
         }
@@ -165,7 +161,7 @@ async fn ids(
             (next, _) => next,
         };
         if after.is_none() {
-            return Ok((ids, None));
+            return Ok((ids, false));
         }
     }
 }

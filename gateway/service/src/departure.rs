@@ -4,10 +4,11 @@
 //! meets a closed connection first, drops its own side and never reads the `Leave`: the phone then stays in the room for some 20 s, and
 //! the agent with it (seen on a loaded machine, about once in 150 calls that hung up together; livekit-server 1.13.5).
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
-use platform::livekit::{LiveKit, LiveKitError};
+use platform::livekit::{LiveKit, LiveKitError, ParticipantUpdate};
 use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
 
 /// When we look, one after the other. A leave that was read has been carried out at the first look; at the last one who is still there is
 /// sent away.
@@ -16,9 +17,13 @@ const LOOKS: [Duration; 3] = [
     Duration::from_millis(500),
     Duration::from_millis(750),
 ];
-/// Of each question to the server, and of all together: a gateway that stops waits 5 s for its calls.
+/// Of each question to the server, and of all together where somebody waits: a gateway that stops waits 5 s for its calls.
 const QUESTION_TIMEOUT: Duration = Duration::from_secs(2);
 const CONFIRM_TIMEOUT: Duration = Duration::from_secs(4);
+/// Between questions to a server that does not answer, as while its Redis is away.
+const AGAIN: Duration = Duration::from_secs(1);
+/// For so long it is asked. It misses a participant after some 20 s from when it can.
+const OUTAGE: Duration = Duration::from_secs(90);
 
 /// A participant that has left by its own account.
 #[must_use = "the server may not have heard of it"]
@@ -27,34 +32,52 @@ pub(crate) struct Departure {
     pub(crate) identity: String,
     /// Tells it from one who came back under the same identity.
     pub(crate) sid: String,
+    /// What it has said of itself, last of all why it leaves: the server may not have heard of that either.
+    pub(crate) labels: HashMap<String, String>,
 }
 
 impl Departure {
     /// Waits until the server has given the participant up; sends it away when that takes longer than 1.5 s. At most 4 s.
     pub(crate) async fn confirm(self, livekit: &LiveKit) {
-        let livekit = livekit.within(QUESTION_TIMEOUT);
-        if timeout(CONFIRM_TIMEOUT, self.see_off(&livekit)).await.is_err() {
-            tracing::warn!(
-                "the server did not say whether the caller has left; it misses callers after some 20 s"
-            );
+        if timeout(CONFIRM_TIMEOUT, self.see_off(livekit)).await.is_err() {
+            unconfirmed();
+        }
+    }
+
+    /// The same, for as long as a server that does not answer may need to come back; a gateway that stops does not wait for that.
+    pub(crate) async fn insist(self, livekit: &LiveKit, stop: &CancellationToken) {
+        let stopped = async {
+            stop.cancelled().await;
+            sleep(CONFIRM_TIMEOUT).await;
+        };
+        // Both arms are cancel-safe: nobody asks after them.
+        tokio::select! {
+            () = stopped => unconfirmed(),
+            done = timeout(OUTAGE, self.see_off(livekit)) => if done.is_err() {
+                unconfirmed();
+            },
         }
     }
 
     async fn see_off(&self, livekit: &LiveKit) {
-        for look in LOOKS {
-            sleep(look).await;
-            match self.is_there(livekit).await {
+        let livekit = livekit.within(QUESTION_TIMEOUT);
+        let mut looks = LOOKS.into_iter();
+        loop {
+            let pause = looks.next();
+            sleep(pause.unwrap_or(AGAIN)).await;
+            let there = self.is_there(&livekit).await;
+            let sent = match there {
                 Ok(false) => return,
-                Ok(true) => {}
-                Err(error) => {
-                    tracing::debug!(%error, "whether the caller has left the room is not known");
+                Ok(true) if looks.len() > 0 => continue,
+                Ok(true) => self.send_away(&livekit).await,
+                Err(error) => Err(error),
+            };
+            match sent {
+                Ok(()) => {
+                    tracing::warn!("the server had not heard that the caller left; the caller was removed");
+                    return;
                 }
-            }
-        }
-        match livekit.remove_participant(&self.room, &self.identity).await {
-            Ok(()) => tracing::warn!("the server had not heard that the caller left; the caller was removed"),
-            Err(error) => {
-                tracing::warn!(%error, "the caller stays in the room until the server misses it, some 20 s");
+                Err(error) => tracing::debug!(%error, "whether the caller has left the room is not known"),
             }
         }
     }
@@ -63,4 +86,27 @@ impl Departure {
         let found = livekit.participant(&self.room, &self.identity).await?;
         Ok(found.is_some_and(|participant| participant.sid == self.sid))
     }
+
+    /// First what it says, so that nobody takes its removal for another's doing.
+    async fn send_away(&self, livekit: &LiveKit) -> Result<(), LiveKitError> {
+        if !self.labels.is_empty() {
+            let update = ParticipantUpdate {
+                attributes: self.labels.clone(),
+                ..ParticipantUpdate::default()
+            };
+            match livekit
+                .update_participant(&self.room, &self.identity, update)
+                .await
+            {
+                Ok(_) => {}
+                Err(LiveKitError::NotFound { .. }) => return Ok(()),
+                Err(error) => return Err(error),
+            }
+        }
+        livekit.remove_participant(&self.room, &self.identity).await
+    }
+}
+
+fn unconfirmed() {
+    tracing::warn!("the server did not say whether the caller has left; it misses callers after some 20 s");
 }

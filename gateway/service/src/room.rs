@@ -213,6 +213,7 @@ impl RoomLeg {
             room: self.room.name(),
             identity: us.identity().to_string(),
             sid: us.sid().to_string(),
+            labels: self.labels.lock().clone(),
         };
         let closing = Box::pin(self.room.close_with_reason(reason));
         if timeout(CLOSE_TIMEOUT, closing).await.is_err() {

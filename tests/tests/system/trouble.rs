@@ -269,6 +269,29 @@ async fn a_redis_that_is_away_for_ten_seconds_costs_a_call_no_more_than_a_pause(
     system.stop().await;
 }
 
+/// The gateway cannot leave the room then, nor say why. It does so when it can.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_phone_that_hangs_up_while_redis_is_away_has_hung_up() {
+    let _turn = shared_turn().await;
+    let mut system = System::start(Options::default()).await;
+    let before = system.calls();
+    let call = answered(&system, Codec::G722).await;
+    greeted(&call).await;
+
+    save_redis(&system).await;
+    system.stack.kill(dev::Program::Redis).await.unwrap();
+    sleep(AWAY / 2).await;
+    call.hang_up().await;
+    call.wait_ended(SOON).await.unwrap();
+    sleep(AWAY / 2).await;
+    system.stack.restart(dev::Program::Redis).await.unwrap();
+    let back = Instant::now();
+    let (_, record) = system.new_record(&before, SOON * 3).await;
+    println!("the record came {:?} after Redis", back.elapsed());
+    assert_eq!(record["outcome"]["kind"], "caller_hung_up", "{record}");
+    system.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_agent_to_whom_nothing_comes_of_its_callers_sound_subscribes_to_it_anew() {
     let _turn = shared_turn().await;

@@ -65,6 +65,15 @@ impl End {
         }
     }
 
+    /// Whether this worker has lost sight of the caller before it could learn how the call ended.
+    pub(crate) fn is_unseen(&self) -> bool {
+        match self {
+            Self::CallerLost | Self::Vanished => true,
+            Self::PutOut(reason) => !is_by_operator(*reason),
+            _ => false,
+        }
+    }
+
     /// Whether the room is to be deleted, which hangs up whatever phone is still in it.
     pub(crate) fn ends_the_room(&self) -> bool {
         !matches!(self, Self::Fenced | Self::Stopped | Self::Vanished)
@@ -130,6 +139,14 @@ mod tests {
         assert_eq!(End::CallerPutOut.outcome(false), Outcome::Cancelled);
         let lost = End::PutOut(DisconnectReason::StateMismatch);
         assert!(matches!(lost.outcome(true), Outcome::Failed { .. }));
+    }
+
+    #[test]
+    fn only_who_has_not_seen_the_end_asks_for_it() {
+        let closed = |reason| End::PutOut(reason).is_unseen();
+        assert!(End::CallerLost.is_unseen() && closed(DisconnectReason::RoomClosed));
+        assert!(!closed(DisconnectReason::RoomDeleted));
+        assert!(!End::CallerPutOut.is_unseen() && !End::Goodbye.is_unseen() && !End::Stopped.is_unseen());
     }
 
     #[test]

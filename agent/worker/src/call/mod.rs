@@ -16,7 +16,7 @@ use std::{sync::Arc, time::Duration};
 use events::{CallJob, CallRecord, Step};
 use platform::{
     livekit::{LiveKitError, proto},
-    store::StoreError,
+    store::{StoreError, call_events},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -202,10 +202,31 @@ impl Call {
             }
         }
         room.leave().await;
+        let told = if end.is_unseen() {
+            self.told_end().await
+        } else {
+            None
+        };
         let record = self.journal.record_mut();
-        record.outcome = end.outcome(record.answered_at.is_some());
+        record.outcome = told.as_ref().unwrap_or(end).outcome(record.answered_at.is_some());
         self.write_journal().await?;
         Ok(self.journal.record().clone())
+    }
+
+    /// What the gateway has said of the end, to a worker whose own connection was away at that moment.
+    async fn told_end(&self) -> Option<End> {
+        let record = self.journal.record();
+        let store = self.setup.terms.store.as_ref();
+        match call_events(store, record.started_at, &record.call).await {
+            Ok(events) => events::told_end(&events).map(|cause| End::CallerLeft { cause: Some(cause) }),
+            Err(error) => {
+                tracing::warn!(
+                    error = cause(&error),
+                    "what the gateway said of the call's end is not known"
+                );
+                None
+            }
+        }
     }
 
     async fn write_journal(&mut self) -> Result<(), JournalError> {

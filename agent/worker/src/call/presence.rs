@@ -122,17 +122,16 @@ impl Presence {
                 self.attributes(&participant, &mut changes);
                 self.caller = None;
                 let cause = self.cause.clone();
-                let reason = participant.disconnect_reason();
-                changes.push(match is_of_gateway(cause.as_ref()) {
-                    false if is_lost(reason) => {
+                changes.push(match departed(cause.as_ref(), participant.disconnect_reason()) {
+                    Departed::Lost => {
                         self.lost = Some(Lost {
                             identity: participant.identity(),
                             sip_call: sip_call(&participant),
                         });
                         Change::CallerLost
                     }
-                    false if is_put_out(reason) => Change::CallerPutOut,
-                    _ => Change::CallerLeft { cause },
+                    Departed::PutOut => Change::CallerPutOut,
+                    Departed::Left => Change::CallerLeft { cause },
                 });
             }
             RoomEvent::SipDTMFReceived {
@@ -186,10 +185,10 @@ impl Presence {
 
     fn attributes(&mut self, participant: &RemoteParticipant, changes: &mut Vec<Change>) {
         let attributes = participant.attributes();
-        if let Some(cause) = attributes.get(attribute::END) {
+        let is_phone = participant.kind() == ParticipantKind::Sip;
+        if let Some(cause) = attributes.get(attribute::END).filter(|_| is_phone) {
             self.cause = Some(EndCause::from(cause.as_str()));
         }
-        let is_phone = participant.kind() == ParticipantKind::Sip;
         if (is_active(&attributes) || !is_phone) && !self.answered {
             self.answered = true;
             changes.push(Change::Answered);
@@ -206,6 +205,28 @@ pub(crate) fn is_active(attributes: &HashMap<String, String>) -> bool {
 
 fn sip_call(participant: &RemoteParticipant) -> Option<String> {
     participant.attributes().get(attribute::SIP_CALL).cloned()
+}
+
+/// How a caller's participant went.
+#[derive(Debug, PartialEq, Eq)]
+enum Departed {
+    Left,
+    PutOut,
+    Lost,
+}
+
+/// By what LiveKit gives for the reason; and by the gateway, where it has said why it ended the call: it may have removed the phone itself,
+/// from a room that it could not leave.
+fn departed(cause: Option<&EndCause>, reason: LeaveReason) -> Departed {
+    if cause.is_some() {
+        Departed::Left
+    } else if is_lost(reason) {
+        Departed::Lost
+    } else if is_put_out(reason) {
+        Departed::PutOut
+    } else {
+        Departed::Left
+    }
 }
 
 /// Whether somebody has put a participant out, or has deleted the room.
@@ -242,6 +263,22 @@ mod tests {
     fn who_is_put_out_has_not_hung_up() {
         assert!(is_put_out(LeaveReason::RoomDeleted) && is_put_out(LeaveReason::ParticipantRemoved));
         assert!(!is_put_out(LeaveReason::ClientInitiated) && !is_put_out(LeaveReason::RoomClosed));
+    }
+
+    #[test]
+    fn a_phone_of_which_its_gateway_has_said_the_end_has_left_however_it_went() {
+        for reason in [
+            LeaveReason::ParticipantRemoved,
+            LeaveReason::ConnectionTimeout,
+            LeaveReason::ClientInitiated,
+        ] {
+            for cause in [EndCause::CallerHungUp, EndCause::MediaTimeout] {
+                assert_eq!(departed(Some(&cause), reason), Departed::Left, "{reason:?}");
+            }
+        }
+        assert_eq!(departed(None, LeaveReason::ParticipantRemoved), Departed::PutOut);
+        assert_eq!(departed(None, LeaveReason::ConnectionTimeout), Departed::Lost);
+        assert_eq!(departed(None, LeaveReason::ClientInitiated), Departed::Left);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use access::Access;
 use axum::{Router, body::Body};
-use calls::{CallsState, router};
+use calls::{CallsState, Cursors, router};
 use dev::{LocalStack, LocalStackConfig};
 use http::{HeaderMap, Request};
 use platform::{
@@ -76,6 +76,7 @@ impl Host {
             livekit: livekit.clone(),
             store: store.clone(),
             clock: Arc::new(SystemClock),
+            cursors: Cursors::new(&Secret::new("of cursors")),
             config: CallsConfig {
                 targets: Targets {
                     numbers: vec!["+1".parse().unwrap()],

@@ -71,7 +71,7 @@ impl Context {
     ) {
         let leaves = async {
             if let Some(departure) = departure {
-                departure.confirm(&self.livekit).await;
+                departure.insist(&self.livekit, &self.stop).await;
             }
         };
         tokio::join!(self.records.put(leg, room_created_at, ladder), leaves);

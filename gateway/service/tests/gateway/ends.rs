@@ -55,9 +55,12 @@ async fn a_caller_that_cancels_leaves_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_leave_that_the_server_never_read_is_made_good() {
     let (fixture, wire) = Fixture::wired(Timeouts::default()).await;
-    let (call, agent) = answered(&fixture).await;
+    let (call, mut agent) = answered(&fixture).await;
     wire.lose_what_websockets_say();
     call.hang_up().await;
+    // Before the phone is removed, lest it look as if somebody else had put it out.
+    agent.wait_for(Noticed::End("caller_hung_up".into())).await;
+    agent.wait_for(Noticed::CallerLeft).await;
     fixture.released().await;
     agent.leave().await;
     fixture.stop().await;

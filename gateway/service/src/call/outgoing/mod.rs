@@ -166,7 +166,7 @@ async fn converse(context: &Arc<Context>, ready: Ready, incoming: Incoming, begu
             if let Some(reply) = reply {
                 reply.answer::<Created>(Err(failure::own(&error.to_string())));
             }
-            return departure.confirm(&context.livekit).await;
+            return departure.insist(&context.livekit, &context.stop).await;
         }
     };
     let PlacedCall {
