@@ -230,6 +230,10 @@ async fn listen(mut events: mpsc::UnboundedReceiver<RoomEvent>, ears: Ears, noti
             }
             RoomEvent::SipDTMFReceived { digit, .. } => Noticed::Digit(digit.unwrap_or_default()),
             RoomEvent::ParticipantDisconnected(_) => Noticed::CallerLeft,
+            RoomEvent::Disconnected { reason } => {
+                println!("an agent is out of its room: {reason:?}");
+                continue;
+            }
             _ => continue,
         };
         let _ = notice.send(noticed).await;
