@@ -1,7 +1,7 @@
 # The commands of daily work. `make` alone lists them.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test fuzz-api fmt audit audit-infra terraform-schema takeovers fuzz hostile gateway-latency gateway-load bench bench-calls bench-lambda bench-webhook lambda lambda-dry test-lambda
+.PHONY: help setup demo test soak fuzz-api fmt audit audit-infra terraform-schema takeovers fuzz hostile gateway-latency gateway-load bench bench-calls bench-lambda bench-webhook lambda lambda-dry test-lambda
 
 CARGO ?= cargo
 
@@ -38,6 +38,9 @@ terraform-schema: ## fetch again what the AWS provider accepts, into infra/terra
 
 takeovers: ## kill the worker in the middle of ten calls; the tests do it with two
 	@TRUNKLINE_TAKEOVERS=10 $(CARGO) test --locked --workspace --test system -- --nocapture takeover::a_call_whose_worker
+
+soak: ## 500 short calls one after the other, CALLS=1000 of them; the tests have 30
+	@TRUNKLINE_SOAK=$(or $(CALLS),500) $(CARGO) test --locked --workspace --test system -- --nocapture load::
 
 fuzz: ## libFuzzer over the gateway's SIP, SDP, psrpc and RTP, SECONDS=600 each; needs a nightly compiler and cargo-fuzz
 	@cd gateway/fuzz && for target in sip sdp psrpc rtp; do mkdir -p found/$$target && \

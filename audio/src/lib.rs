@@ -31,6 +31,7 @@
 
 use std::time::Duration;
 
+mod clean;
 pub mod codec;
 pub mod concealment;
 pub mod correlate;
@@ -44,6 +45,7 @@ pub mod tone;
 mod vad;
 pub mod wav;
 
+pub use clean::{Cleaner, EchoCanceller, NoiseSuppression};
 pub use codec::{Codec, Decoder, Encoder, OpusOptions};
 pub use concealment::Concealer;
 pub use jitter::JitterBuffer;

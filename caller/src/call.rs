@@ -15,7 +15,7 @@ use tokio_util::task::TaskTracker;
 use crate::driver::{Command, Offered, Progress, SipLeg, TracedMessage, listen};
 use crate::ear::{Ear, EarOptions};
 use crate::error::CallError;
-use crate::mouth::{Mouth, SPEECH_HZ, Spoken, Utterance};
+use crate::mouth::{Mouth, SPEECH_HZ, Speakerphone, Spoken, Utterance};
 use crate::place::CallerConfig;
 use crate::received::{Received, Recorder};
 use crate::report::{CallReport, EndedBy, TimedStep, one_line};
@@ -87,7 +87,7 @@ impl Call {
             progress.clone(),
             utterance_queue,
             Arc::clone(&recorder),
-            invited,
+            (config.speakerphone, invited),
             sending.clone(),
         ));
         tasks.close();
@@ -297,7 +297,7 @@ async fn speak_when_answered(
     mut progress: watch::Receiver<Progress>,
     utterances: mpsc::Receiver<Utterance>,
     recorder: Arc<Mutex<Recorder>>,
-    invited: Instant,
+    (speakerphone, invited): (Option<Speakerphone>, Instant),
     token: CancellationToken,
 ) {
     let over = |progress: &Progress| progress.ended.is_some();
@@ -323,6 +323,7 @@ async fn speak_when_answered(
         media,
         utterances,
         recorder,
+        speakerphone,
         invited,
         token: token.clone(),
     };

@@ -27,7 +27,7 @@ pub use call::Call;
 pub use driver::TracedMessage;
 pub use ear::{Ear, EarOptions, Moment};
 pub use error::CallError;
-pub use mouth::Spoken;
+pub use mouth::{Speakerphone, Spoken};
 pub use place::{Caller, CallerConfig};
 pub use raw::RawSip;
 pub use received::{Arrival, Received};

@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use crate::received::Recorder;
+use crate::received::{Received, Recorder};
 
 /// Speech comes in at 16 kHz.
 pub(crate) const SPEECH_HZ: u32 = 16_000;
@@ -23,6 +23,15 @@ pub(crate) const SPEECH_HZ: u32 = 16_000;
 const SPEECH_FRAME: usize = frame_samples(SPEECH_HZ);
 /// Later than this the missed packets are left out, as a phone that slept would do.
 const MAX_CATCH_UP: Duration = Duration::from_millis(500);
+
+/// A telephone whose microphone hears its loudspeaker.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Speakerphone {
+    /// How much louder than it came, in dB; below 0.
+    pub gain_db: f32,
+    /// From the network to the network.
+    pub delay: Duration,
+}
 
 /// When an utterance was on the wire, since the INVITE.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +55,7 @@ pub(crate) struct Mouth {
     pub(crate) media: Negotiated,
     pub(crate) utterances: mpsc::Receiver<Utterance>,
     pub(crate) recorder: Arc<Mutex<Recorder>>,
+    pub(crate) speakerphone: Option<Speakerphone>,
     /// Time zero of the call.
     pub(crate) invited: Instant,
     pub(crate) token: CancellationToken,
@@ -56,6 +66,41 @@ struct Speaking {
     rest: VecDeque<i16>,
     started: Option<Duration>,
     done: oneshot::Sender<Spoken>,
+}
+
+/// What of the received sound comes next.
+struct Echo {
+    factor: f32,
+    delay: Duration,
+    next: Option<usize>,
+}
+
+impl Echo {
+    fn of(phone: Speakerphone) -> Self {
+        Self {
+            factor: 10_f32.powf(phone.gain_db / 20.0),
+            delay: phone.delay,
+            next: None,
+        }
+    }
+
+    /// Adds the echo to the frame that is sent at `now`. The sound has come without gaps since its first packet: once begun, it is taken so.
+    fn mix(&mut self, frame: &mut [i16], received: &Received, now: Duration) {
+        let begins =
+            || (!received.samples.is_empty() && now >= received.time_of(0) + self.delay).then_some(0);
+        let Some(next) = self.next.or_else(begins) else {
+            return;
+        };
+        self.next = Some(next + frame.len());
+        for (sample, echo) in frame.iter_mut().zip(received.samples.iter().skip(next)) {
+            #[allow(
+                clippy::cast_possible_truncation,
+                reason = "a float that is too large becomes the largest sample"
+            )]
+            let echo = (f32::from(*echo) * self.factor) as i16;
+            *sample = sample.saturating_add(echo);
+        }
+    }
 }
 
 impl Mouth {
@@ -78,6 +123,7 @@ impl Mouth {
         );
         let (mut pcm, mut datagrams) = (Vec::new(), Vec::new());
         let mut speaking: Option<Speaking> = None;
+        let mut echo = self.speakerphone.map(Echo::of);
         let mut due = Instant::now();
         loop {
             // Cancel-safe: a timer and a token.
@@ -95,6 +141,9 @@ impl Mouth {
             let frame = self.next_frame(&mut speaking, &mut transmitter);
             resampler.process(&frame, &mut pcm);
             let ready = codec.frame_samples().min(pcm.len());
+            if let (Some(echo), Some(frame)) = (&mut echo, pcm.get_mut(..ready)) {
+                echo.mix(frame, &self.recorder.lock().received, self.invited.elapsed());
+            }
             transmitter.frame(pcm.get(..ready).unwrap_or_default(), |datagram| {
                 datagrams.push(datagram.to_vec());
             });

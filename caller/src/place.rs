@@ -14,6 +14,7 @@ use crate::call::Call;
 use crate::driver::Offered;
 use crate::ear::EarOptions;
 use crate::error::CallError;
+use crate::mouth::Speakerphone;
 use crate::sip::digest::Credentials;
 use crate::sip::requests::Identity;
 use crate::sip::uac::Uac;
@@ -45,6 +46,8 @@ pub struct CallerConfig {
     pub max_recording: Duration,
     /// What counts as speech.
     pub ear: EarOptions,
+    /// What of the sound that comes the microphone hears as well; nothing by default.
+    pub speakerphone: Option<Speakerphone>,
 }
 
 impl CallerConfig {
@@ -62,6 +65,7 @@ impl CallerConfig {
             local: IpAddr::V4(Ipv4Addr::LOCALHOST),
             max_recording: Duration::from_mins(10),
             ear: EarOptions::default(),
+            speakerphone: None,
         }
     }
 }

@@ -51,6 +51,8 @@ pub use record::{
     TurnLatency, TurnRecord,
 };
 pub use recording::recording_ms;
-pub use session::{Errors, Session, SessionEvent, SessionEventKind, SessionReport, Spread, Usage};
+pub use session::{
+    CallerAudio, Errors, Session, SessionEvent, SessionEventKind, SessionReport, Spread, Usage,
+};
 pub use timestamp::Timestamp;
 pub use versioned::DecodeError;

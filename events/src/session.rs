@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// What is known of a conversation beside its turns and tools, while it goes on.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Session {
     /// What happened, in the order of time; at most [`Session::MAX_EVENTS`].
@@ -20,6 +20,31 @@ pub struct Session {
     pub events_left_out: u64,
     /// What it took.
     pub usage: Usage,
+    /// How the caller's sound was, as far as the conversation's last worker heard it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub caller_audio: Option<CallerAudio>,
+}
+
+/// How somebody's sound was. Levels are root mean squares relative to full scale.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CallerAudio {
+    /// How much of it there was, in milliseconds.
+    pub heard_ms: u64,
+    /// How much of that was digital silence.
+    pub silent_ms: u64,
+    /// How much of that held voice.
+    pub voiced_ms: u64,
+    /// The level of the voice, in dBFS.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub voice_dbfs: Option<f32>,
+    /// The level between the words, in dBFS.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub noise_dbfs: Option<f32>,
+    /// The share of the voice's samples that were clipped, in percent.
+    pub clipped_percent: f32,
+    /// What was wrong: `clipped`, `quiet`, `noisy`, `silent`.
+    pub faults: Vec<String>,
 }
 
 impl Session {

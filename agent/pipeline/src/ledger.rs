@@ -9,6 +9,7 @@ use providers::{
 use tokio::sync::mpsc;
 use turns::UtteranceId;
 
+use crate::CallerAudio;
 use crate::RecordingPolicy;
 use crate::report::{
     Caption, ConversationEvent, ConversationReport, EndReason, Said, Speaker, SpokenTurn, ToolUse,
@@ -368,7 +369,12 @@ impl Ledger {
         own.flat_map(|it| &it.calls).map(Called::tool_use).collect()
     }
 
-    pub(crate) fn close(mut self, reason: EndReason, usage: Usage, at: Duration) -> ConversationReport {
+    pub(crate) fn close(
+        mut self,
+        reason: EndReason,
+        (usage, caller_audio): (Usage, CallerAudio),
+        at: Duration,
+    ) -> ConversationReport {
         self.tell(ConversationEvent::Ended { reason, at });
         let tools = self.tools();
         ConversationReport {
@@ -378,6 +384,7 @@ impl Ledger {
             tools,
             recording_from: self.recording_from,
             usage,
+            caller_audio,
             failures: self.failures,
             recoveries: self.recoveries,
             lost_events: self.lost_events,

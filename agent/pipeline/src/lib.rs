@@ -25,6 +25,7 @@
 //! silent: an apology is said instead, and after [`Profile::max_unrecoverable_errors`] in a row a goodbye. No frame
 //! from before the recording gate leaves by the [`Tap`]. No listener, however slow, holds up the audio.
 
+mod audio_in;
 mod conversation;
 mod detector;
 mod hearing;
@@ -34,6 +35,7 @@ mod phrases;
 mod playout;
 mod primed;
 mod profile;
+mod quality;
 mod reply;
 mod report;
 mod speech;
@@ -43,6 +45,7 @@ mod text;
 mod tools;
 mod usage;
 
+pub use audio_in::AudioIn;
 pub use conversation::{Control, Conversation, Setup, SetupError};
 pub use detector::{EarshotDetector, SpeechDetector};
 pub use phrases::Phrases;
@@ -51,6 +54,7 @@ pub use profile::{
     KeypadMenu, OnFailure, Profile, ProfileError, ProfileFault, ProviderChoice, ProviderChoices,
     RecordingPolicy, Timeouts, Transfers,
 };
+pub use quality::{AudioFault, CallerAudio};
 pub use report::{
     Caption, ConversationEvent, ConversationReport, EndReason, Latency, Said, Speaker, SpokenTurn, ToolUse,
 };

@@ -5,6 +5,7 @@ use std::time::Duration;
 use turns::{AgentState, UserState};
 
 use crate::{
+    CallerAudio,
     stages::{Remedy, Stage},
     usage::Usage,
 };
@@ -215,7 +216,7 @@ pub enum ConversationEvent {
 }
 
 /// What is left of a conversation.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ConversationReport {
     /// Why it is over.
     pub reason: EndReason,
@@ -229,6 +230,8 @@ pub struct ConversationReport {
     pub recording_from: Option<Duration>,
     /// What it took of its providers.
     pub usage: Usage,
+    /// How the caller's sound was.
+    pub caller_audio: CallerAudio,
     /// Failures of the stages that the caller noticed.
     pub failures: Vec<Stage>,
     /// Failures that were made up for.

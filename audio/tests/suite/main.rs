@@ -13,6 +13,7 @@
     reason = "a panic in a helper fails the test that called it"
 )]
 
+mod clean;
 mod codec;
 mod concealment;
 mod jitter;

@@ -21,7 +21,7 @@ const SILENT_WITHIN: Duration = Duration::from_millis(300);
 /// The same on a machine that was late itself.
 const SILENT_WITHIN_IF_LATE: Duration = Duration::from_millis(3 * 300);
 /// A machine that was later than this is busy.
-const LATE: Duration = Duration::from_millis(20);
+pub(crate) const LATE: Duration = Duration::from_millis(20);
 
 pub(crate) fn turns(record: &Value) -> Vec<(&str, &str, bool)> {
     let turns = record["turns"].as_array().unwrap();
@@ -176,7 +176,7 @@ async fn a_caller_who_speaks_over_the_agent_is_given_the_floor_at_once() {
     let system = System::start(Options::default()).await;
     let before = system.calls();
     // Made beforehand: a busy machine takes its time for it, and the agent is not to be at a pause of its own by then.
-    let words = voice("what is your address where can i find you");
+    let words = phone::voice_of("rms", "what is your address where can i find you");
     let call = answered(&system, Codec::G722).await;
     let mut ear = call.ear_from_start();
     let spoke = ear.wait_for_speech(SOON).await.unwrap();

@@ -24,8 +24,17 @@ async fn settled(system: &System, before: Vitals) -> Vitals {
     system.vitals().await
 }
 
+/// So many calls one after the other; `make soak` has 500.
+#[expect(clippy::disallowed_methods, reason = "a test's own switch, no configuration")]
+fn in_a_row() -> u32 {
+    let wanted = std::env::var("TRUNKLINE_SOAK").ok();
+    wanted.map_or(30, |count| {
+        count.parse().expect("TRUNKLINE_SOAK is a number of calls")
+    })
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn twenty_calls_in_a_row_and_five_at_once_leave_nothing_behind() {
+async fn calls_in_a_row_and_five_at_once_leave_nothing_behind() {
     let _turn = turn().await;
     let system = System::start(Options::default()).await;
     // What is loaded once is loaded by the first calls.
@@ -34,13 +43,20 @@ async fn twenty_calls_in_a_row_and_five_at_once_leave_nothing_behind() {
     }
     sleep(SOON / 2).await;
     let before = system.vitals().await;
+    let known = system.calls();
 
-    for _ in 0..20 {
+    let count = in_a_row();
+    for _ in 0..count {
         short_call(&system).await;
     }
     let after = settled(&system, before).await;
-    let slope = (after.rss_kb as f64 - before.rss_kb as f64) / 20.0;
-    measured!("20 calls in a row: {slope:+.0} kB a call; before {before:?}, after {after:?}");
+    let slope = (after.rss_kb as f64 - before.rss_kb as f64) / f64::from(count);
+    measured!("{count} calls in a row: {slope:+.0} kB a call; before {before:?}, after {after:?}");
+    let calls = system.calls();
+    let closed = calls
+        .difference(&known)
+        .filter(|call| call.join("record.json").exists());
+    assert_eq!(closed.count(), count as usize, "every call has its record");
 
     // What five at once need stays with the allocator, which has most of its arenas after the third time.
     let mut rss_kb = Vec::new();

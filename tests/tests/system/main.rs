@@ -51,6 +51,7 @@ mod secrets;
 #[path = "../../../gateway/service/tests/gateway/sipp.rs"]
 #[allow(dead_code, reason = "not every scenario is for every test")]
 mod sipp;
+mod speakerphone;
 mod sweep;
 mod takeover;
 mod tools;

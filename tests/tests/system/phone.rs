@@ -29,12 +29,17 @@ pub(crate) async fn answered(system: &System, codec: Codec) -> Call {
     call
 }
 
-/// The voice of a caller: 16 kHz, from flite.
+/// The voice of a caller: 16 kHz, from flite. It is the agent's, too.
 pub(crate) fn voice(text: &str) -> Vec<i16> {
+    voice_of("slt", text)
+}
+
+/// Another one, as `rms`: in the first second of a call the agent takes its own voice for an echo.
+pub(crate) fn voice_of(speaker: &str, text: &str) -> Vec<i16> {
     let file = tempfile::NamedTempFile::with_suffix(".wav").unwrap();
     let path = PathBuf::from(file.path());
     let done = Command::new("flite")
-        .args(["-voice", "slt", "-t", text, "-o"])
+        .args(["-voice", speaker, "-t", text, "-o"])
         .arg(&path)
         .status();
     assert!(done.expect("flite is installed (Debian package flite)").success());

@@ -6,6 +6,7 @@ use providers::{ProviderError, Transcript};
 use turns::{Input, TurnId, Voice, Words};
 
 use super::Conversation;
+use crate::audio_in::Clear;
 use crate::playout::{News, Played};
 use crate::report::{Latency, Speaker, SpokenTurn};
 use crate::stages::{Stage, StageEvent};
@@ -23,9 +24,11 @@ impl Conversation {
     }
 
     pub(super) fn hear(&mut self, frame: &[i16; FRAME_SAMPLES]) {
-        self.hearing.push(frame);
-        self.feed_ear(frame);
-        let probability = self.detector.probability(frame);
+        let Clear { voice, words } = self.clarity.caller(frame, self.now());
+        self.hearing.push(&words);
+        self.feed_ear(&words);
+        let probability = self.detector.probability(&voice);
+        self.gauge.push(frame, probability);
         if let Some(voice) = self.gate.push(probability, self.now()) {
             if let (Voice::Ended { last_voice }, Some(user)) = (voice, &mut self.user) {
                 user.last_voice = last_voice;
@@ -222,8 +225,10 @@ impl Conversation {
             News::Heard { at, samples } => {
                 let mut resampled = Vec::new();
                 self.to_tap.process(&samples, &mut resampled);
+                let at = at.saturating_duration_since(self.started);
+                self.clarity.agent(&resampled, at);
                 if let Some(slots) = &mut self.slots {
-                    slots.agent(&resampled, at.saturating_duration_since(self.started));
+                    slots.agent(&resampled, at);
                 }
             }
             News::Failed(error) => {

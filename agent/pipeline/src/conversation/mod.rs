@@ -24,9 +24,11 @@ use ears::Ears;
 use guesses::Guess;
 use hears::exact;
 
+use crate::audio_in::Clarity;
 use crate::hearing::Hearing;
 use crate::ledger::Ledger;
 use crate::playout::{Command, News, Piece, Playout, Wiring};
+use crate::quality::Gauge;
 use crate::report::Latency;
 use crate::stages::{Stage, StageEvent, Troubled};
 use crate::tap::Slots;
@@ -133,6 +135,7 @@ pub struct Conversation {
     phrases: Phrases,
     /// Said first.
     opening: Option<Opening>,
+    clarity: Clarity,
     detector: Box<dyn SpeechDetector>,
     turn_hint: Option<Box<dyn TurnHint>>,
     controls: Option<mpsc::Receiver<Control>>,
@@ -147,6 +150,7 @@ pub struct Conversation {
     begun_voice: Duration,
     ledger: Ledger,
     usage: Meter,
+    gauge: Gauge,
     slots: Option<Slots>,
     to_tap: audio::Resampler,
 
@@ -263,7 +267,8 @@ impl Conversation {
         let (commands, obeyed) = mpsc::channel(WAITING);
         let (told, news) = mpsc::channel(WAITING);
         let playout_cancel = setup.cancel.child_token();
-        let tells_heard = setup.tap.is_some();
+        let clarity = Clarity::new(profile.audio_in);
+        let tells_heard = setup.tap.is_some() || clarity.needs_agent();
         let wiring = Wiring {
             commands: obeyed,
             news: told,
@@ -287,6 +292,7 @@ impl Conversation {
             begun_voice: Duration::ZERO,
             ledger: Ledger::new(setup.events, profile.recording, earlier),
             usage: Meter::default(),
+            gauge: Gauge::default(),
             slots: setup.tap.map(Slots::new),
             to_tap,
             profile,
@@ -296,6 +302,7 @@ impl Conversation {
             tools: setup.tools,
             phrases: setup.phrases,
             opening,
+            clarity,
             detector: setup.detector,
             heard: setup.heard,
             pre_roll: setup.pre_roll,
@@ -448,7 +455,8 @@ impl Conversation {
         if let Some(slots) = &mut self.slots {
             slots.finish(now);
         }
-        self.ledger.close(reason, self.usage.read(), now)
+        let took = (self.usage.read(), self.gauge.read());
+        self.ledger.close(reason, took, now)
     }
 
     /// A bridge is no greeting, and no notice of the recording.

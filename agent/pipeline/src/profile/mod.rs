@@ -9,6 +9,7 @@ mod turns;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use audio::NoiseSuppression;
 use providers::{
     Terms,
     file::{self, FileError},
@@ -21,6 +22,8 @@ pub use rescue::{KeypadMenu, OnFailure};
 use sentences::{Sentences, sentences};
 pub use tools::Transfers;
 use turns::TurnSection;
+
+use crate::AudioIn;
 
 /// When the recording of a call may begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
@@ -136,6 +139,8 @@ pub struct Profile {
     pub retry_interval: Duration,
     /// Failed replies in a row after which the agent says goodbye. 1 to 20; default 3.
     pub max_unrecoverable_errors: u32,
+    /// What is done to the caller's sound before anybody listens to it.
+    pub audio_in: AudioIn,
     /// The turn machine's options.
     pub turns: ::turns::Options,
     /// Whether the words of a turn may move its end, by rules for English and Russian. Default true.
@@ -272,6 +277,7 @@ impl Profile {
                 .whole("max_unrecoverable_errors", 1..=20, faults)
                 .and_then(|errors| u32::try_from(errors).ok())
                 .unwrap_or(3),
+            audio_in: audio_in(fields.map("audio_in", faults), faults),
             turns,
             turn_hint,
             prefix_padding,
@@ -373,6 +379,28 @@ fn recording(fields: &mut Fields, faults: &mut Vec<ProfileFault>) -> RecordingPo
         ("always", RecordingPolicy::Always),
     ];
     fields.one_of("recording", &POLICIES, faults).unwrap_or_default()
+}
+
+const NOISE: [(&str, Option<NoiseSuppression>); 5] = [
+    ("off", None),
+    ("low", Some(NoiseSuppression::Low)),
+    ("moderate", Some(NoiseSuppression::Moderate)),
+    ("high", Some(NoiseSuppression::High)),
+    ("very_high", Some(NoiseSuppression::VeryHigh)),
+];
+
+fn audio_in(fields: Option<Fields>, faults: &mut Vec<ProfileFault>) -> AudioIn {
+    let mut audio_in = AudioIn::default();
+    let Some(mut fields) = fields else {
+        return audio_in;
+    };
+    if let Some(wanted) = fields.flag("echo_cancellation", faults) {
+        audio_in.echo_cancellation = wanted;
+    }
+    audio_in.noise_suppression = fields.one_of("noise_suppression", &NOISE, faults).flatten();
+    audio_in.gain_control = fields.flag("gain_control", faults).unwrap_or(false);
+    fields.finish(faults);
+    audio_in
 }
 
 fn timeouts(fields: Option<Fields>, faults: &mut Vec<ProfileFault>) -> Timeouts {

@@ -22,6 +22,7 @@ fn a_small_profile_has_the_peers_defaults() {
     assert_eq!(profile.prefix_padding, Duration::from_millis(500));
     assert!(profile.greeting_interruptible);
     assert!(profile.preemptive_generation);
+    assert_eq!(profile.audio_in, AudioIn::default());
 }
 
 fn choice(name: &str, model: Option<&str>, voice: Option<&str>) -> ProviderChoice {
@@ -57,6 +58,7 @@ timeouts: {stt: 5s, llm: 800ms, tts: 2s}
 max_retry: 1
 retry_interval: 300ms
 max_unrecoverable_errors: 5
+audio_in: {echo_cancellation: false, noise_suppression: very_high, gain_control: true}
 turns:
   mode: stt
   vad: {activation: 0.6, deactivation: 0.4, min_speech: 60ms, min_silence: 0.3s, prefix_padding: 400ms}
@@ -107,6 +109,12 @@ turns:
         ("До связи.", "Пора.")
     );
     assert_eq!(profile.prefix_padding, Duration::from_millis(400));
+    let audio_in = AudioIn {
+        echo_cancellation: false,
+        noise_suppression: Some(audio::NoiseSuppression::VeryHigh),
+        gain_control: true,
+    };
+    assert_eq!(profile.audio_in, audio_in);
 }
 
 #[test]

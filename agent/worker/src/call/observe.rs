@@ -157,6 +157,7 @@ impl Observer {
     pub(super) fn reported(&self, journal: &mut Journal, report: &ConversationReport) {
         let session = journal.session_mut();
         session.usage = session.usage.and(usage(report.usage));
+        session.caller_audio = Some(caller_audio(&report.caller_audio));
         let record = journal.record_mut();
         let mut turns: Vec<TurnRecord> = report.turns.iter().map(|turn| self.turn(turn)).collect();
         turns.sort_by_key(|turn| turn.started_at);
@@ -220,6 +221,34 @@ impl Observer {
             latency: latency(&turn.latency),
         }
     }
+}
+
+fn caller_audio(audio: &pipeline::CallerAudio) -> events::CallerAudio {
+    let faults: Vec<_> = audio
+        .faults()
+        .into_iter()
+        .map(|fault| fault.as_str().to_owned())
+        .collect();
+    let tenths = |value: f32| (value * 10.0).round() / 10.0;
+    let told = events::CallerAudio {
+        heard_ms: audio.frames * 20,
+        silent_ms: audio.silent_frames * 20,
+        voiced_ms: audio.voiced_frames * 20,
+        voice_dbfs: audio.voice_dbfs.map(tenths),
+        noise_dbfs: audio.noise_dbfs.map(tenths),
+        clipped_percent: tenths(audio.clipped * 100.0),
+        faults,
+    };
+    if !told.faults.is_empty() {
+        tracing::warn!(
+            faults = told.faults.join(", "),
+            voice_dbfs = told.voice_dbfs,
+            noise_dbfs = told.noise_dbfs,
+            clipped_percent = told.clipped_percent,
+            "the caller's sound was poor; see docs/troubleshooting.md"
+        );
+    }
+    told
 }
 
 fn usage(used: pipeline::Usage) -> Usage {
