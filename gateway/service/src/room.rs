@@ -59,6 +59,10 @@ pub(crate) struct RoomLeg {
 
 /// What matters to a call of what happens in its room.
 pub(crate) enum RoomChange {
+    /// An agent's track is subscribed to.
+    Published {
+        identity: String,
+    },
     /// A track is heard from now on.
     Track {
         identity: String,
@@ -246,15 +250,21 @@ fn change(event: RoomEvent, listens: bool) -> Option<RoomChange> {
         RoomEvent::Connected {
             participants_with_tracks,
         } => {
-            participants_with_tracks
-                .iter()
-                .flat_map(|(_, publications)| publications)
-                .for_each(subscribe);
-            None
+            let tracks = || {
+                let of_all = participants_with_tracks.iter();
+                of_all.flat_map(|(participant, publications)| {
+                    publications.iter().map(move |it| (participant, it))
+                })
+            };
+            tracks().for_each(|(_, publication)| subscribe(publication));
+            tracks().find_map(|(participant, publication)| published(participant, publication))
         }
-        RoomEvent::TrackPublished { publication, .. } => {
+        RoomEvent::TrackPublished {
+            publication,
+            participant,
+        } => {
             subscribe(&publication);
-            None
+            published(&participant, &publication)
         }
         RoomEvent::TrackSubscribed {
             track: RemoteTrack::Audio(track),
@@ -288,6 +298,13 @@ fn change(event: RoomEvent, listens: bool) -> Option<RoomChange> {
         RoomEvent::Reconnected => Some(RoomChange::Back),
         _ => None,
     }
+}
+
+fn published(participant: &RemoteParticipant, publication: &RemoteTrackPublication) -> Option<RoomChange> {
+    let speaks = publication.kind() == TrackKind::Audio && participant.kind() != ParticipantKind::Sip;
+    speaks.then(|| RoomChange::Published {
+        identity: participant.identity().to_string(),
+    })
 }
 
 fn subscribe(publication: &RemoteTrackPublication) {

@@ -147,7 +147,7 @@ impl<'a> Conversation<'a> {
                 let _ = parts.control.accept(parts.media.description(), headers).await;
                 parts.leg.answered_at = Some(detail::now());
                 detail::answered(&mut parts.leg, 200, "OK");
-                tracing::info!(step = "answered", "an agent is heard");
+                tracing::info!(step = "answered", "an agent has a track");
             }
             Output::Ringing => {
                 parts.leg.ringing_at = Some(detail::now());

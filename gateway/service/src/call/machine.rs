@@ -11,6 +11,8 @@ use events::EndCause;
 /// What happens to a joined call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Input {
+    /// This agent has an audio track, which is being subscribed to.
+    Published { identity: String },
     /// An audio track of this participant was subscribed to. Phones (kind SIP) are heard too, but are no agents.
     Heard { identity: String, is_phone: bool },
     /// A participant left the room. `deliberate`: by its own will or an operator's, not by a broken connection.
@@ -172,6 +174,9 @@ pub(crate) struct Options {
     pub(crate) max_call: Duration,
 }
 
+/// How long the sound of a track may take that a call was answered for. livekit-sip waits as long.
+const SOUND_LIMIT: Duration = Duration::from_secs(1);
+
 #[derive(Debug)]
 pub(crate) struct Machine {
     options: Options,
@@ -182,6 +187,9 @@ pub(crate) struct Machine {
     acknowledged: bool,
     /// Whether an agent was ever heard.
     served: bool,
+    /// Answered because an agent has a track, of which nothing comes yet: until when that is waited for before the call is shown as active,
+    /// since then the agent speaks.
+    sound_by: Option<Instant>,
     outputs: VecDeque<Output>,
 }
 
@@ -233,6 +241,7 @@ impl Machine {
             phones,
             acknowledged: false,
             served: false,
+            sound_by: None,
             outputs,
         }
     }
@@ -240,6 +249,7 @@ impl Machine {
     pub(crate) fn handle(&mut self, input: Input, now: Instant) {
         match input {
             _ if self.phase == Phase::Ended => {}
+            Input::Published { identity } => self.agent_published(identity, now),
             Input::Heard {
                 identity,
                 is_phone: true,
@@ -260,7 +270,9 @@ impl Machine {
             Input::Left { identity, deliberate } => self.left(&identity, deliberate, now),
             Input::Acknowledged => {
                 self.acknowledged = true;
-                self.outputs.push_back(Output::Active);
+                if self.sound_by.is_none() {
+                    self.outputs.push_back(Output::Active);
+                }
             }
             Input::CallerLeft => {
                 let cancelled = self.phase == Phase::Ringing;
@@ -290,14 +302,19 @@ impl Machine {
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         match self.phase {
             Phase::Ringing | Phase::Dialling { .. } => Some(self.options.ringing_until),
-            Phase::Answered { end_at, gone_at } => {
-                Some(gone_at.map_or(end_at, |gone_at| gone_at.min(end_at)))
-            }
+            Phase::Answered { end_at, gone_at } => [gone_at, self.sound_by]
+                .into_iter()
+                .flatten()
+                .chain([end_at])
+                .min(),
             Phase::Ended => None,
         }
     }
 
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        if self.sound_by.is_some_and(|by| now >= by) {
+            self.sound_came();
+        }
         match self.phase {
             Phase::Ringing if now >= self.options.ringing_until => self.end(EndReason::NoAgent),
             Phase::Dialling { .. } if now >= self.options.ringing_until => self.end(EndReason::NotAnswered),
@@ -314,17 +331,36 @@ impl Machine {
         }
     }
 
+    /// The answer takes its way to the phone while the track is subscribed to.
+    fn agent_published(&mut self, identity: String, now: Instant) {
+        if self.phase == Phase::Ringing {
+            self.agents.insert(identity);
+            self.sound_by = Some(now + SOUND_LIMIT);
+            self.answer(now);
+        }
+    }
+
+    fn answer(&mut self, now: Instant) {
+        self.phase = Phase::Answered {
+            end_at: now + self.options.max_call,
+            gone_at: None,
+        };
+        self.outputs.push_back(Output::Answer);
+    }
+
+    /// Or is waited for no longer.
+    fn sound_came(&mut self) {
+        if self.sound_by.take().is_some() && self.acknowledged && self.phase != Phase::Ended {
+            self.outputs.push_back(Output::Active);
+        }
+    }
+
     fn agent_heard(&mut self, identity: String, now: Instant) {
         self.agents.insert(identity);
         self.served = true;
+        self.sound_came();
         match &mut self.phase {
-            Phase::Ringing => {
-                self.phase = Phase::Answered {
-                    end_at: now + self.options.max_call,
-                    gone_at: None,
-                };
-                self.outputs.push_back(Output::Answer);
-            }
+            Phase::Ringing => self.answer(now),
             Phase::Answered { gone_at, .. } => *gone_at = None,
             Phase::Dialling { .. } | Phase::Ended => {}
         }

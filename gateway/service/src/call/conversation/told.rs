@@ -159,6 +159,7 @@ impl Conversation<'_> {
     pub(super) async fn room_changed(&mut self, change: RoomChange) -> Option<Input> {
         let media = &self.parts.media;
         match change {
+            RoomChange::Published { identity } => Some(Input::Published { identity }),
             RoomChange::Track {
                 identity,
                 is_phone,

@@ -53,6 +53,49 @@ fn an_agent_that_is_heard_answers_the_call_once() {
     assert_eq!(outputs(&mut machine), []);
 }
 
+fn published(identity: &str) -> Input {
+    Input::Published {
+        identity: identity.into(),
+    }
+}
+
+#[test]
+fn a_track_answers_the_call_and_its_sound_makes_it_active() {
+    let now = start();
+    for sound_first in [true, false] {
+        let mut machine = machine(now);
+        machine.handle(published("agent"), now);
+        assert_eq!(outputs(&mut machine), [Output::Answer]);
+        let (first, second) = if sound_first {
+            (heard("agent"), Input::Acknowledged)
+        } else {
+            (Input::Acknowledged, heard("agent"))
+        };
+        machine.handle(first, now);
+        assert_eq!(outputs(&mut machine), []);
+        machine.handle(second, now);
+        assert_eq!(outputs(&mut machine), [Output::Active]);
+        machine.handle(published("second agent"), now);
+        machine.handle(heard("second agent"), now);
+        assert_eq!(outputs(&mut machine), []);
+    }
+}
+
+#[test]
+fn a_track_of_which_nothing_comes_is_waited_for_a_second() {
+    let now = start();
+    let mut machine = machine(now);
+    machine.handle(published("agent"), now);
+    machine.handle(Input::Acknowledged, now);
+    assert_eq!(machine.poll_timeout(), Some(now + seconds(1)));
+    machine.handle_timeout(now + seconds(1));
+    assert_eq!(outputs(&mut machine), [Output::Answer, Output::Active]);
+    assert_eq!(machine.poll_timeout(), Some(now + seconds(3600)));
+    // And whose agent leaves before it was heard, ends as with any other.
+    machine.handle(left("agent", true), now + seconds(2));
+    assert!(outputs(&mut machine).contains(&Output::End(EndReason::AgentLeft)));
+}
+
 #[test]
 fn a_call_that_was_answered_before_its_room_waits_for_an_agent_as_long_as_one_that_rings() {
     let now = start();
