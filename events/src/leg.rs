@@ -33,6 +33,9 @@ pub struct LegRecord {
     /// LiveKit's id of the dispatch rule (`SDR_…`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rule: Option<String>,
+    /// Of a call out: the hosts that the INVITE was sent to, in that order. The call is the last one's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hosts: Vec<LegHost>,
     /// The account that the call came by.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub registration: Option<String>,
@@ -77,6 +80,7 @@ impl LegRecord {
             called: None,
             trunk: None,
             rule: None,
+            hosts: Vec::new(),
             registration: None,
             started_at: at,
             ringing_at: None,
@@ -103,6 +107,18 @@ impl LegRecord {
     pub fn decode(body: impl AsRef<[u8]>) -> Result<Self, DecodeError> {
         versioned::decode(body.as_ref(), "call detail record", Self::VERSION)
     }
+}
+
+/// A host that an INVITE was sent to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LegHost {
+    /// Address and port.
+    pub address: String,
+    /// `udp`, `tcp` or `tls`.
+    pub transport: String,
+    /// Why the next one was tried, or the call given up: `not_connected`, `no_answer` or `unavailable` (503).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<String>,
 }
 
 open_enum! {

@@ -43,7 +43,7 @@ pub use id::{
     RoomName, TrackSid, mask_digits,
 };
 pub use job::{CallJob, IndexEntry, ProfileHash, ProfileHashError, ProfileRef};
-pub use leg::{Direction, EndedBy, LegMedia, LegRecord, SipStatus};
+pub use leg::{Direction, EndedBy, LegHost, LegMedia, LegRecord, SipStatus};
 pub use party::{Party, PhoneNumber, PhoneNumberError, Region, RegionError, SipUser};
 pub use progress::{Progress, Transcript};
 pub use record::{

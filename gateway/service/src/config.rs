@@ -31,6 +31,10 @@ pub struct GatewayConfig {
     pub certificate_every: Duration,
     /// Accounts that are kept registered.
     pub registrations: Vec<Registration>,
+    /// How often the registrars of those over UDP are sent something that keeps a NAT awake, if they are.
+    pub keep_alive: Option<Duration>,
+    /// Servers of DNS; without any, the system's.
+    pub dns: Vec<SocketAddr>,
     /// The address that callers reach this host by, for Contact and SDP.
     pub advertised_address: IpAddr,
     pub rtp_ports: PortRange,
@@ -118,6 +122,8 @@ impl GatewayConfig {
             tls: config.sip.tls.clone(),
             certificate_every: Self::CERTIFICATE_EVERY,
             registrations: config.sip.registrations.clone(),
+            keep_alive: config.sip.keep_alive,
+            dns: config.sip.dns.clone(),
             advertised_address: config.sip.advertised_address,
             rtp_ports,
             codecs: config.sip.codecs.iter().map(|codec| codec_of(*codec)).collect(),

@@ -232,6 +232,8 @@ fn sip_config(config: &GatewayConfig) -> Result<SipConfig, TlsError> {
         authorities: Authorities::load(config.tls.authorities.as_deref())?,
         times: StreamTimes::default(),
         registrations: config.registrations.iter().map(registrations::account).collect(),
+        keep_alive: config.keep_alive,
+        dns: config.dns.clone(),
         advertised: advertised(config),
         max_calls: config.max_calls,
         limits: config.limits,

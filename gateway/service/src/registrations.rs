@@ -55,7 +55,10 @@ async fn tell(name: String, mut status: watch::Receiver<RegistrationStatus>, sto
     loop {
         let now = *status.borrow_and_update();
         tell_change(&name, told, now);
-        told = now;
+        told = RegistrationStatus {
+            host: now.host.or(told.host),
+            ..now
+        };
         // Both arms are cancel-safe.
         tokio::select! {
             () = stop.cancelled() => return,
@@ -69,7 +72,12 @@ async fn tell(name: String, mut status: watch::Receiver<RegistrationStatus>, sto
 fn tell_change(registration: &str, before: RegistrationStatus, now: RegistrationStatus) {
     match (before.granted, now.granted) {
         (None, Some(granted)) => {
-            tracing::info!(registration, expires_s = granted.as_secs(), "registered");
+            let host = now.host.map(tracing::field::display);
+            tracing::info!(registration, host, expires_s = granted.as_secs(), "registered");
+        }
+        (Some(_), Some(_)) if now.host.is_some() && before.host.is_some() && now.host != before.host => {
+            let host = now.host.map(tracing::field::display);
+            tracing::info!(registration, host, "registered at another host");
         }
         (Some(_), None) => tracing::error!(registration, "the registration has run out: no call comes by it"),
         _ => {}

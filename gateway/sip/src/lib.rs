@@ -10,7 +10,9 @@
 //! - In front of the stack stands [`admission`]: what is oversized, malformed, too fast, or of a method that is not served never reaches it,
 //!   by UDP, TCP or TLS. Connections are ours, their number, their pace and their memory bounded.
 //! - [`digest`], [`admission`] and `stream` are pure: time comes in as an argument.
-//! - Our certificate is read from files, and again when told ([`Certificates::refresh`]); nothing else is read after the start.
+//! - Our certificate is read from files, and again when told ([`Certificates::refresh`]), and what the system says of names
+//!   (`/etc/resolv.conf`, `/etc/hosts`) whenever one is looked for; nothing else is read after the start.
+//! - Hosts are found by RFC 3263 (`locate`, on `dns`), and one that fails is tried last for a while, by all calls and registrations.
 //!
 //! # What this crate does not do
 //!
@@ -18,8 +20,10 @@
 
 pub mod admission;
 pub mod digest;
+mod dns;
 mod invite;
 mod ladder;
+mod locate;
 mod outgoing;
 mod registration;
 mod rsip;
@@ -32,6 +36,7 @@ mod uri;
 
 pub use invite::{Invite, InviteError};
 pub use ladder::{Ladder, LadderMessage};
+pub use locate::LocateError;
 pub use outgoing::{DialError, Dialer, Outgoing, PlacedCall, is_extra_header};
 pub use registration::{Account, RegistrationFault, RegistrationStatus};
 #[doc(hidden)]
@@ -39,8 +44,8 @@ pub use rsip::fuzz;
 pub use rsip::{RsipStack, SipConfig, StartError, TlsListen};
 pub use session::SessionTimes;
 pub use stack::{
-    Answer, CallClosed, CallControl, CallEvent, Command, IncomingCall, Refusal, Refusals, Rejection,
-    Renegotiation, SipStack, StackStats, TransferEvent,
+    Answer, CallClosed, CallControl, CallEvent, Command, HostFault, IncomingCall, Refusal, Refusals,
+    Rejection, Renegotiation, SipStack, StackStats, TransferEvent,
 };
 pub use stream::StreamTimes;
 pub use tls::{Authorities, Certificates, TlsError};

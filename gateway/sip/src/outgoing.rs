@@ -8,13 +8,14 @@ use tokio::sync::mpsc;
 
 use crate::digest::client::Login;
 use crate::ladder::Ladders;
-use crate::{CallControl, CallEvent, Command, Destination, Ladder, SipUri};
+use crate::locate::Locator;
+use crate::{CallControl, CallEvent, Command, Destination, Ladder, LocateError, SipUri, Transport};
 
 /// What an INVITE is made of. `Debug` shows where it goes and nothing of what it says.
 #[derive(Clone)]
 pub struct Outgoing {
-    /// Where it is sent.
-    pub destination: Destination,
+    /// Where it is sent: to the first, and where that fails to the next (RFC 3263 §4.3).
+    pub destinations: Vec<Destination>,
     /// Of the Request-URI and To.
     pub to: SipUri,
     /// Of From. An empty host stands for our own address.
@@ -35,7 +36,7 @@ pub struct Outgoing {
 impl fmt::Debug for Outgoing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Outgoing")
-            .field("destination", &self.destination)
+            .field("destinations", &self.destinations)
             .finish_non_exhaustive()
     }
 }
@@ -114,6 +115,7 @@ pub enum DialError {
 pub struct Dialer {
     placements: mpsc::Sender<Placement>,
     ladders: Arc<Ladders>,
+    locator: Arc<Locator>,
 }
 
 /// A call on its way to the stack.
@@ -125,8 +127,30 @@ pub(crate) struct Placement {
 }
 
 impl Dialer {
-    pub(crate) fn new(placements: mpsc::Sender<Placement>, ladders: Arc<Ladders>) -> Self {
-        Self { placements, ladders }
+    pub(crate) fn new(
+        placements: mpsc::Sender<Placement>,
+        ladders: Arc<Ladders>,
+        locator: Arc<Locator>,
+    ) -> Self {
+        Self {
+            placements,
+            ladders,
+            locator,
+        }
+    }
+
+    /// Where calls to a host go: at least one place, in the order in which they are to be tried. An address, and a name with a port, is
+    /// what it is; other names are looked for as RFC 3263 §4.2 has it. Hosts that have failed lately come last. Takes at most 8 s.
+    ///
+    /// # Errors
+    /// [`LocateError`]. All but [`LocateError::Unanswered`] stay until somebody changes something.
+    pub async fn locate(
+        &self,
+        host: &str,
+        port: Option<u16>,
+        transport: Transport,
+    ) -> Result<Vec<Destination>, LocateError> {
+        self.locator.locate(host, port, transport).await
     }
 
     /// Sends the INVITE. Dropping the call's control before the answer takes it back.

@@ -8,7 +8,7 @@ use thiserror::Error;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::rsip::RingingCall;
-use crate::{Dialer, Invite, Ladder, RegistrationStatus};
+use crate::{Destination, Dialer, Invite, Ladder, RegistrationStatus};
 
 /// A SIP endpoint that receives and places calls.
 #[async_trait]
@@ -197,6 +197,10 @@ pub enum CallEvent {
     OfferAnswered(Vec<u8>),
     /// An INFO, already answered with 200.
     Info { content_type: String, body: Vec<u8> },
+    /// The INVITE of a call that we placed goes to this host. What follows is of this one, until the next is tried.
+    Trying(Destination),
+    /// It came to nothing there; the next host is tried, if there is one.
+    HostFailed(HostFault),
     /// A call that we placed is under way: 180, 183, or another provisional answer but 100.
     Progress {
         code: u16,
@@ -216,6 +220,28 @@ pub enum CallEvent {
 impl CallEvent {
     /// Events that may wait for a call's owner.
     pub const QUEUE: usize = 16;
+}
+
+/// Why a call goes on to the next host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HostFault {
+    /// No connection to it, nobody there who can show who they are, or, over UDP, nobody who listens (ICMP).
+    NotConnected,
+    /// It answers nothing.
+    NoAnswer,
+    /// 503.
+    Unavailable,
+}
+
+impl HostFault {
+    /// The name in logs and records.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NotConnected => "not_connected",
+            Self::NoAnswer => "no_answer",
+            Self::Unavailable => "unavailable",
+        }
+    }
 }
 
 /// The 200 to our INVITE. `Debug` shows nothing of what it says.

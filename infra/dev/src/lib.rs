@@ -1,5 +1,6 @@
 //! The local stack: Redis and livekit-server on loopback, on free ports, for the demo and the system tests; a range of ports
-//! for the gateway beside them; and, by itself, [`MiniStack`] for the tests on AWS.
+//! for the gateway beside them; and, by themselves, [`MiniStack`] for the tests on AWS
+//! and [`NameServer`] for those of names.
 //!
 //! # Contract
 //!
@@ -12,6 +13,7 @@
 //! - No process is ended by name: each server is a child, ended by its own process id.
 //! - Linux and other Unix systems with `/bin/sh`.
 
+mod dns;
 mod error;
 mod files;
 mod livekit;
@@ -24,6 +26,7 @@ mod server;
 mod stack;
 mod start;
 
+pub use dns::NameServer;
 pub use error::StackError;
 pub use ministack::MiniStack;
 pub use rtp::RtpPorts;

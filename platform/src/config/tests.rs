@@ -156,7 +156,7 @@ fn the_example_names_every_key_with_its_default() {
     let named = parse_in(folder.path(), example, &least()).unwrap();
     let default = parse_in(folder.path(), "", &least()).unwrap();
     assert_eq!(format!("{named:#?}"), format!("{default:#?}"));
-    let keys = "url api_key api_secret webhook_keys listen tcp tls certificate key authorities max_connections max_connections_per_source registrations name provider server transport user auth_user password domain expires number advertised_address rtp_ports default_region no_agent_timeout \
+    let keys = "url api_key api_secret webhook_keys listen tcp tls certificate key authorities max_connections max_connections_per_source registrations keep_alive dns name provider server transport user auth_user password domain expires number advertised_address rtp_ports default_region no_agent_timeout \
         agent_gone_grace max_ringing max_ringing_per_source codecs info_dtmf records ladder agents profile numbers rooms attributes profiles queue store slots lease heartbeat \
         drain_limit openai deepgram base_url level format access keys key_sha256 scopes limits concurrent calls_per_day minutes_per_day \
         identities attributes room_config agents jwt issuer audience jwks_url requests_per_minute token origins server_url \
@@ -310,6 +310,13 @@ fn wrong_values_are_faults_wherever_they_stand() {
         ("sip: {default_region: Utopia}", "sip.default_region"),
         ("sip: {codecs: [gsm]}", "sip.codecs[0]"),
         ("sip: {ladder: full}", "sip.ladder"),
+        ("sip: {keep_alive: 1s}", "sip.keep_alive"),
+        ("sip: {keep_alive: never}", "sip.keep_alive"),
+        ("sip: {dns: [ns.example.com]}", "sip.dns[0]"),
+        (
+            "sip: {dns: [192.0.2.1, 192.0.2.2, 192.0.2.3, 192.0.2.4]}",
+            "sip.dns",
+        ),
         ("sip: {records: maybe}", "sip.records"),
         ("sip: {no_agent_timeout: 10}", "sip.no_agent_timeout"),
         ("sip: {max_ringing: 0}", "sip.max_ringing"),

@@ -137,6 +137,11 @@ pub struct Sip {
     pub codecs: Vec<SipCodec>,
     /// `registrations`: accounts at providers that calls come by. Default: none.
     pub registrations: Vec<Registration>,
+    /// `keep_alive`: how often the registrars of accounts over UDP are sent two line ends, so that a NAT on the way keeps the way open.
+    /// 5 s to 10 m, default `25s`; `off`: never.
+    pub keep_alive: Option<Duration>,
+    /// `dns`: servers of DNS that trunks and registrars are looked for at. Default: the system's.
+    pub dns: Vec<SocketAddr>,
     /// `info_dtmf`: whether SIP INFO counts as a pressed key, in calls without telephone-events. Default `false`.
     pub info_dtmf: bool,
     /// `records`: whether the gateway puts its detail record of each call into the store. Default: where the store is at hand, that is

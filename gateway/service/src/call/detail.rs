@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use events::livekit::{Attributes, attribute};
-use events::{EndedBy, LegMedia, LegRecord, Parties, Regions, SipStatus, Timestamp};
+use events::{EndedBy, LegHost, LegMedia, LegRecord, Parties, Regions, SipStatus, Timestamp};
 use media::quality;
 use platform::clock::{Clock as _, SystemClock};
 use platform::redact;
+use sip::{Destination, HostFault};
 
 use super::machine::EndReason;
 use super::media_leg::MediaLeg;
@@ -38,6 +39,22 @@ pub(super) async fn placed(leg: &mut LegRecord, room: &RoomLeg) -> Option<Timest
     leg.call = room.sid().await.parse().ok();
     leg.room = room.name().parse().ok();
     room.created_at()
+}
+
+/// The INVITE goes to this host.
+pub(super) fn tried(leg: &mut LegRecord, host: &Destination) {
+    leg.hosts.push(LegHost {
+        address: host.address.to_string(),
+        transport: host.transport.to_string(),
+        fault: None,
+    });
+}
+
+/// It came to nothing there.
+pub(super) fn host_failed(leg: &mut LegRecord, fault: HostFault) {
+    if let Some(host) = leg.hosts.last_mut() {
+        host.fault = Some(fault.as_str().to_owned());
+    }
 }
 
 /// The final answer to the INVITE.

@@ -163,7 +163,9 @@ impl<'a> Line<'a> {
             Some(CallEvent::Ended) | None => over(EndReason::DialogEnded),
             // Of calls that we place, and of transfers, which have not begun.
             Some(
-                CallEvent::Progress { .. }
+                CallEvent::Trying(_)
+                | CallEvent::HostFailed(_)
+                | CallEvent::Progress { .. }
                 | CallEvent::Answered(_)
                 | CallEvent::Refused { .. }
                 | CallEvent::Unreachable

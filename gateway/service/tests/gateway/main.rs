@@ -25,6 +25,7 @@ mod corpus;
 mod disturbance;
 mod ends;
 mod flood;
+mod hosts;
 mod latency;
 mod load;
 mod outbound;

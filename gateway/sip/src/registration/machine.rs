@@ -93,6 +93,7 @@ impl Machine {
         RegistrationStatus {
             granted: holds.map(|(granted, _)| granted),
             fault: self.fault,
+            host: None,
         }
     }
 

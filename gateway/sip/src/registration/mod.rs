@@ -3,6 +3,7 @@
 mod machine;
 
 use std::fmt::{self, Write as _};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
@@ -63,6 +64,8 @@ pub struct RegistrationStatus {
     pub granted: Option<Duration>,
     /// Why the last attempt failed, and in how long the next one is made.
     pub fault: Option<(RegistrationFault, Duration)>,
+    /// The host that has answered last; `None` when none has.
+    pub host: Option<SocketAddr>,
 }
 
 /// Why an attempt failed.

@@ -1,6 +1,7 @@
 //! From `rsipstack`'s types to ours.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use rsipstack::sip::{Header, Headers, HeadersExt as _, Method, Request, Response, StatusCode, Uri};
 use rsipstack::transaction::make_tag;
@@ -55,6 +56,16 @@ pub(super) fn is_local(response: &Response) -> bool {
 pub(super) fn phrase(response: &Response) -> String {
     let phrase = response.wire_reason.clone();
     phrase.unwrap_or_else(|| response.status_code.text().to_owned())
+}
+
+/// A header that is a number of seconds, perhaps with a comment or parameters.
+pub(super) fn seconds(response: &Response, name: &str) -> Option<Duration> {
+    let mut headers = response.headers.iter();
+    let value = headers
+        .find(|header| header.name().eq_ignore_ascii_case(name))?
+        .value();
+    let digits = value.trim().split(|c: char| !c.is_ascii_digit()).next()?;
+    digits.parse().ok().map(Duration::from_secs)
 }
 
 /// The header that answers a challenge; `None` when `response` is none, or one that we cannot answer.

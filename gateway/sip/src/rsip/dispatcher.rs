@@ -106,6 +106,7 @@ impl Dispatcher {
             shared: Arc::clone(&self.shared),
             tasks: self.tasks.clone(),
             session: self.session,
+            t1: self.t1,
             cancel: self.cancel.clone(),
         };
         self.tasks.spawn(task.run());

@@ -6,6 +6,7 @@
 //! | no limits, unbounded queues | admission at the socket ([`socket`]), a bound on calls ([`dispatcher`]) and on INVITEs ([`open`]) |
 //! | connections as long, as many and as slow as the peer likes, certificates read once | connections are ours ([`flows`]) |
 //! | a response that cannot be sent leaves its transaction for ever | such a transaction is dropped ([`dispatcher`]) |
+//! | does not hear that nobody listens at a UDP port | we do ([`icmp`]) |
 //! | unknown methods and `Require` are not answered | admission answers them |
 //! | lower CSeq within a dialog, requests before the ACK: no answer | whatever its dialog leaves unanswered gets 500 ([`dispatcher`]) |
 //! | a re-INVITE before the 200 starts a second answer loop | refused with 500 ([`dispatcher`]) |
@@ -21,6 +22,7 @@ mod dial;
 mod dispatcher;
 mod flows;
 pub mod fuzz;
+mod icmp;
 mod observer;
 mod open;
 mod register;
@@ -46,6 +48,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admission::{Admission, Limits};
 use crate::ladder::Ladders;
+use crate::locate::Locator;
 use crate::{
     Account, Authorities, Certificates, Dialer, IncomingCall, Refusals, RegistrationStatus, SessionTimes,
     SipStack, StackStats, StreamTimes, TlsError, Transport,
@@ -74,6 +77,10 @@ pub struct SipConfig {
     pub times: StreamTimes,
     /// What is kept registered.
     pub registrations: Vec<Account>,
+    /// How often something is sent to the registrars of accounts over UDP, so that a NAT on the way does not forget us; `None`: never.
+    pub keep_alive: Option<Duration>,
+    /// Servers of DNS; without any, the system's.
+    pub dns: Vec<SocketAddr>,
     /// The address that peers reach us by, when it differs: for Via and Contact.
     pub advertised: Option<SocketAddr>,
     /// Calls at once; the next gets 503 with Retry-After.
@@ -242,6 +249,7 @@ impl RsipStack {
             .map(|tls| tls.certificates.server())
             .transpose()?;
         let shared = Arc::new(Shared::new(config.limits, config.ladders));
+        let locator = Arc::new(Locator::new(config.dns.clone(), local));
         let cancel = CancellationToken::new();
         let (calls_tx, calls) = mpsc::channel(CALL_QUEUE);
         let (placements_tx, placements) = mpsc::channel(CALL_QUEUE);
@@ -253,6 +261,7 @@ impl RsipStack {
             sockets,
             tls_server,
             shared: Arc::clone(&shared),
+            locator: Arc::clone(&locator),
             calls: calls_tx,
             placements,
             statuses,
@@ -273,7 +282,7 @@ impl RsipStack {
                 tcp,
                 tls,
                 calls,
-                dialer: Dialer::new(placements_tx, Arc::clone(&shared.ladders)),
+                dialer: Dialer::new(placements_tx, Arc::clone(&shared.ladders), locator),
                 registrations,
                 shared,
                 cancel,

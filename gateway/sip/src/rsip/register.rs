@@ -9,10 +9,8 @@ use rsipstack::sip::headers::typed::{From as TypedFrom, To as TypedTo};
 use rsipstack::sip::{Auth, Header, HostWithPort, Method, Param, Request, Response, Scheme, Uri};
 use rsipstack::transaction::endpoint::EndpointInnerRef;
 use rsipstack::transaction::make_tag;
-use rsipstack::transport::SipAddr;
-use tokio::net::lookup_host;
 use tokio::sync::watch;
-use tokio::time::{sleep_until, timeout};
+use tokio::time::{sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -22,9 +20,10 @@ use crate::digest::client;
 use crate::registration::{Machine, Outcome};
 use crate::{Account, Destination, RegistrationFault, RegistrationStatus, Transport};
 
-const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the end waits for the account to be taken back.
 const FAREWELL_TIMEOUT: Duration = Duration::from_secs(2);
+/// Multiples of T1 that a host may stay silent when there is another one.
+const PATIENCE_T1: u32 = 8;
 /// Of one attempt: the first challenge, one for a nonce too old, and one of a proxy.
 const MAX_CHALLENGES: usize = 3;
 
@@ -39,6 +38,11 @@ pub(super) struct RegisterTask {
     pub(super) cseq: u32,
     /// The way of the last attempt.
     pub(super) path: Option<Path>,
+    /// Who has answered it.
+    pub(super) host: Option<SocketAddr>,
+    pub(super) t1: Duration,
+    /// How often a NAT on the way is reminded of us, over UDP.
+    pub(super) keep_alive: Option<Duration>,
     pub(super) tasks: TaskTracker,
 }
 
@@ -74,7 +78,10 @@ impl RegisterTask {
                 machine.outcome(outcome, chance(), now());
             }
             machine.expire(now());
-            self.status.send_replace(machine.status(now()));
+            self.status.send_replace(RegistrationStatus {
+                host: self.host,
+                ..machine.status(now())
+            });
             let wake = machine.next();
             let registered = self
                 .path
@@ -88,6 +95,7 @@ impl RegisterTask {
                     self.path = None;
                     machine.disconnected(now());
                 }
+                () = self.keep_alive(registered.as_ref()) => {}
             }
         }
         if machine.status(now()).granted.is_some() {
@@ -97,60 +105,92 @@ impl RegisterTask {
         self.status.send_replace(RegistrationStatus::default());
     }
 
+    /// Keeps the way open that calls come by, through whatever NAT is on it. Over connections that is theirs to do. Never resolves.
+    async fn keep_alive(&self, registered: Option<&Path>) {
+        let (Some(Path::Udp(_)), Some(host), Some(every)) = (registered, self.host, self.keep_alive) else {
+            return std::future::pending().await;
+        };
+        loop {
+            // RFC 5626 §4.4.1: not all at once.
+            sleep(every.mul_f64(0.8 + 0.2 * chance())).await;
+            self.flows.udp.keep_alive(host).await;
+        }
+    }
+
     async fn register(&mut self, expires: Duration) -> Outcome {
-        let unreachable = Outcome::Failed {
+        let Account {
+            host,
+            port,
+            transport,
+            ..
+        } = &self.account;
+        let located = self.flows.locator.locate(host, *port, *transport).await;
+        let mut hosts = located.unwrap_or_default();
+        // Who has registered us is asked again as long as it answers: not all registrars share what they know.
+        if let Some(at) = hosts.iter().position(|host| self.host == Some(host.address)) {
+            let host = hosts.remove(at);
+            hosts.insert(0, host);
+        }
+        self.host = None;
+        let mut outcome = Outcome::Failed {
             fault: RegistrationFault::Unreachable,
             retry_after: None,
         };
-        for destination in self.destinations().await {
-            let path = match destination.transport {
-                Transport::Udp => {
-                    let address = HostWithPort::from(destination.address);
-                    Some(Path::Udp(Some(SipAddr::new(
-                        rsipstack::sip::Transport::Udp,
-                        address,
-                    ))))
-                }
-                _ => self.flows.to(&destination).await.map(Path::Flow),
+        for (at, host) in hosts.iter().enumerate() {
+            let is_last = at + 1 == hosts.len();
+            let response = self.ask_host(host, is_last, expires).await;
+            let Some(response) = response else {
+                self.flows.locator.failed(host, None);
+                continue;
             };
-            let Some(path) = path else { continue };
-            self.path = Some(path.clone());
-            if let Some(response) = self.ask(&path, expires).await {
-                return self.outcome(&response, expires);
+            outcome = self.outcome(&response, expires);
+            if response.status_code.code() != 503 {
+                self.flows.locator.answered(host);
+                self.host = Some(host.address);
+                break;
             }
+            // RFC 3263 §4.3.
+            self.flows
+                .locator
+                .failed(host, convert::seconds(&response, "Retry-After"));
         }
-        unreachable
+        outcome
     }
 
-    /// The registrar's addresses, as DNS has them now.
-    async fn destinations(&self) -> Vec<Destination> {
-        let account = &self.account;
-        let port = account.port.unwrap_or(account.transport.default_port());
-        let host = account.host.trim_start_matches('[').trim_end_matches(']');
-        let found = timeout(RESOLVE_TIMEOUT, lookup_host((host, port))).await;
-        let addresses: Vec<SocketAddr> = match found {
-            Ok(Ok(found)) => found.take(4).collect(),
-            _ => Vec::new(),
+    async fn ask_host(&mut self, host: &Destination, is_last: bool, expires: Duration) -> Option<Response> {
+        let path = match host.transport {
+            Transport::Udp => Path::udp(host.address),
+            Transport::Tcp | Transport::Tls => self.flows.to(host).await.map(Path::Flow)?,
         };
-        let to = |address| Destination {
-            address,
-            transport: account.transport,
-            name: match account.transport {
-                Transport::Tls => host.to_owned(),
-                _ => String::new(),
-            },
-        };
-        addresses.into_iter().map(to).collect()
+        self.path = Some(path.clone());
+        let patience = (!is_last).then_some(self.t1 * PATIENCE_T1);
+        self.ask(host.address, &path, patience, expires).await
     }
 
-    /// Sends REGISTER, again with credentials when it is challenged. `None`: no answer.
-    async fn ask(&mut self, path: &Path, expires: Duration) -> Option<Response> {
+    /// Sends REGISTER, again with credentials when it is challenged. `None`: no answer, within `patience` for each.
+    async fn ask(
+        &mut self,
+        host: SocketAddr,
+        path: &Path,
+        patience: Option<Duration>,
+        expires: Duration,
+    ) -> Option<Response> {
         let mut credentials: Vec<Header> = Vec::new();
         for _ in 0..MAX_CHALLENGES {
             let mut request = self.request(path, expires)?;
             let uri = request.uri.to_string();
             request.headers.extend(credentials.clone());
-            let response = requests::send(&self.endpoint, request, path, &self.tasks).await?;
+            let mut refusals = self.flows.udp.refusals();
+            let asking = requests::send(&self.endpoint, request, path, &self.tasks);
+            let response = match (patience, path) {
+                // Neither is polled again.
+                (Some(patience), Path::Udp(_)) => tokio::select! {
+                    asked = timeout(patience, asking) => asked.ok()??,
+                    () = refusals.of(host) => return None,
+                },
+                (Some(patience), Path::Flow(_)) => timeout(patience, asking).await.ok()??,
+                (None, _) => asking.await?,
+            };
             let Some(challenges) = convert::challenges(&response) else {
                 return Some(response);
             };
@@ -223,7 +263,7 @@ impl RegisterTask {
     fn outcome(&self, response: &Response, asked: Duration) -> Outcome {
         let failed = |fault| Outcome::Failed {
             fault,
-            retry_after: seconds(response, "Retry-After"),
+            retry_after: convert::seconds(response, "Retry-After"),
         };
         match response.status_code.code() {
             200..300 => {
@@ -231,7 +271,7 @@ impl RegisterTask {
                 let granted = granted(response, &ours).or_else(|| asked.is_zero().then_some(asked));
                 granted.map_or(failed(RegistrationFault::NotBound), Outcome::Granted)
             }
-            423 => seconds(response, "Min-Expires")
+            423 => convert::seconds(response, "Min-Expires")
                 .map_or(failed(RegistrationFault::Refused(423)), Outcome::TooBrief),
             401 | 407 => failed(RegistrationFault::Credentials),
             code => failed(RegistrationFault::Refused(code)),
@@ -270,16 +310,6 @@ fn granted(response: &Response, ours: &str) -> Option<Duration> {
     });
     let granted = parameter
         .map(Duration::from_secs)
-        .or_else(|| seconds(response, "Expires"));
+        .or_else(|| convert::seconds(response, "Expires"));
     granted.filter(|granted| !granted.is_zero())
-}
-
-/// A header that is a number of seconds, perhaps with a comment or parameters.
-fn seconds(response: &Response, name: &str) -> Option<Duration> {
-    let mut headers = response.headers.iter();
-    let value = headers
-        .find(|header| header.name().eq_ignore_ascii_case(name))?
-        .value();
-    let digits = value.trim().split(|c: char| !c.is_ascii_digit()).next()?;
-    digits.parse().ok().map(Duration::from_secs)
 }

@@ -28,6 +28,7 @@ use super::observer::Observer;
 use super::register::RegisterTask;
 use super::socket::AdmittedSocket;
 use super::{STOP_TIMEOUT, Shared, SipConfig, Sockets, local_of};
+use crate::locate::Locator;
 use crate::outgoing::Placement;
 use crate::{IncomingCall, RegistrationStatus};
 
@@ -40,6 +41,7 @@ pub(super) struct Setup {
     pub(super) sockets: Sockets,
     pub(super) tls_server: Option<Arc<ServerConfig>>,
     pub(super) shared: Arc<Shared>,
+    pub(super) locator: Arc<Locator>,
     pub(super) calls: mpsc::Sender<IncomingCall>,
     pub(super) placements: mpsc::Receiver<Placement>,
     /// One for each account of the configuration.
@@ -68,7 +70,15 @@ async fn serve(setup: Setup) {
     );
     // The stack outlives `cancel` by as long as its last BYEs take.
     let stop = CancellationToken::new();
-    let begun = begin(&setup.config, setup.sockets, setup.tls_server, &shared, &stop).await;
+    let begun = begin(
+        &setup.config,
+        setup.sockets,
+        setup.tls_server,
+        &shared,
+        setup.locator,
+        &stop,
+    )
+    .await;
     let (endpoint, incoming, flows) = match begun {
         Ok(begun) => begun,
         Err(error) => {
@@ -88,6 +98,9 @@ async fn serve(setup: Setup) {
             call_id: random_text(CALL_ID_LENGTH),
             cseq: 0,
             path: None,
+            host: None,
+            t1: config.t1,
+            keep_alive: config.keep_alive,
             tasks: tasks.clone(),
         };
         tasks.spawn(task.run());
@@ -127,10 +140,14 @@ async fn begin(
     sockets: Sockets,
     tls_server: Option<Arc<ServerConfig>>,
     shared: &Arc<Shared>,
+    locator: Arc<Locator>,
     stop: &CancellationToken,
 ) -> rsipstack::Result<(Endpoint, TransactionReceiver, Arc<Flows>)> {
+    let socket = Arc::new(AdmittedSocket::new(sockets.udp, Arc::clone(shared))?);
     let flows = Arc::new(Flows {
         shared: Arc::clone(shared),
+        udp: Arc::clone(&socket),
+        locator,
         times: config.times,
         authorities: config.authorities.clone(),
         tcp_port: local_of(sockets.tcp.as_ref()).map(|local| local.port()),
@@ -140,7 +157,15 @@ async fn begin(
         open: Mutex::default(),
         numbers: AtomicU64::default(),
     });
-    let socket = Arc::new(AdmittedSocket::new(sockets.udp, Arc::clone(shared))?);
+    let hearing = Arc::clone(&socket);
+    let stopped = stop.clone();
+    flows.tasks.spawn(async move {
+        // Neither is polled again.
+        tokio::select! {
+            () = stopped.cancelled() => {}
+            () = hearing.hear_refusals() => {}
+        }
+    });
     let udp = UdpConnection::from_socket(socket, config.advertised, Some(stop.child_token())).await?;
     let transport = TransportLayer::new(stop.clone());
     transport.add_transport(udp.into());

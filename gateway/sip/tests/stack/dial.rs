@@ -16,7 +16,7 @@ fn outgoing(peer: &Peer) -> Outgoing {
 
 pub(crate) fn to(there: SocketAddr) -> Outgoing {
     Outgoing {
-        destination: Destination::udp(there),
+        destinations: vec![Destination::udp(there)],
         to: SipUri {
             user: "+15557777".into(),
             host: there.ip().to_string(),
@@ -42,7 +42,17 @@ pub(crate) fn dial(stack: &RsipStack, outgoing: Outgoing) -> PlacedCall {
     stack.dialer().dial(outgoing).expect("placed")
 }
 
+/// The next one but for where the INVITE goes.
 pub(crate) async fn event(call: &mut PlacedCall) -> CallEvent {
+    loop {
+        let event = any_event(call).await;
+        if !matches!(event, CallEvent::Trying(_) | CallEvent::HostFailed(_)) {
+            return event;
+        }
+    }
+}
+
+pub(crate) async fn any_event(call: &mut PlacedCall) -> CallEvent {
     timeout(SOON, call.events.recv())
         .await
         .expect("in time")

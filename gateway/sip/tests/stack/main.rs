@@ -9,6 +9,7 @@
 mod certificate;
 mod dial;
 mod flood;
+mod hosts;
 mod load;
 mod mutated;
 mod peer;
@@ -64,6 +65,8 @@ fn config(limits: Limits) -> SipConfig {
         authorities: Authorities::load(None).expect("Mozilla's"),
         times: StreamTimes::default(),
         registrations: Vec::new(),
+        keep_alive: None,
+        dns: Vec::new(),
         advertised: None,
         max_calls: 10,
         limits,

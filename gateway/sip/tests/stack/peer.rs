@@ -22,6 +22,11 @@ impl Peer {
         }
     }
 
+    /// Whom it speaks to, when it was there first.
+    pub(crate) fn talk_to(&mut self, server: SocketAddr) {
+        self.server = server;
+    }
+
     /// A request outside any dialog. `call` names the call and its transaction.
     pub(crate) fn text(&self, method: &str, call: &str, body: &str) -> String {
         let (me, server) = (self.socket.local_addr().expect("bound"), self.server);

@@ -335,14 +335,14 @@ async fn keep_alives_are_answered_and_sent() {
 
 fn over(transport: Transport, there: SocketAddr) -> Outgoing {
     Outgoing {
-        destination: Destination {
+        destinations: vec![Destination {
             address: there,
             transport,
             name: match transport {
                 Transport::Tls => "localhost".into(),
                 _ => String::new(),
             },
-        },
+        }],
         ..dial::to(there)
     }
 }
@@ -483,7 +483,7 @@ async fn a_call_goes_out_over_tls_to_whom_the_certificate_is_for_and_nobody_else
     ));
 
     let mut other = over(Transport::Tls, there);
-    other.destination.name = "elsewhere.example".into();
+    other.destinations[0].name = "elsewhere.example".into();
     let mut call = dial::dial(&stack, other);
     let (stream, _) = listener.accept().await.expect("accepted");
     assert!(acceptor.accept(stream).await.is_err(), "it took the wrong name");

@@ -26,6 +26,11 @@ pub(super) struct SipSection {
 /// The least that may ring by default: where a worker has few slots, a few callers may wait for them all the same.
 const LEAST_RINGING: usize = 8;
 
+/// Many NATs forget what says nothing over UDP for 30 s (RFC 4787 §4.3 has two minutes as the least, and not all keep to it).
+const KEEP_ALIVE: Duration = Duration::from_secs(25);
+/// Servers of DNS.
+const MAX_DNS: usize = 3;
+
 /// `slots`: of the worker. `base`: where relative paths begin.
 pub(super) fn sip(cx: &Context<'_>, mut section: Section<'_>, slots: usize, base: &Path) -> SipSection {
     let listen = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 5060));
@@ -68,6 +73,8 @@ pub(super) fn sip(cx: &Context<'_>, mut section: Section<'_>, slots: usize, base
     let (max_ringing, max_ringing_per_source) = ringing(cx, &mut section, slots);
     let codecs = codecs(cx, &mut section);
     let registrations = registrations(cx, &mut section);
+    let keep_alive = section.or("keep_alive", Some(KEEP_ALIVE), keep_alive);
+    let dns = dns(cx, &mut section);
     let info_dtmf = section.or("info_dtmf", false, flag);
     let records = section
         .raw("records", &[])
@@ -91,6 +98,8 @@ pub(super) fn sip(cx: &Context<'_>, mut section: Section<'_>, slots: usize, base
             max_ringing_per_source,
             codecs,
             registrations,
+            keep_alive,
+            dns,
             info_dtmf,
             records,
             ladder,
@@ -210,6 +219,44 @@ fn ringing(cx: &Context<'_>, section: &mut Section<'_>, slots: usize) -> (usize,
         );
     }
     (all, per_source)
+}
+
+fn keep_alive(text: &str) -> Result<Option<Duration>, Wrong> {
+    // As with `ladder`.
+    if matches!(text.trim(), "off" | "false") {
+        return Ok(None);
+    }
+    duration(SECOND * 5..=SECOND * 600)(text).map(Some)
+}
+
+/// Servers of DNS, each an address, with its port where that is not 53.
+fn dns(cx: &Context<'_>, section: &mut Section<'_>) -> Vec<SocketAddr> {
+    let items = section.list("dns").unwrap_or_default();
+    let path = section.path("dns");
+    if items.len() > MAX_DNS {
+        cx.fault(
+            path,
+            section.place(),
+            format!("{} servers are more than {MAX_DNS}", items.len()),
+            "name the best of them",
+        );
+    }
+    let servers = items
+        .into_iter()
+        .filter_map(|(path, item)| scalar(cx, path, item).and_then(|found| parsed(cx, &found, name_server)));
+    servers.collect()
+}
+
+fn name_server(text: &str) -> Result<SocketAddr, Wrong> {
+    let text = text.trim();
+    let address = text.parse::<IpAddr>().map(|address| SocketAddr::new(address, 53));
+    match address.or_else(|_| text.parse()) {
+        Ok(address) => Ok(address),
+        Err(_) => wrong(
+            format!("\"{text}\" is no address"),
+            "write the server's IP address, like 192.0.2.53, with :port when it is not 53",
+        ),
+    }
 }
 
 fn advertised(text: &str) -> Result<IpAddr, Wrong> {

@@ -18,6 +18,26 @@ fn tls_has_its_files_beside_the_configuration() {
 }
 
 #[test]
+fn name_servers_are_addresses_and_keep_alives_may_be_off() {
+    let folder = tempfile::tempdir().unwrap();
+    let sip = |text: &str| parse_in(folder.path(), text, &least()).unwrap().sip;
+    let default = sip("");
+    assert_eq!(
+        (default.dns, default.keep_alive),
+        (Vec::new(), Some(Duration::from_secs(25)))
+    );
+    let set = sip("sip: {dns: ['2001:db8::53', '192.0.2.54:5353', '[2001:db8::53]:5353'], keep_alive: off}");
+    let dns: Vec<String> = set.dns.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        dns,
+        ["[2001:db8::53]:53", "192.0.2.54:5353", "[2001:db8::53]:5353"]
+    );
+    assert_eq!(set.keep_alive, None);
+    let minute = sip("sip: {keep_alive: 1m}");
+    assert_eq!(minute.keep_alive, Some(Duration::from_mins(1)));
+}
+
+#[test]
 fn an_account_is_read_with_what_is_known_of_its_provider() {
     let folder = tempfile::tempdir().unwrap();
     let text = "sip:\n  registrations:\n  - {name: main, provider: novofon, user: '12345', password: 's3cret pass', number: '+74950000000'}\n  \

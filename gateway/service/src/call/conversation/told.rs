@@ -59,7 +59,32 @@ impl Conversation<'_> {
                 self.pressed(&content_type, &body);
                 None
             }
-            Some(CallEvent::Progress { code, sdp }) => {
+            Some(CallEvent::Transfer(event)) => {
+                self.told(event).await;
+                None
+            }
+            Some(event) => self.dialled(event),
+        }
+    }
+
+    /// What becomes of a call that we place, up to its answer.
+    fn dialled(&mut self, event: CallEvent) -> Option<Input> {
+        let parts = &mut self.parts;
+        match event {
+            CallEvent::Trying(host) => {
+                tracing::info!(step = "invited", host = %host.address, transport = %host.transport, "the INVITE is sent");
+                detail::tried(&mut parts.leg, &host);
+                None
+            }
+            CallEvent::HostFailed(fault) => {
+                tracing::warn!(
+                    why = fault.as_str(),
+                    "it came to nothing at this host; the next one is tried, if there is one"
+                );
+                detail::host_failed(&mut parts.leg, fault);
+                None
+            }
+            CallEvent::Progress { code, sdp } => {
                 if let Way::Outgoing(dialled) = &mut parts.way
                     && sdp.is_some_and(|sdp| parts.media.accept(&sdp).is_ok())
                 {
@@ -69,7 +94,7 @@ impl Conversation<'_> {
                 }
                 (180..190).contains(&code).then_some(Input::Rings)
             }
-            Some(CallEvent::Answered(answer)) => {
+            CallEvent::Answered(answer) => {
                 let Way::Outgoing(dialled) = &mut parts.way else {
                     return None;
                 };
@@ -84,18 +109,16 @@ impl Conversation<'_> {
                     }
                 }
             }
-            Some(CallEvent::Refused { code, phrase }) => {
+            CallEvent::Refused { code, phrase } => {
                 detail::answered(&mut parts.leg, code, &phrase);
                 if let Way::Outgoing(dialled) = &mut parts.way {
                     dialled.refused(code, phrase);
                 }
                 Some(Input::NotPutThrough)
             }
-            Some(CallEvent::Unreachable) => Some(Input::Unreachable),
-            Some(CallEvent::Transfer(event)) => {
-                self.told(event).await;
-                None
-            }
+            CallEvent::Unreachable => Some(Input::Unreachable),
+            // The others are of any call.
+            _ => None,
         }
     }
 

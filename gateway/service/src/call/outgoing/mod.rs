@@ -36,7 +36,7 @@ const TO_TELL: Duration = Duration::from_millis(500);
 /// A phone that is in its room and not yet dialled.
 struct Ready {
     order: Order,
-    destination: Destination,
+    destinations: Vec<Destination>,
     room: RoomLeg,
     media: MediaLeg,
     transfers: Transfers,
@@ -83,7 +83,7 @@ async fn prepare(context: &Arc<Context>, request: CreateParticipant) -> Result<R
         .caps
         .take(&order.request.sip_trunk_id, &order.number)
         .map_err(|full| Fault::new(Code::ResourceExhausted, full.to_string()))?;
-    let destination = order.destination(config.listen).await?;
+    let destinations = order.destinations(&context.dialer).await?;
     let codecs = media_leg::codecs(&config.codecs, order.request.media.as_ref());
     if codecs.is_empty() {
         return Err(failure::own("none of the trunk's codecs is ours"));
@@ -121,7 +121,7 @@ async fn prepare(context: &Arc<Context>, request: CreateParticipant) -> Result<R
     })?;
     Ok(Ready {
         order,
-        destination,
+        destinations,
         room,
         media,
         transfers,
@@ -132,7 +132,7 @@ async fn prepare(context: &Arc<Context>, request: CreateParticipant) -> Result<R
 async fn converse(context: &Arc<Context>, ready: Ready, incoming: Incoming, begun: Instant) {
     let Ready {
         mut order,
-        destination,
+        destinations,
         room,
         media,
         transfers,
@@ -147,7 +147,7 @@ async fn converse(context: &Arc<Context>, ready: Ready, incoming: Incoming, begu
         incoming.answer(Ok(created(&order, room.participant_sid())));
         None
     };
-    let invite = invite(&order, destination, media.description());
+    let invite = invite(&order, destinations, media.description());
     let call_id = invite.call_id.clone();
     let mut leg = LegRecord::begun(
         &order.request.sip_call_id,
@@ -198,11 +198,11 @@ async fn converse(context: &Arc<Context>, ready: Ready, incoming: Incoming, begu
     context.see_off(&leg, room_created_at, &ladder, departure).await;
 }
 
-fn invite(order: &Order, destination: Destination, offer: Vec<u8>) -> Outgoing {
+fn invite(order: &Order, destinations: Vec<Destination>, offer: Vec<u8>) -> Outgoing {
     let mut headers: Vec<_> = order.request.headers.clone().into_iter().collect();
     headers.sort();
     Outgoing {
-        destination,
+        destinations,
         to: order.to.clone(),
         from: order.from.clone(),
         display_name: order.display_name.clone(),

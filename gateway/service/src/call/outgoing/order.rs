@@ -1,6 +1,5 @@
 //! What LiveKit asks to be dialled, checked.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use bus::sipinternal::CreateParticipant;
@@ -10,11 +9,8 @@ use media::Digit;
 use platform::config::CallsConfig;
 use platform::targets::{Policy, Target, TargetError};
 use sip::digest::client::Login;
-use sip::{Destination, SipUri, Transport};
-use tokio::net::lookup_host;
-use tokio::time::timeout;
+use sip::{Destination, Dialer, LocateError, SipUri, Transport};
 
-const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Digits that are sent after the answer, pauses included.
 const MAX_DTMF: usize = 64;
 
@@ -112,33 +108,29 @@ impl Order {
         })
     }
 
-    /// Where the INVITE goes.
+    /// Where the INVITE goes: at least one host, in the order in which they are tried.
     ///
     /// # Errors
     /// What LiveKit is to be told.
-    pub(super) async fn destination(&self, local: SocketAddr) -> Result<Destination, Fault> {
-        let port = self.to.port.unwrap_or(self.transport.default_port());
-        let host = self.to.host.trim_start_matches('[').trim_end_matches(']');
-        let unknown = || {
-            Fault::new(
-                Code::FailedPrecondition,
-                "the trunk's address is not known to DNS",
-            )
-        };
-        let found = timeout(RESOLVE_TIMEOUT, lookup_host((host, port))).await;
-        let mut found = found.map_err(|_| unknown())?.map_err(|_| unknown())?;
-        // What carries the sound has one address only.
-        let address = found
-            .find(|address| address.is_ipv4() == local.is_ipv4())
-            .ok_or_else(unknown)?;
-        Ok(Destination {
-            address,
-            transport: self.transport,
-            name: match self.transport {
-                Transport::Tls => host.to_owned(),
-                _ => String::new(),
-            },
-        })
+    pub(super) async fn destinations(&self, dialer: &Dialer) -> Result<Vec<Destination>, Fault> {
+        let SipUri { host, port, .. } = &self.to;
+        let located = dialer.locate(host, *port, self.transport).await;
+        located.map_err(|error| Fault::new(Code::FailedPrecondition, unlocated(host, self.transport, error)))
+    }
+}
+
+/// Why nobody knows where the trunk is, and what to do about it.
+fn unlocated(host: &str, transport: Transport, error: LocateError) -> String {
+    match error {
+        LocateError::Unknown => format!(
+            "the trunk's address {host} is not known to DNS: correct it, or make a record for it (SRV, or A where sip.listen is IPv4)"
+        ),
+        LocateError::NotOffered => format!(
+            "the trunk's address {host} offers no SIP over {transport}, says its SRV record: choose another transport for the trunk"
+        ),
+        LocateError::Unanswered => format!(
+            "DNS does not answer for the trunk's address {host}: check sip.dns, or without it /etc/resolv.conf, and the firewall"
+        ),
     }
 }
 

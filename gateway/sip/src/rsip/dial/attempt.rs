@@ -20,7 +20,7 @@ use super::super::flows::{self, Flow, Flows, Line, Path};
 use super::super::timing::has_token;
 use super::super::within::extra;
 use super::prack::Prack;
-use crate::{ALLOW, Outgoing, SUPPORTED, SessionTimes, SipUri};
+use crate::{ALLOW, Outgoing, SUPPORTED, SessionTimes, SipUri, Transport};
 
 /// Responses that may wait for the call.
 const RESPONSE_QUEUE: usize = 16;
@@ -185,16 +185,18 @@ async fn drive(mut transaction: Transaction, path: Path, responses: mpsc::Sender
     }
 }
 
-/// The first INVITE of a call.
+/// The first INVITE of a call to a host.
 pub(super) fn invite(
     endpoint: &EndpointInnerRef,
     outgoing: &Outgoing,
+    transport: Transport,
+    cseq: u32,
     here: SipAddr,
     times: SessionTimes,
 ) -> Option<Request> {
     let to = uri(&outgoing.to)?;
     let mut target = to.clone();
-    target.params.extend(flows::param(outgoing.destination.transport));
+    target.params.extend(flows::param(transport));
     let mut from = match outgoing.from.host.as_str() {
         "" => Uri {
             scheme: Some(Scheme::Sip),
@@ -224,7 +226,7 @@ pub(super) fn invite(
         params: Vec::new(),
     };
     let call_id = Some(outgoing.call_id.clone().into());
-    let mut request = endpoint.make_request(Method::Invite, target, via, from, to_header, 1, call_id);
+    let mut request = endpoint.make_request(Method::Invite, target, via, from, to_header, cseq, call_id);
     request
         .headers
         .push(Header::Contact(format!("<{contact}>").into()));

@@ -8,11 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use rsipstack::dialog::dialog_layer::DialogLayer;
-use rsipstack::sip::{
-    HeadersExt as _, HostWithPort, Request, Response, StatusCodeKind, Transport as WireTransport,
-};
-use rsipstack::transport::SipAddr;
-use tokio::time::Duration;
+use rsipstack::sip::{HeadersExt as _, Request, Response, StatusCodeKind};
+use tokio::time::{Duration, sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -21,7 +18,7 @@ use super::timing::{Timing, min_se};
 use super::{Shared, convert};
 use crate::digest::client;
 use crate::outgoing::Placement;
-use crate::{CallEvent, Command, Outgoing, SessionTimes, Transport};
+use crate::{CallEvent, Command, Destination, HostFault, Outgoing, SessionTimes, Transport};
 use attempt::Attempt;
 use established::Established;
 
@@ -29,6 +26,9 @@ use established::Established;
 const MAX_CHALLENGES: usize = 5;
 /// How long an answer that crossed our CANCEL is waited for.
 const CROSSING_TIMEOUT: Duration = Duration::from_secs(40);
+/// Multiples of T1 that a host may stay silent when there is another one: 4 s, in which an INVITE over UDP is sent four times. The last
+/// host has all the time that RFC 3261 gives it (Timer B).
+const PATIENCE_T1: u32 = 8;
 const MAX_SESSION: Duration = Duration::from_hours(24);
 
 pub(super) struct DialTask {
@@ -38,7 +38,48 @@ pub(super) struct DialTask {
     pub(super) shared: Arc<Shared>,
     pub(super) tasks: TaskTracker,
     pub(super) session: SessionTimes,
+    pub(super) t1: Duration,
     pub(super) cancel: CancellationToken,
+}
+
+/// What has come of an INVITE to one host.
+enum Asked {
+    Over(CallEvent),
+    /// The next host is asked.
+    Failed(HostFault, Option<Duration>),
+    /// 503: likewise.
+    Refused {
+        phrase: String,
+        retry_after: Option<Duration>,
+    },
+}
+
+/// What a host has said so far.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Said {
+    Nothing,
+    /// That it is there: 100, or a challenge.
+    Something,
+    /// That the call is under way: no other host is to be asked any more.
+    Progress,
+}
+
+impl Said {
+    fn hears(&mut self, response: &Response) {
+        *self = match response.status_code.code() {
+            101..200 => Self::Progress,
+            _ if *self == Self::Progress => Self::Progress,
+            _ => Self::Something,
+        };
+    }
+
+    /// What it means that no more will come.
+    fn unanswered(self) -> Asked {
+        match self {
+            Self::Progress => Asked::Over(CallEvent::Unreachable),
+            Self::Nothing | Self::Something => Asked::Failed(HostFault::NoAnswer, None),
+        }
+    }
 }
 
 /// What an attempt has come to.
@@ -62,53 +103,99 @@ impl DialTask {
 
     /// Returns the last event.
     async fn serve(&mut self) -> CallEvent {
-        let path = match self.connected().await {
-            Ok(path) => path,
-            Err(last) => return last,
+        let hosts = std::mem::take(&mut self.placement.outgoing.destinations);
+        let mut last = CallEvent::Unreachable;
+        let mut cseq = 1;
+        for (at, host) in hosts.iter().enumerate() {
+            // An owner whose queue is full would take what follows for the host's before.
+            let _ = self.placement.events.send(CallEvent::Trying(host.clone())).await;
+            let is_last = at + 1 == hosts.len();
+            let (fault, retry_after) = match self.ask(host, is_last, &mut cseq).await {
+                Asked::Over(event) => return event,
+                Asked::Failed(fault, retry_after) => (fault, retry_after),
+                Asked::Refused { phrase, retry_after } => {
+                    last = CallEvent::Refused { code: 503, phrase };
+                    (HostFault::Unavailable, retry_after)
+                }
+            };
+            self.flows.locator.failed(host, retry_after);
+            let _ = self.placement.events.send(CallEvent::HostFailed(fault)).await;
+        }
+        last
+    }
+
+    /// Sends the INVITE to one host. `cseq`: its number, which must not fall from one host to the next.
+    async fn ask(&mut self, host: &Destination, is_last: bool, cseq: &mut u32) -> Asked {
+        let path = match self.connected(host).await {
+            Ok(Some(path)) => path,
+            Ok(None) => return Asked::Failed(HostFault::NotConnected, None),
+            Err(last) => return Asked::Over(last),
         };
         let endpoint = &self.dialogs.endpoint;
-        let here = self.flows.here(endpoint, &path);
-        let request =
-            here.and_then(|here| attempt::invite(endpoint, &self.placement.outgoing, here, self.session));
+        let request = self.flows.here(endpoint, &path).and_then(|here| {
+            let outgoing = &self.placement.outgoing;
+            attempt::invite(endpoint, outgoing, host.transport, *cseq, here, self.session)
+        });
         let Some(request) = request else {
-            return CallEvent::Unreachable;
+            return Asked::Over(CallEvent::Unreachable);
         };
+        let mut refusals = self.flows.udp.refusals();
         let mut attempt = Attempt::start(endpoint, request, path.clone(), &self.tasks);
+        let is_udp = host.transport == Transport::Udp;
+        let mut said = Said::Nothing;
         let mut challenges_left = MAX_CHALLENGES;
+        let mut patience = std::pin::pin!(sleep(self.t1 * PATIENCE_T1));
         loop {
             // All arms are cancel-safe.
             let response = tokio::select! {
-                () = self.cancel.cancelled() => return self.take_back(attempt),
+                () = self.cancel.cancelled() => return Asked::Over(self.take_back(attempt)),
                 command = self.placement.commands.recv() => match command {
-                    Some(Command::Bye { .. }) | None => return self.take_back(attempt),
+                    Some(Command::Bye { .. }) | None => return Asked::Over(self.take_back(attempt)),
                     // Everything else has its time later.
                     Some(_) => continue,
                 },
+                () = &mut patience, if !is_last && said == Said::Nothing => {
+                    // Should it wake up after all, its phone is not to ring beside the next host's.
+                    self.take_back(attempt);
+                    return Asked::Failed(HostFault::NoAnswer, None);
+                }
+                () = refusals.of(host.address), if is_udp && !is_last && said == Said::Nothing => {
+                    self.take_back(attempt);
+                    return Asked::Failed(HostFault::NotConnected, None);
+                }
                 response = attempt.response() => response,
             };
+            *cseq = attempt.last_cseq();
+            let response = response.filter(|response| !convert::is_local(response));
             let Some(response) = response else {
-                return CallEvent::Unreachable;
+                return said.unanswered();
             };
+            said.hears(&response);
+            if said != Said::Progress && response.status_code.code() == 503 {
+                return Asked::Refused {
+                    phrase: convert::phrase(&response),
+                    retry_after: convert::seconds(&response, "Retry-After"),
+                };
+            }
+            self.flows.locator.answered(host);
             match self.step(&mut attempt, response, &mut challenges_left) {
                 Step::Waiting => {}
                 Step::Again(request) => {
                     let endpoint = &self.dialogs.endpoint;
                     attempt = Attempt::start(endpoint, *request, path.clone(), &self.tasks);
                 }
-                Step::Answered(response) => return self.answered(attempt, &response).await,
-                Step::Over(event) => return event,
+                Step::Answered(response) => return Asked::Over(self.answered(attempt, &response).await),
+                Step::Over(event) => return Asked::Over(event),
             }
         }
     }
 
-    /// The way to the other side, or the last event when there is none, or nobody wants the call any more.
-    async fn connected(&mut self) -> Result<Path, CallEvent> {
-        let destination = &self.placement.outgoing.destination;
-        if destination.transport == Transport::Udp {
-            let address = SipAddr::new(WireTransport::Udp, HostWithPort::from(destination.address));
-            return Ok(Path::Udp(Some(address)));
+    /// The way to a host, if there is one; the last event when nobody wants the call any more.
+    async fn connected(&mut self, host: &Destination) -> Result<Option<Path>, CallEvent> {
+        if host.transport == Transport::Udp {
+            return Ok(Some(Path::udp(host.address)));
         }
-        let mut connecting = std::pin::pin!(self.flows.to(destination));
+        let mut connecting = std::pin::pin!(self.flows.to(host));
         loop {
             // All arms are cancel-safe.
             tokio::select! {
@@ -117,7 +204,7 @@ impl DialTask {
                     Some(Command::Bye { .. }) | None => return Err(CallEvent::Ended),
                     Some(_) => {}
                 },
-                flow = &mut connecting => return flow.map(Path::Flow).ok_or(CallEvent::Unreachable),
+                flow = &mut connecting => return Ok(flow.map(Path::Flow)),
             }
         }
     }
@@ -135,7 +222,6 @@ impl DialTask {
                 Step::Waiting
             }
             StatusCodeKind::Successful => Step::Answered(Box::new(response)),
-            _ if convert::is_local(&response) => Step::Over(CallEvent::Unreachable),
             _ => {
                 // RFC 4028 §7.4. Longer than a day nobody asks for but to keep us asking.
                 let longer = min_se(&response).filter(|least| *least <= MAX_SESSION && *challenges_left > 0);

@@ -19,7 +19,7 @@ use rsipstack::transport::channel::ChannelConnection;
 use rsipstack::transport::{SipAddr, SipConnection, TransportEvent};
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpStream, lookup_host};
+use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
@@ -27,6 +27,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::Shared;
+use super::socket::AdmittedSocket;
+use crate::locate::Locator;
 use crate::stream::{StreamTimes, Vigil};
 use crate::tls::Authorities;
 use crate::{Destination, Transport};
@@ -40,6 +42,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// All connections.
 pub(super) struct Flows {
     pub(super) shared: Arc<Shared>,
+    /// What is not sent by a connection.
+    pub(super) udp: Arc<AdmittedSocket>,
+    pub(super) locator: Arc<Locator>,
     pub(super) times: StreamTimes,
     pub(super) authorities: Authorities,
     /// The ports that are listened on, by which others reach us.
@@ -91,6 +96,10 @@ impl Flow {
 }
 
 impl Path {
+    pub(super) fn udp(address: SocketAddr) -> Self {
+        Self::Udp(Some(SipAddr::new(WireTransport::Udp, address.into())))
+    }
+
     /// Resolves when nothing more can come of what was sent. Cancel-safe.
     pub(super) async fn closed(&self) {
         match self {
@@ -140,12 +149,16 @@ impl Line {
         }
         let began_on = self.flow.as_ref().map(|flow| flow.transport);
         let transport = transport_of(target).or(began_on).unwrap_or_default();
-        if transport == Transport::Udp {
+        let is_address = matches!(target.host_with_port.host, Host::IpAddr(_));
+        if transport == Transport::Udp && is_address {
             return Some(Path::Udp(SipAddr::try_from(target).ok()));
         }
         let dialled = self.flow.as_ref().map_or("", |flow| flow.name.as_str());
-        let destination = resolved(target, transport, dialled).await?;
-        self.flows.to(&destination).await.map(Path::Flow)
+        let destination = self.flows.resolved(target, transport, dialled).await?;
+        match transport {
+            Transport::Udp => Some(Path::udp(destination.address)),
+            Transport::Tcp | Transport::Tls => self.flows.to(&destination).await.map(Path::Flow),
+        }
     }
 }
 
@@ -242,6 +255,30 @@ impl Flows {
         }
         Some(here)
     }
+
+    /// `dialled`: the name that the other side has shown a certificate for, which is still its own where its URI has an address only.
+    async fn resolved(&self, target: &Uri, transport: Transport, dialled: &str) -> Option<Destination> {
+        let port = target
+            .host_with_port
+            .port
+            .as_ref()
+            .map(|port| port.value().to_owned());
+        match &target.host_with_port.host {
+            Host::IpAddr(address) => Some(Destination {
+                address: SocketAddr::new(*address, port.unwrap_or(transport.default_port())),
+                transport,
+                name: match transport {
+                    Transport::Tls if dialled.is_empty() => address.to_string(),
+                    Transport::Tls => dialled.to_owned(),
+                    Transport::Udp | Transport::Tcp => String::new(),
+                },
+            }),
+            Host::Domain(name) => {
+                let hosts = self.locator.locate(&name.to_string(), port, transport).await;
+                hosts.ok()?.into_iter().next()
+            }
+        }
+    }
 }
 
 /// Our URI as others may call it.
@@ -318,29 +355,4 @@ fn transport_of(uri: &Uri) -> Option<Transport> {
         return Some(Transport::Tls);
     }
     named
-}
-
-/// `dialled`: the name that the other side has shown a certificate for, which is still its own where its URI has an address only.
-async fn resolved(target: &Uri, transport: Transport, dialled: &str) -> Option<Destination> {
-    let name = match &target.host_with_port.host {
-        Host::IpAddr(_) if !dialled.is_empty() => dialled.to_owned(),
-        host => host.to_string(),
-    };
-    let port = target.host_with_port.port.as_ref();
-    let port = port.map_or(transport.default_port(), |port| port.value().to_owned());
-    let address = match &target.host_with_port.host {
-        Host::IpAddr(address) => SocketAddr::new(*address, port),
-        Host::Domain(name) => {
-            let found = timeout(CONNECT_TIMEOUT, lookup_host((name.to_string(), port))).await;
-            found.ok()?.ok()?.next()?
-        }
-    };
-    Some(Destination {
-        address,
-        transport,
-        name: match transport {
-            Transport::Tls => name,
-            _ => String::new(),
-        },
-    })
 }
