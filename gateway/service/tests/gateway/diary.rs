@@ -59,6 +59,13 @@ impl Diary {
         }
     }
 
+    /// Without the phone's leave: where the room is deleted, whoever is in it may be told of that first.
+    pub(crate) fn read_of_deleted(&self) -> Map<String, Value> {
+        let mut entries = self.read();
+        entries.retain(|kind, _| !matches!(kind.as_str(), "left" | "unpublished"));
+        entries
+    }
+
     pub(crate) fn read(&self) -> Map<String, Value> {
         self.0.lock().expect("lock").clone()
     }

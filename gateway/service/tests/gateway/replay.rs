@@ -141,8 +141,8 @@ impl Seen {
 /// Puts what the phone's status was into one list, whether it came with the phone or after it. That it rang may be over before anybody
 /// else in the room hears of it; the webhook says it in any case.
 fn statuses(others: Option<&mut Value>) {
-    let Some(others) = others else { return };
     const STATUS: &str = "sip.callStatus";
+    let Some(others) = others else { return };
     let mut take = |at: &str| {
         let values = others.pointer_mut(at).and_then(Value::as_object_mut);
         values.and_then(|values| values.remove(STATUS))
@@ -151,6 +151,8 @@ fn statuses(others: Option<&mut Value>) {
     if let Some(Value::Array(changes)) = take("/changes") {
         statuses.extend(changes);
     }
+    // The phone may be looked at when the change is told already.
+    statuses.dedup();
     if statuses.len() > 1 && statuses[0] == "ringing" {
         statuses.remove(0);
     }

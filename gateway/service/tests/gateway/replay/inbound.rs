@@ -293,7 +293,12 @@ async fn in_the_room(
         if !matches!(way, Way::AgentLeaves | Way::Deleted) {
             diary.wait_for("left").await;
         }
-        seen.insert("others".into(), Value::Object(diary.read()));
+        let others = if way == Way::Deleted {
+            diary.read_of_deleted()
+        } else {
+            diary.read()
+        };
+        seen.insert("others".into(), Value::Object(others));
     }
     room
 }

@@ -6,6 +6,7 @@ use tokio::time::{Duration, sleep};
 use super::bus::Of;
 use super::messages::Told;
 use super::{Seen, Stage};
+use crate::agent::Agent;
 use crate::fixture::NUMBER;
 use crate::sipp::{self, Sipp};
 
@@ -219,6 +220,7 @@ pub(super) async fn play(stage: &Stage, at: usize, scenario: &'static Outbound) 
     let meanwhile = async {
         if matches!(scenario.then, Then::Removed | Then::Deleted) {
             rings(stage, &room).await;
+            agent.diary.wait_for_status("ringing").await;
             end(stage, &room, scenario).await;
         }
     };
@@ -227,32 +229,19 @@ pub(super) async fn play(stage: &Stage, at: usize, scenario: &'static Outbound) 
     let identity = identity.unwrap_or(scenario.identity()).to_owned();
     seen.insert("create".into(), created);
     if scenario.is_answered() {
-        has_status(stage, &room, &identity, "active").await;
-        agent.diary.wait_for_status("active").await;
-        if !matches!(scenario.then, Then::Challenges) {
-            seen.insert("active".into(), stage.participant(&room, &identity).await);
-        }
-    }
-    if let Then::Sent(answer, notify) = scenario.then {
-        let mut request = json!({
-            "participant_identity": identity, "room_name": room, "transfer_to": "tel:+15558888", "play_dialtone": false,
-            "headers": {"X-T": "1"},
-        });
-        if (answer, notify) == ("202 Accepted", None) {
-            request["ringing_timeout"] = json!("1s");
-        }
-        let transferred = stage.twirp("SIP/TransferSIPParticipant", &request).await;
-        seen.insert("transfer".into(), transferred);
+        answered(stage, scenario, &agent, (&room, &identity), &mut seen).await;
     }
     let mut others = agent.diary.read();
     if scenario.cut || matches!(scenario.then, Then::Answered | Then::Presses) {
         end(stage, &room, scenario).await;
     }
     if !scenario.cut {
-        if !matches!(scenario.then, Then::Deleted) {
+        others = if matches!(scenario.then, Then::Deleted) {
+            agent.diary.read_of_deleted()
+        } else {
             agent.diary.wait_for("left").await;
-        }
-        others = agent.diary.read();
+            agent.diary.read()
+        };
     }
     // Some of the recorded phones pressed keys; sipp says back what it hears.
     others.remove("digits");
@@ -294,6 +283,32 @@ pub(super) async fn play(stage: &Stage, at: usize, scenario: &'static Outbound) 
         fields: seen,
         trace,
         names,
+    }
+}
+
+/// The phone was picked up.
+async fn answered(
+    stage: &Stage,
+    scenario: &Outbound,
+    agent: &Agent,
+    (room, identity): (&str, &str),
+    seen: &mut Map<String, Value>,
+) {
+    has_status(stage, room, identity, "active").await;
+    agent.diary.wait_for_status("active").await;
+    if !matches!(scenario.then, Then::Challenges) {
+        seen.insert("active".into(), stage.participant(room, identity).await);
+    }
+    if let Then::Sent(answer, notify) = scenario.then {
+        let mut request = json!({
+            "participant_identity": identity, "room_name": room, "transfer_to": "tel:+15558888", "play_dialtone": false,
+            "headers": {"X-T": "1"},
+        });
+        if (answer, notify) == ("202 Accepted", None) {
+            request["ringing_timeout"] = json!("1s");
+        }
+        let transferred = stage.twirp("SIP/TransferSIPParticipant", &request).await;
+        seen.insert("transfer".into(), transferred);
     }
 }
 
