@@ -344,7 +344,8 @@ pub(super) async fn has_status(stage: &Stage, room: &str, identity: &str, status
         }
         assert!(
             tokio::time::Instant::now() < deadline,
-            "{room}: {found:?}, not {status}"
+            "{room}: {found:?}, not {status}\n{}",
+            crate::logs::last(2_000)
         );
         sleep(Duration::from_millis(20)).await;
     }
