@@ -23,6 +23,8 @@ use crate::{CLOCK_SKEW, Channel};
 pub(super) const GRANT_WAIT: Duration = Duration::from_secs(2);
 /// For so long all servers together answer a request once, however often it arrives.
 const DEDUP_S: u64 = 5;
+/// What psrpc's own servers bid where a method has no rule for it. Clients take the first bid; one that sets a minimum would look at it.
+const AFFINITY: f32 = 1.0;
 /// Bids that may wait for their grant.
 const MAX_BIDS: usize = 1024;
 /// The longest that a request may want to wait.
@@ -235,7 +237,7 @@ impl ServerLink {
         let claim = ClaimRequest {
             request_id: request.request_id.clone(),
             server_id: self.parts.server.clone(),
-            affinity: 0.0,
+            affinity: AFFINITY,
         };
         let channel = Channel::Claim {
             service: &route.service,

@@ -18,6 +18,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Duration, Instant, sleep, timeout};
 
+use crate::diary::Diary;
 use crate::fixture::{Fixture, ROOM, SOON};
 
 pub(crate) const RATE: u32 = 48_000;
@@ -36,6 +37,7 @@ pub(crate) enum Noticed {
 
 pub(crate) struct Agent {
     pub(crate) room: Room,
+    pub(crate) diary: Diary,
     source: NativeAudioSource,
     noticed: mpsc::Receiver<Noticed>,
     heard: Arc<Mutex<Vec<i16>>>,
@@ -85,15 +87,18 @@ impl Agent {
         let source = NativeAudioSource::new(AudioSourceOptions::default(), RATE, 1, 200);
         let (notice, noticed) = mpsc::channel(64);
         let mut tasks = JoinSet::new();
+        let diary = Diary::default();
+        diary.found(&room);
         let (heard, echoes) = (Arc::default(), Arc::new(AtomicBool::new(true)));
         let ears = Ears {
             heard: Arc::clone(&heard),
             echoes: Arc::clone(&echoes),
             source: source.clone(),
         };
-        tasks.spawn(listen(events, ears, notice));
+        tasks.spawn(listen(events, ears, diary.clone(), notice));
         Self {
             room,
+            diary,
             source,
             noticed,
             heard,
@@ -200,9 +205,15 @@ struct Ears {
     source: NativeAudioSource,
 }
 
-async fn listen(mut events: mpsc::UnboundedReceiver<RoomEvent>, ears: Ears, notice: mpsc::Sender<Noticed>) {
+async fn listen(
+    mut events: mpsc::UnboundedReceiver<RoomEvent>,
+    ears: Ears,
+    diary: Diary,
+    notice: mpsc::Sender<Noticed>,
+) {
     let mut echoes = JoinSet::new();
     while let Some(event) = events.recv().await {
+        diary.note(&event);
         let noticed = match event {
             RoomEvent::TrackSubscribed {
                 track: RemoteTrack::Audio(track),

@@ -30,16 +30,22 @@ pub(crate) struct Baresip {
 impl Baresip {
     /// Waits for calls to [`CALLEE`], with these parameters of its account, such as `;mediaenc=srtp`.
     pub(crate) fn waits(parameters: &str) -> Self {
-        Self::start(CALLEE, parameters)
+        let account = format!("<sip:{CALLEE}@127.0.0.1>;regint=0;answermode=auto{parameters}\n");
+        Self::start(free_port(), &account)
     }
 
-    fn start(user: &str, parameters: &str) -> Self {
+    /// Is there to be told to call, as this user.
+    pub(crate) fn calls(user: &str) -> Self {
+        let port = free_port();
+        Self::start(port, &format!("<sip:{user}@127.0.0.1:{port}>;regint=0\n"))
+    }
+
+    fn start(port: u16, account: &str) -> Self {
         let folder = TempDir::new().expect("a folder");
-        let (port, control_port) = (free_port(), free_port());
+        let control_port = free_port();
         let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).expect("written");
         write("config", &configuration(port, control_port));
-        let account = format!("<sip:{user}@127.0.0.1>;regint=0;answermode=auto{parameters}\n");
-        write("accounts", &account);
+        write("accounts", account);
         let log = File::create(folder.path().join("log")).expect("a file");
         let child = Command::new("baresip")
             .arg("-f")
@@ -98,7 +104,7 @@ pub(crate) struct Controls {
 }
 
 impl Controls {
-    async fn tell(&mut self, command: &str, parameters: &str) {
+    pub(crate) async fn tell(&mut self, command: &str, parameters: &str) {
         let json = format!(r#"{{"command":"{command}","params":"{parameters}"}}"#);
         let netstring = format!("{}:{json},", json.len());
         let written = self.stream.write_all(netstring.as_bytes()).await;

@@ -11,6 +11,7 @@ mod agent;
 mod baresip;
 #[path = "../../../sip/tests/stack/certificate.rs"]
 mod certificate;
+mod diary;
 mod fixture;
 mod handles;
 mod kamailio;

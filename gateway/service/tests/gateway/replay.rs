@@ -1,13 +1,18 @@
 //! The calls that were recorded with livekit-sip, placed again with our gateway: what LiveKit tells of them is the same, field by field,
 //! but for the differences that are named here with their reasons, and in `docs/sip.md`.
 //!
-//! The recordings in `tests/samples` hold what LiveKit's API answered (`create`, `transfer`), the phone's participant when the call was answered
-//! (`active`), the webhooks about room and phone, and, of calls in, the answers and requests that the phone got (`answers`).
+//! The recordings in `tests/samples` hold what LiveKit's API answered (`create`, `transfer`, `errors`), the phone's participant when the call was
+//! answered (`active`), the webhooks about room and phone, what an agent in the room saw of the phone (`others`), the SIP messages (`trace`),
+//! and what livekit-sip published on the bus (`bus`).
 
+mod bus;
 mod compare;
+mod dialogs;
 mod differences;
+mod errors;
 mod http;
 mod inbound;
+mod messages;
 mod outbound;
 
 use std::path::Path;
@@ -20,9 +25,11 @@ use std::time::Duration;
 
 use crate::agent::Agent;
 use crate::fixture::{Fixture, Turn, Wishes, turn};
+use bus::Bus;
 use compare::{Finding, Names};
 use differences::DIFFERENCES;
 use http::Webhooks;
+use messages::Told;
 
 /// Each has an agent with an engine of its own.
 const AT_ONCE: usize = 6;
@@ -31,6 +38,7 @@ const AT_ONCE: usize = 6;
 struct Stage {
     fixture: Fixture,
     webhooks: Webhooks,
+    bus: Bus,
 }
 
 impl Stage {
@@ -44,13 +52,18 @@ impl Stage {
             ..LocalStackConfig::default()
         };
         let stack = LocalStack::start(config).await.expect("Redis and livekit-server");
+        let bus = Bus::listen(&stack.redis_url()).await;
         let wishes = Wishes {
             timeouts,
             calls: crate::outbound::allowed(),
             ..Wishes::default()
         };
         let fixture = Fixture::with(turn, stack, wishes).await;
-        Self { fixture, webhooks }
+        Self {
+            fixture,
+            webhooks,
+            bus,
+        }
     }
 
     async fn agent(&self, room: &str) -> Agent {
@@ -59,7 +72,21 @@ impl Stage {
     }
 
     async fn twirp(&self, method: &str, request: &Value) -> Value {
-        http::twirp(&self.fixture.stack, method, request).await
+        http::twirp(&self.fixture.stack, method, request, http::all_grants(request)).await
+    }
+
+    /// Waits until the phone of such a webhook is in its room, with its track: the room and its identity.
+    async fn published(&self, is_ours: impl Fn(&Value) -> bool) -> (String, String) {
+        let joined = self.webhooks.wait_for("the phone joins", is_ours).await;
+        let text = |value: &Value| value.as_str().expect("text").to_owned();
+        let (room, identity) = (
+            text(&joined["room"]["name"]),
+            text(&joined["participant"]["identity"]),
+        );
+        self.webhooks
+            .wait_for_event(&room, "track_published", &identity)
+            .await;
+        (room, identity)
     }
 
     /// The phone's participant as LiveKit's API describes it.
@@ -81,6 +108,8 @@ impl Stage {
 struct Seen {
     scenario: &'static str,
     fields: Map<String, Value>,
+    trace: Vec<Told>,
+    bus: Value,
     names: Names,
 }
 
@@ -90,42 +119,61 @@ impl Seen {
             .join("tests/samples")
             .join(format!("{}.json", self.scenario));
         let text = std::fs::read_to_string(&path).expect(self.scenario);
-        let recorded: Value = serde_json::from_str(&text).expect("JSON");
-        let theirs = compare::flatten(&recorded, &recorded_names(&recorded));
-        let ours = compare::flatten(&Value::Object(self.fields.clone()), &self.names);
+        let mut recorded: Map<String, Value> = serde_json::from_str(&text).expect("JSON");
+        let names = recorded_names(&recorded.remove("names").expect("names"));
+        let mut fields = self.fields.clone();
+        if let Some(trace) = recorded.remove("trace") {
+            messages::add(&mut recorded, &messages::recorded(&trace));
+            messages::add(&mut fields, &self.trace);
+            messages::drop_single_tryings(&mut recorded, &mut fields);
+        }
+        fields.insert("bus".into(), self.bus.clone());
+        for others in [recorded.get_mut("others"), fields.get_mut("others")] {
+            statuses(others);
+        }
+        let theirs = compare::flatten(&Value::Object(recorded), &names);
+        let ours = compare::flatten(&Value::Object(fields), &self.names);
         assert!(theirs.len() >= 2, "{}: an empty recording", self.scenario);
         compare::compare(&theirs, &ours)
     }
 }
 
-/// The names that room, numbers and hosts have in a recording.
-fn recorded_names(recorded: &Value) -> Names {
-    let mut names = Names::new();
-    let events = recorded["webhooks"].as_array().cloned().unwrap_or_default();
-    let mut add = |value: &Value, what| {
-        let known = names.iter().any(|(_, known)| *known == what);
-        if let (Some(name), false) = (value.as_str(), known) {
-            names.push((name.to_owned(), what));
-        }
+/// Puts what the phone's status was into one list, whether it came with the phone or after it. That it rang may be over before anybody
+/// else in the room hears of it; the webhook says it in any case.
+fn statuses(others: Option<&mut Value>) {
+    const STATUS: &str = "sip.callStatus";
+    let Some(others) = others else { return };
+    let mut take = |at: &str| {
+        let values = others.pointer_mut(at).and_then(Value::as_object_mut);
+        values.and_then(|values| values.remove(STATUS))
     };
-    for event in events {
-        add(&event["room"]["name"], "<room>");
-        let attributes = &event["participant"]["attributes"];
-        add(&attributes["sip.hostname"], "<host>");
-        add(&attributes["sip.trunkPhoneNumber"], "<trunk's number>");
-        add(&attributes["sip.phoneNumber"], "<phone>");
+    let mut statuses: Vec<Value> = take("/joined/attributes").into_iter().collect();
+    if let Some(Value::Array(changes)) = take("/changes") {
+        statuses.extend(changes);
     }
-    // Where LiveKit hides it.
-    if !names.iter().any(|(_, what)| *what == "<phone>") {
-        names.push(("+15557777".to_owned(), "<phone>"));
+    // The phone may be looked at when the change is told already.
+    statuses.dedup();
+    if statuses.len() > 1 && statuses[0] == "ringing" {
+        statuses.remove(0);
     }
+    others["statuses"] = Value::Array(statuses);
+}
+
+/// What room, numbers and hosts are called in the comparison.
+fn recorded_names(names: &Value) -> Names {
+    let text = |value: &Value| value.as_str().expect("text").to_owned();
+    let names = names.as_array().expect("a list");
     names
+        .iter()
+        .map(|name| (text(&name[0]), text(&name[1])))
+        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn calls_are_told_as_livekit_sip_tells_them_but_for_what_is_listed() {
     let timeouts = Timeouts {
         media: Duration::from_secs(3),
+        first_media: Duration::from_secs(4),
         no_agent: Duration::from_secs(20),
         ..Timeouts::default()
     };
@@ -134,10 +182,11 @@ async fn calls_are_told_as_livekit_sip_tells_them_but_for_what_is_listed() {
     let outbound = outbound.map(|(at, it)| outbound::play(&stage, at, it).boxed());
     let inbound = inbound::SCENARIOS.iter().enumerate();
     let inbound = inbound.map(|(at, it)| inbound::play(&stage, at, it).boxed());
-    let seen: Vec<Seen> = futures_util::stream::iter(inbound.chain(outbound))
-        .buffer_unordered(AT_ONCE)
-        .collect()
-        .await;
+    let dialogs = dialogs::SCENARIOS.iter().enumerate();
+    let dialogs = dialogs.map(|(at, it)| dialogs::play(&stage, at, it).boxed());
+    let calls = futures_util::stream::iter(inbound.chain(dialogs).chain(outbound));
+    let mut seen: Vec<Seen> = calls.buffer_unordered(AT_ONCE).collect().await;
+    seen.push(errors::play(&stage).await);
     let mut used = vec![false; DIFFERENCES.len()];
     let (mut unexplained, mut fields) = (Vec::new(), 0);
     for scenario in &seen {

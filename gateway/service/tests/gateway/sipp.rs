@@ -97,6 +97,7 @@ impl Sipp {
             .args(["-i", "127.0.0.1", "-p", &port.to_string()])
             .args(["-mi", "127.0.0.1", "-mp", &media.to_string()])
             .args(["-m", "1", "-rtp_echo", "-nostdin", "-timeout", "60s"])
+            .args(["-trace_msg", "-message_file", MESSAGES])
             .args(more)
             .current_dir(folder.path())
             .stdin(Stdio::null())
@@ -113,7 +114,12 @@ impl Sipp {
     }
 
     /// Waits for the scenario's end: sipp itself says whether the call went by it.
-    pub(crate) async fn went_by_the_scenario(mut self) {
+    pub(crate) async fn went_by_the_scenario(self) {
+        self.messages().await;
+    }
+
+    /// The same; the messages of the call, and whether sipp sent them.
+    pub(crate) async fn messages(mut self) -> Vec<(bool, String)> {
         let status = timeout(PATIENCE, self.child.wait()).await;
         let code = status.map(|status| status.expect("waited for").code());
         assert_eq!(
@@ -122,10 +128,19 @@ impl Sipp {
             "the call did not go by the scenario to its end\n{}",
             self.said()
         );
+        let log = std::fs::read_to_string(self.folder.path().join(MESSAGES)).unwrap_or_default();
+        let message = |part: &str| {
+            let (about, message) = part.split_once("\n\n")?;
+            Some((about.contains(" message sent "), message.to_owned()))
+        };
+        log.split(BETWEEN).filter_map(message).collect()
     }
 }
 
 const STDERR: &str = "stderr.txt";
+const MESSAGES: &str = "messages.txt";
+/// What sipp writes before each of them.
+const BETWEEN: &str = "----------------------------------------------- ";
 
 /// Ports that no socket gets by chance, and no other run of tests.
 static PORTS: LazyLock<RtpPorts> = LazyLock::new(|| RtpPorts::reserve().expect("ports"));

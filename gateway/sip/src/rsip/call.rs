@@ -40,7 +40,9 @@ pub(super) struct CallTask {
     pub(super) shared: Arc<Shared>,
     pub(super) tasks: TaskTracker,
     pub(super) cancel: CancellationToken,
-    /// Tells the INVITE's transaction that the call has ended.
+    /// Tells the INVITE's transaction that the phone has hung up.
+    pub(super) hung_up: CancellationToken,
+    /// Tells it that the call has ended.
     pub(super) over: DropGuard,
 }
 
@@ -74,6 +76,9 @@ struct State {
 impl CallTask {
     pub(super) async fn run(mut self) {
         let last = self.serve().await;
+        if matches!(last, CallEvent::HungUp) {
+            self.hung_up.cancel();
+        }
         // The owner may be gone.
         let _ = self.events.try_send(last);
         self.dialogs.remove_dialog(&self.dialog.id());

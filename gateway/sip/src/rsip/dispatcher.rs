@@ -191,7 +191,7 @@ impl Dispatcher {
             self.dialogs.remove_dialog(&dialog.id());
             return self.unavailable(transaction, Refusal::Busy, Some(open));
         }
-        let over = CancellationToken::new();
+        let (hung_up, over) = (CancellationToken::new(), CancellationToken::new());
         let takes_update = has_token(&transaction.original.headers, &["Allow"], "UPDATE");
         let task = CallTask {
             session,
@@ -215,6 +215,7 @@ impl Dispatcher {
             shared: Arc::clone(&self.shared),
             tasks: self.tasks.clone(),
             cancel: self.cancel.clone(),
+            hung_up: hung_up.clone(),
             over: over.clone().drop_guard(),
         };
         self.shared.calls.fetch_add(1, Ordering::Relaxed);
@@ -222,7 +223,7 @@ impl Dispatcher {
         // The last timer of a call that is over: that of an ACK (Timer H), or of a BYE for want of one (Timer F).
         let linger = self.t1 * 64 + self.t1 * 4;
         self.tasks
-            .spawn(drive_invite(dialog, transaction, open, over, linger));
+            .spawn(drive_invite(dialog, transaction, open, (hung_up, over), linger));
     }
 
     /// Ours, for peers that came by a connection.
@@ -289,7 +290,7 @@ async fn drive_invite(
     mut dialog: InviteDialog,
     mut transaction: Transaction,
     open: OpenInvite,
-    over: CancellationToken,
+    (hung_up, over): (CancellationToken, CancellationToken),
     linger: Duration,
 ) {
     let given_up = async {
@@ -297,8 +298,10 @@ async fn drive_invite(
         sleep(linger).await;
     };
     tokio::select! {
-        // Its outcome reaches the call as a state of the dialog. Neither arm is polled again.
+        // Its outcome reaches the call as a state of the dialog. No arm is polled again.
         _ = dialog.handle(&mut transaction) => {}
+        // It has had its 200, whether it has acknowledged it or not: no repeats go to a port that may be another's by now.
+        () = hung_up.cancelled() => return,
         () = given_up => return,
     }
     absorb(transaction, Some(open)).await;

@@ -1,8 +1,10 @@
-//! Shows each message to the ladder of its call.
+//! Shows each message to the ladder of its call, and tells who asks where its request came from.
 
 use std::sync::Arc;
 
-use rsipstack::sip::{HeadersExt as _, SipMessage};
+use rsipstack::sip::param::Received;
+use rsipstack::sip::prelude::ToTypedHeader as _;
+use rsipstack::sip::{HeadersExt as _, Param, Request, SipMessage};
 use rsipstack::transaction::endpoint::MessageInspector;
 use rsipstack::transport::SipAddr;
 use tokio::time::Instant;
@@ -32,9 +34,37 @@ impl MessageInspector for Observer {
 
     fn after_received(&self, message: SipMessage, from: Option<&SipAddr>) -> SipMessage {
         // Without an address it is an answer that the stack shows to itself, the second time or made up.
-        if from.is_some() {
-            self.note(&message, false);
+        let Some(from) = from else { return message };
+        self.note(&message, false);
+        match message {
+            SipMessage::Request(mut request) => {
+                tell_address(&mut request, from);
+                SipMessage::Request(request)
+            }
+            SipMessage::Response(_) => message,
         }
-        message
     }
+}
+
+/// RFC 3581 §4: who asks for its port is told its address too, also where Via has it already. The stack leaves it out there.
+fn tell_address(request: &mut Request, from: &SipAddr) {
+    let (Ok(via), Ok(source)) = (request.via_header_mut(), from.get_socketaddr()) else {
+        return;
+    };
+    // A Via that cannot be read stays as it is.
+    let _ = via.update_first_value(|via| {
+        let mut typed = via.typed()?;
+        let asks = typed.params.iter().any(|param| matches!(param, Param::Rport(_)));
+        let is_told = typed
+            .params
+            .iter()
+            .any(|param| matches!(param, Param::Received(_)));
+        if !asks || is_told {
+            return Ok(via);
+        }
+        typed
+            .params
+            .push(Param::Received(Received::new(source.ip().to_string())));
+        Ok(typed.into())
+    });
 }

@@ -170,9 +170,7 @@ async fn begin(
     let transport = TransportLayer::new(stop.clone());
     transport.add_transport(udp.into());
     let mut builder = EndpointBuilder::new();
-    if config.ladders {
-        builder.with_inspector(Box::new(Observer(Arc::clone(&shared.ladders))));
-    }
+    builder.with_inspector(Box::new(Observer(Arc::clone(&shared.ladders))));
     let endpoint = builder
         .with_user_agent(&config.user_agent)
         .with_option(timers(config.t1))

@@ -8,7 +8,7 @@ use serde_json::Value;
 pub(super) type Fields = BTreeMap<String, String>;
 
 /// What is named differently in another run, and what it is.
-pub(super) type Names = Vec<(String, &'static str)>;
+pub(super) type Names = Vec<(String, String)>;
 
 /// Of times and counts, which are another matter in each run, and of the server alone.
 const IGNORED: &[&str] = &[
@@ -26,7 +26,7 @@ const IGNORED: &[&str] = &[
 ];
 const IDS: &[&str] = &["PA_", "RM_", "SCL_", "SDR_", "ST_", "TR_"];
 /// Of the SIP dialog.
-const TOKENS: &[&str] = &["sip.callIDFull", "sip.callTag"];
+const TOKENS: &[&str] = &["sip.callIDFull", "sip.callTag", "sipCallId"];
 /// Twirp writes fields out that have their default, webhooks do not.
 const DEFAULTS: &[&str] = &["", "0", "false", "AUDIO", "NONE", "UNKNOWN_REASON"];
 
@@ -81,10 +81,9 @@ impl Flattening<'_> {
             return;
         }
         let is_id = IDS.iter().find(|prefix| text.starts_with(**prefix));
-        let kind = if TOKENS.contains(&key) {
-            Some(key)
-        } else {
-            is_id.map(|prefix| prefix.trim_end_matches('_'))
+        let kind = match is_id {
+            Some(prefix) => Some(prefix.trim_end_matches('_')),
+            None => TOKENS.contains(&key).then_some(key),
         };
         let value = match kind {
             Some(kind) => self.token(kind, text),
@@ -105,7 +104,7 @@ impl Flattening<'_> {
     }
 
     fn named(&self, text: &str) -> String {
-        let replace = |text: String, (name, what): &(String, &str)| {
+        let replace = |text: String, (name, what): &(String, String)| {
             if name.is_empty() {
                 text
             } else {

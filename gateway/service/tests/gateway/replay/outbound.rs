@@ -3,7 +3,10 @@
 use serde_json::{Map, Value, json};
 use tokio::time::{Duration, sleep};
 
+use super::bus::Of;
+use super::messages::Told;
 use super::{Seen, Stage};
+use crate::agent::Agent;
 use crate::fixture::NUMBER;
 use crate::sipp::{self, Sipp};
 
@@ -22,6 +25,10 @@ pub(super) enum Then {
     HangsUp,
     /// It is picked up; then the phone is removed.
     Answered,
+    /// The same, after a key was pressed, and half a second later another.
+    Presses,
+    /// It wants to know who calls before it is picked up.
+    Challenges,
     /// It is sent elsewhere: the answer to REFER, and what NOTIFY says.
     Sent(&'static str, Option<&'static str>),
 }
@@ -86,6 +93,9 @@ pub(super) const SCENARIOS: &[Outbound] = &[
         Then::Sent("202 Accepted", Some("486 Busy Here")),
     ),
     cut("outbound-transfer-reject", Then::Sent("603 Decline", None)),
+    cut("outbound-transfer-hang", Then::Sent("202 Accepted", None)),
+    cut("outbound-auth", Then::Challenges),
+    outbound("outbound-dtmf-param", true, Then::Presses),
     cut("outbound-hide", Then::Answered),
 ];
 
@@ -96,6 +106,31 @@ impl Outbound {
 
     fn hides(&self) -> bool {
         self.name == "outbound-hide"
+    }
+
+    fn is_answered(&self) -> bool {
+        matches!(
+            self.then,
+            Then::HangsUp | Then::Answered | Then::Presses | Then::Challenges | Then::Sent(..)
+        )
+    }
+
+    fn request(&self, trunk: &str, callee: &str, room: &str) -> Value {
+        let mut request = json!({
+            "sip_trunk_id": trunk, "sip_call_to": callee, "room_name": room, "participant_identity": self.identity(),
+            "participant_name": if self.hides() { "" } else { "Callee" }, "participant_metadata": "md",
+            "participant_attributes": {"k": "v"}, "wait_until_answered": self.waits,
+        });
+        if let Then::InVain(seconds) | Then::Silence(seconds) = self.then {
+            request["ringing_timeout"] = json!(format!("{seconds}s"));
+        }
+        if self.hides() {
+            request["hide_phone_number"] = json!(true);
+        }
+        if matches!(self.then, Then::Presses) {
+            request["dtmf"] = json!("1w2");
+        }
+        request
     }
 
     /// What the phone does.
@@ -130,7 +165,18 @@ impl Outbound {
                 steps.extend(picked_up());
                 steps.extend([sipp::pause(2_000), sipp::request("BYE", "", "")]);
             }
-            Then::Answered => {
+            Then::Answered | Then::Presses => {
+                steps.extend(picked_up());
+                steps.extend(sipp::is_hung_up_on());
+            }
+            Then::Challenges => {
+                let challenge = "Proxy-Authenticate: Digest realm=\"r\", nonce=\"abc\", algorithm=MD5\n";
+                steps.extend([
+                    sipp::answer("407 Proxy Authentication Required", challenge),
+                    sipp::receive("ACK"),
+                    sipp::receive("INVITE"),
+                    sipp::answer("180 Ringing", ""),
+                ]);
                 steps.extend(picked_up());
                 steps.extend(sipp::is_hung_up_on());
             }
@@ -165,26 +211,16 @@ fn picked_up() -> Vec<String> {
 pub(super) async fn play(stage: &Stage, at: usize, scenario: &'static Outbound) -> Seen {
     let room = format!("replayed-out-{at}");
     let callee = format!("+155577{at:02}");
-    let _agent = stage.agent(&room).await;
+    let agent = stage.agent(&room).await;
     let sipp = Sipp::start(&scenario.steps()).await;
     let trunk = crate::outbound::trunk(&stage.fixture, &sipp).await;
     let mut seen = Map::new();
-    let is_answered = matches!(scenario.then, Then::HangsUp | Then::Answered | Then::Sent(..));
-    let mut request = json!({
-        "sip_trunk_id": trunk, "sip_call_to": callee, "room_name": room, "participant_identity": scenario.identity(),
-        "participant_name": if scenario.hides() { "" } else { "Callee" }, "participant_metadata": "md",
-        "participant_attributes": {"k": "v"}, "wait_until_answered": scenario.waits,
-    });
-    if let Then::InVain(seconds) | Then::Silence(seconds) = scenario.then {
-        request["ringing_timeout"] = json!(format!("{seconds}s"));
-    }
-    if scenario.hides() {
-        request["hide_phone_number"] = json!(true);
-    }
+    let request = scenario.request(&trunk, &callee, &room);
     let creating = stage.twirp("SIP/CreateSIPParticipant", &request);
     let meanwhile = async {
         if matches!(scenario.then, Then::Removed | Then::Deleted) {
             rings(stage, &room).await;
+            agent.diary.wait_for_status("ringing").await;
             end(stage, &room, scenario).await;
         }
     };
@@ -192,21 +228,24 @@ pub(super) async fn play(stage: &Stage, at: usize, scenario: &'static Outbound) 
     let identity = created["body"]["participant_identity"].as_str();
     let identity = identity.unwrap_or(scenario.identity()).to_owned();
     seen.insert("create".into(), created);
-    if is_answered {
-        has_status(stage, &room, &identity, "active").await;
-        seen.insert("active".into(), stage.participant(&room, &identity).await);
+    if scenario.is_answered() {
+        answered(stage, scenario, &agent, (&room, &identity), &mut seen).await;
     }
-    if let Then::Sent(..) = scenario.then {
-        let request = json!({
-            "participant_identity": identity, "room_name": room, "transfer_to": "tel:+15558888", "play_dialtone": false,
-            "headers": {"X-T": "1"},
-        });
-        let transferred = stage.twirp("SIP/TransferSIPParticipant", &request).await;
-        seen.insert("transfer".into(), transferred);
-    }
-    if scenario.cut || matches!(scenario.then, Then::Answered) {
+    let mut others = agent.diary.read();
+    if scenario.cut || matches!(scenario.then, Then::Answered | Then::Presses) {
         end(stage, &room, scenario).await;
     }
+    if !scenario.cut {
+        others = if matches!(scenario.then, Then::Deleted) {
+            agent.diary.read_of_deleted()
+        } else {
+            agent.diary.wait_for("left").await;
+            agent.diary.read()
+        };
+    }
+    // Some of the recorded phones pressed keys; sipp says back what it hears.
+    others.remove("digits");
+    seen.insert("others".into(), Value::Object(others));
     if !matches!(scenario.then, Then::Deleted) {
         stage
             .webhooks
@@ -224,18 +263,52 @@ pub(super) async fn play(stage: &Stage, at: usize, scenario: &'static Outbound) 
             story
         },
     );
-    sipp.went_by_the_scenario().await;
+    let trace = sipp.messages().await.into_iter();
+    let trace = trace.map(|(sent, text)| Told { sent, text });
+    // Where the recording ends in the call it has no BYE.
+    let of_the_end =
+        |told: &Told| scenario.cut && (told.text.starts_with("BYE ") || told.text.contains(" BYE\r\n"));
+    let trace = trace.filter(|told| !of_the_end(told)).collect();
     let host = seen["webhooks"][1]["participant"]["attributes"]["sip.hostname"].clone();
+    let bus = stage.bus.of(&Of::Room(&room));
     let names = vec![
-        (room, "<room>"),
-        (host.as_str().unwrap_or_default().to_owned(), "<host>"),
-        (NUMBER.to_owned(), "<trunk's number>"),
-        (callee, "<phone>"),
+        (room, "<room>".into()),
+        (host.as_str().unwrap_or_default().to_owned(), "<host>".into()),
+        (NUMBER.to_owned(), "<trunk's number>".into()),
+        (callee, "<phone>".into()),
     ];
     Seen {
         scenario: scenario.name,
+        bus,
         fields: seen,
+        trace,
         names,
+    }
+}
+
+/// The phone was picked up.
+async fn answered(
+    stage: &Stage,
+    scenario: &Outbound,
+    agent: &Agent,
+    (room, identity): (&str, &str),
+    seen: &mut Map<String, Value>,
+) {
+    has_status(stage, room, identity, "active").await;
+    agent.diary.wait_for_status("active").await;
+    if !matches!(scenario.then, Then::Challenges) {
+        seen.insert("active".into(), stage.participant(room, identity).await);
+    }
+    if let Then::Sent(answer, notify) = scenario.then {
+        let mut request = json!({
+            "participant_identity": identity, "room_name": room, "transfer_to": "tel:+15558888", "play_dialtone": false,
+            "headers": {"X-T": "1"},
+        });
+        if (answer, notify) == ("202 Accepted", None) {
+            request["ringing_timeout"] = json!("1s");
+        }
+        let transferred = stage.twirp("SIP/TransferSIPParticipant", &request).await;
+        seen.insert("transfer".into(), transferred);
     }
 }
 
@@ -271,7 +344,8 @@ pub(super) async fn has_status(stage: &Stage, room: &str, identity: &str, status
         }
         assert!(
             tokio::time::Instant::now() < deadline,
-            "{room}: {found:?}, not {status}"
+            "{room}: {found:?}, not {status}\n{}",
+            crate::logs::last(2_000)
         );
         sleep(Duration::from_millis(20)).await;
     }
