@@ -25,12 +25,15 @@ mod config;
 mod departure;
 mod edge;
 mod gateway;
+mod methods;
 mod records;
 mod registrations;
 mod room;
+mod sounds;
 mod token;
 
 pub use call::machine::EndReason;
 pub use config::{ConfigError, GatewayConfig, Timeouts};
 pub use gateway::{Gateway, GatewayStats, StartError};
 pub use registrations::RegistrationHealth;
+pub use sounds::SoundError;

@@ -8,7 +8,9 @@ use caller::{Call, Caller, CallerConfig, Codec};
 use dev::{LocalStack, LocalStackConfig, RtpPorts};
 use events::{LegRecord, Regions};
 use livekit_protocol as proto;
-use platform::config::{CallsConfig, LiveKitConfig, Registration, SipLadder, SipTls, SipTlsServer};
+use platform::config::{
+    CallsConfig, LiveKitConfig, Registration, SipLadder, SipNoAgent, SipSounds, SipTls, SipTlsServer,
+};
 use platform::livekit::LiveKit;
 use platform::store::{FolderStore, Page, Store as _};
 use service::{Gateway, GatewayConfig, GatewayStats, Timeouts};
@@ -56,6 +58,8 @@ pub(crate) struct Wishes {
     pub(crate) ladder: SipLadder,
     pub(crate) session: SessionTimes,
     pub(crate) info_dtmf: bool,
+    pub(crate) no_agent: SipNoAgent,
+    pub(crate) sounds: SipSounds,
     /// Without any: all but Opus.
     pub(crate) codecs: Vec<Codec>,
 }
@@ -168,6 +172,8 @@ impl Fixture {
             ladder,
             session,
             info_dtmf,
+            no_agent,
+            sounds,
             codecs,
         } = wishes;
         let codecs = if codecs.is_empty() {
@@ -209,6 +215,8 @@ impl Fixture {
             limits,
             session,
             info_dtmf,
+            no_agent,
+            sounds,
             regions: Regions::default(),
             ladder,
         };

@@ -20,6 +20,7 @@ mod sipp;
 mod speech;
 mod wire;
 
+mod alone;
 mod answer;
 mod corpus;
 mod disturbance;
@@ -27,6 +28,7 @@ mod ends;
 mod flood;
 mod latency;
 mod load;
+mod methods;
 mod outbound;
 mod pins;
 mod records;

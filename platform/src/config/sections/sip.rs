@@ -10,8 +10,11 @@ use super::{SECOND, not_empty, placed, registrations::registrations};
 use crate::config::{
     fault::Place,
     reader::{Context, Found, Section, by, parsed, scalar},
-    types::{PortRange, Sip, SipCodec, SipLadder, SipTls, SipTlsServer},
-    values::{Wrong, codec, duration, flag, ladder, parse_as, port_range, whole_number, wrong},
+    types::{PortRange, Sip, SipCodec, SipLadder, SipNoAgent, SipSounds, SipTls, SipTlsServer},
+    values::{
+        NoAgent, Wrong, codec, duration, flag, ladder, no_agent_policy, parse_as, port_range, whole_number,
+        wrong,
+    },
 };
 
 /// `config` is `None` when a required key is missing; what other sections are checked against is always there.
@@ -69,6 +72,8 @@ pub(super) fn sip(cx: &Context<'_>, mut section: Section<'_>, slots: usize, base
     let codecs = codecs(cx, &mut section);
     let registrations = registrations(cx, &mut section);
     let info_dtmf = section.or("info_dtmf", false, flag);
+    let sounds = sounds(cx, section.section("sounds"), base);
+    let no_agent = no_agent(cx, &mut section, &sounds);
     let records = section
         .raw("records", &[])
         .and_then(|found| parsed(cx, &found, flag));
@@ -92,6 +97,8 @@ pub(super) fn sip(cx: &Context<'_>, mut section: Section<'_>, slots: usize, base
             codecs,
             registrations,
             info_dtmf,
+            no_agent,
+            sounds,
             records,
             ladder,
         });
@@ -157,6 +164,62 @@ fn tls(cx: &Context<'_>, mut section: Section<'_>, base: &Path) -> SipTls {
             key,
         }),
         authorities,
+    }
+}
+
+fn sounds(cx: &Context<'_>, mut section: Section<'_>, base: &Path) -> SipSounds {
+    let mut file = |key| {
+        let found = section.raw(key, &[])?;
+        let path = parsed(cx, &found, not_empty)?;
+        Some(base.join(path))
+    };
+    let sounds = SipSounds {
+        pin: file("pin"),
+        wrong_pin: file("wrong_pin"),
+        right_pin: file("right_pin"),
+        no_agent: file("no_agent"),
+        hold: file("hold"),
+    };
+    section.finish();
+    sounds
+}
+
+/// What becomes of callers without an agent.
+fn no_agent(cx: &Context<'_>, section: &mut Section<'_>, sounds: &SipSounds) -> SipNoAgent {
+    let (policy, place) = placed(cx, section, "no_agent", NoAgent::Refuse, no_agent_policy);
+    let target = section.raw("no_agent_target", &[]);
+    let target = target.and_then(|found| parsed(cx, &found, not_empty));
+    match (policy, target) {
+        (NoAgent::Refuse, None) => SipNoAgent::Refuse,
+        (NoAgent::Prompt, None) if sounds.no_agent.is_some() => SipNoAgent::Prompt,
+        (NoAgent::Transfer, Some(target)) => SipNoAgent::Transfer(target),
+        (NoAgent::Prompt, None) => {
+            cx.fault(
+                section.path("no_agent"),
+                place,
+                "it is prompt, and sip.sounds.no_agent is missing",
+                "name a WAV file there, or write refuse",
+            );
+            SipNoAgent::Refuse
+        }
+        (NoAgent::Transfer, None) => {
+            cx.fault(
+                section.path("no_agent"),
+                place,
+                "it is transfer, and sip.no_agent_target is missing or unusable",
+                "name a number or SIP URI there that calls.targets lists, or write refuse",
+            );
+            SipNoAgent::Refuse
+        }
+        (NoAgent::Refuse | NoAgent::Prompt, Some(_)) => {
+            cx.fault(
+                section.path("no_agent_target"),
+                place,
+                "it has no effect: sip.no_agent is not transfer",
+                "write no_agent: transfer, or leave it out",
+            );
+            SipNoAgent::Refuse
+        }
     }
 }
 

@@ -1,15 +1,16 @@
 //! What the phone, the room and LiveKit say to a conversation, as the machine takes it.
 
 use livekit::DisconnectReason;
-use sip::{CallEvent, Renegotiation, TransferEvent};
+use sip::{Answer, CallEvent, Renegotiation, TransferEvent};
 use tokio::sync::mpsc;
 
 use super::{Conversation, Way};
-use crate::bridge;
+use crate::bridge::{self, Sound};
 use crate::call::detail;
 use crate::call::line::keyed;
 use crate::call::machine::{Input, RoomLoss};
 use crate::call::transfer::{Happened, Referral, Verdict};
+use crate::methods::EndCall;
 use crate::room::RoomChange;
 
 /// Digits by INFO that may wait.
@@ -26,8 +27,12 @@ impl Conversation<'_> {
             }
             Some(CallEvent::HungUp) => {
                 // Some hang up as soon as they have accepted a REFER.
-                parts.transfers.hung_up();
-                Some(Input::CallerLeft)
+                let went = parts.transfers.hung_up();
+                Some(if went {
+                    Input::WentElsewhere
+                } else {
+                    Input::CallerLeft
+                })
             }
             Some(CallEvent::NotAcknowledged) => Some(Input::NotAcknowledged),
             Some(CallEvent::SessionExpired) => Some(Input::SessionExpired),
@@ -69,21 +74,7 @@ impl Conversation<'_> {
                 }
                 (180..190).contains(&code).then_some(Input::Rings)
             }
-            Some(CallEvent::Answered(answer)) => {
-                let Way::Outgoing(dialled) = &mut parts.way else {
-                    return None;
-                };
-                match parts.media.accept(&answer.sdp) {
-                    Ok(()) => {
-                        dialled.answered(answer);
-                        Some(Input::PickedUp)
-                    }
-                    Err(error) => {
-                        tracing::warn!(%error, "the phone's answer cannot be used");
-                        Some(Input::NoMedia)
-                    }
-                }
-            }
+            Some(CallEvent::Answered(answer)) => self.picked_up(answer),
             Some(CallEvent::Refused { code, phrase }) => {
                 detail::answered(&mut parts.leg, code, &phrase);
                 if let Way::Outgoing(dialled) = &mut parts.way {
@@ -92,9 +83,25 @@ impl Conversation<'_> {
                 Some(Input::NotPutThrough)
             }
             Some(CallEvent::Unreachable) => Some(Input::Unreachable),
-            Some(CallEvent::Transfer(event)) => {
-                self.told(event).await;
-                None
+            Some(CallEvent::Transfer(event)) => self.told(event).await,
+        }
+    }
+
+    fn picked_up(&mut self, answer: Answer) -> Option<Input> {
+        let parts = &mut self.parts;
+        let Way::Outgoing(dialled) = &mut parts.way else {
+            return None;
+        };
+        match parts.media.accept(&answer.sdp) {
+            Ok(()) => {
+                let told = &parts.room.remote_headers;
+                told.set(&answer.headers, dialled.hidden_number());
+                dialled.answered(answer);
+                Some(Input::PickedUp)
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the phone's answer cannot be used");
+                Some(Input::NoMedia)
             }
         }
     }
@@ -129,7 +136,14 @@ impl Conversation<'_> {
                 } = self.parts.transfers.asked(request, may)?;
                 headers.extend(self.said_by_attributes());
                 tracing::info!(step = "transfer", "the phone is asked to go elsewhere");
-                self.parts.media.ring(rings).await;
+                let meanwhile = if rings {
+                    Some(Sound::Ring)
+                } else {
+                    self.parts.context.sounds.hold()
+                };
+                if meanwhile.is_some() {
+                    self.parts.media.play(meanwhile).await;
+                }
                 let _ = self.parts.control.refer(to, headers).await;
                 None
             }
@@ -138,21 +152,25 @@ impl Conversation<'_> {
                     step = "transfer_failed",
                     "nothing was heard of the transfer in time"
                 );
-                self.parts.media.ring(false).await;
-                None
+                self.parts.media.play(None).await;
+                Some(Input::NotTransferred)
             }
             Happened::IsThere => Some(Input::Transferred),
         }
     }
 
-    async fn told(&mut self, event: TransferEvent) {
+    async fn told(&mut self, event: TransferEvent) -> Option<Input> {
         match self.parts.transfers.told(event) {
-            Verdict::Waiting => {}
+            Verdict::Waiting => None,
             Verdict::Failed => {
                 tracing::info!(step = "transfer_failed", "the call goes on");
-                self.parts.media.ring(false).await;
+                self.parts.media.play(None).await;
+                Some(Input::NotTransferred)
             }
-            Verdict::Done => tracing::info!(step = "transferred", "the phone is elsewhere"),
+            Verdict::Done => {
+                tracing::info!(step = "transferred", "the phone is elsewhere");
+                None
+            }
         }
     }
 
@@ -176,6 +194,11 @@ impl Conversation<'_> {
             RoomChange::Digit(digit) => {
                 media.press(digit).await;
                 None
+            }
+            RoomChange::EndCall(EndCall(headers)) => {
+                tracing::info!(step = "end_call", "a participant of the room ends the call");
+                self.goodbye = headers;
+                Some(Input::EndCall)
             }
             RoomChange::Back => {
                 self.parts.room.label_again().await;
