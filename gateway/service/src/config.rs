@@ -50,6 +50,8 @@ pub struct GatewayConfig {
     pub info_dtmf: bool,
     /// What becomes of a caller whom no agent answers in time.
     pub no_agent: SipNoAgent,
+    /// The outbound trunk over which whom a phone refers to is called. `None`: REFER is refused.
+    pub refer_trunk: Option<String>,
     /// Recordings that callers hear.
     pub sounds: SipSounds,
     /// How long a SIP session may go unrefreshed.
@@ -149,6 +151,7 @@ impl GatewayConfig {
             },
             info_dtmf: config.sip.info_dtmf,
             no_agent: config.sip.no_agent.clone(),
+            refer_trunk: config.sip.refer_trunk.clone(),
             sounds: config.sip.sounds.clone(),
             session: SessionTimes::DEFAULT,
             regions: config.sip.regions(),

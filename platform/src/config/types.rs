@@ -141,6 +141,8 @@ pub struct Sip {
     pub info_dtmf: bool,
     /// `no_agent` and `no_agent_target`: what becomes of a caller whom no agent answers in time. Default `refuse`.
     pub no_agent: SipNoAgent,
+    /// `refer_trunk`: id of the outbound trunk over which whom a phone refers to (REFER) is called. Default: REFER is refused.
+    pub refer_trunk: Option<String>,
     /// `sounds`: recordings that callers hear. Default: none.
     pub sounds: SipSounds,
     /// `records`: whether the gateway puts its detail record of each call into the store. Default: where the store is at hand, that is

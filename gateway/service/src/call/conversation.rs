@@ -21,6 +21,7 @@ use super::line::Answered;
 use super::machine::{EndReason, Input, Machine, Output};
 use super::media_leg::MediaLeg;
 use super::outgoing::dialled::Dialled;
+use super::referral::Referrals;
 use super::transfer::Transfers;
 use super::{Context, detail};
 use crate::bridge::Sound;
@@ -67,6 +68,7 @@ pub(super) struct Conversation<'a> {
     pressed: Option<mpsc::Sender<Digit>>,
     /// Headers of the BYE or refusal that the room has asked for.
     goodbye: Vec<(String, String)>,
+    referrals: Referrals,
 }
 
 impl<'a> Conversation<'a> {
@@ -100,6 +102,7 @@ impl<'a> Conversation<'a> {
             connected,
             pressed: None,
             goodbye: Vec::new(),
+            referrals: Referrals::default(),
         }
     }
 
@@ -121,6 +124,7 @@ impl<'a> Conversation<'a> {
                 event = parts.events.recv() => self.phone(event).await,
                 change = parts.room.next_change() => self.room_changed(change).await,
                 happened = parts.transfers.next() => self.transfer(happened).await,
+                followed = self.referrals.next() => self.followed(followed).await,
                 () = automated(&mut parts.way) => Some(Input::Acknowledged),
                 () = parts.media.timed_out(timeouts.first_media, timeouts.media), if self.connected => {
                     Some(Input::MediaTimeout)

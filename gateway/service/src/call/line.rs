@@ -168,7 +168,9 @@ impl<'a> Line<'a> {
                 | CallEvent::Answered(_)
                 | CallEvent::Refused { .. }
                 | CallEvent::Unreachable
-                | CallEvent::Transfer(_),
+                | CallEvent::Transfer(_)
+                // Answered with 405: there is nobody yet to bring together with anybody.
+                | CallEvent::Referred(_),
             ) => None,
         }
     }

@@ -10,6 +10,7 @@ pub(crate) mod machine;
 mod media_leg;
 pub(crate) mod outgoing;
 mod pin;
+mod referral;
 mod setup;
 mod transfer;
 mod trunk;

@@ -17,7 +17,7 @@ use super::outgoing::order;
 /// LiveKit's default.
 const RINGING_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long after the new call stands the old one is hung up, as livekit-sip has it: some phones do it themselves meanwhile.
-const HANG_UP_AFTER: Duration = Duration::from_secs(1);
+pub(super) const HANG_UP_AFTER: Duration = Duration::from_secs(1);
 
 /// The transfers of one call: one at a time.
 pub(super) struct Transfers {

@@ -60,6 +60,8 @@ pub(crate) struct Wishes {
     pub(crate) info_dtmf: bool,
     pub(crate) no_agent: SipNoAgent,
     pub(crate) sounds: SipSounds,
+    /// The address of a trunk over which whom phones refer to is called.
+    pub(crate) referred: Option<String>,
     /// Without any: all but Opus.
     pub(crate) codecs: Vec<Codec>,
 }
@@ -174,6 +176,7 @@ impl Fixture {
             info_dtmf,
             no_agent,
             sounds,
+            referred,
             codecs,
         } = wishes;
         let codecs = if codecs.is_empty() {
@@ -196,10 +199,15 @@ impl Fixture {
             }),
             authorities: Some(authority.file()),
         };
+        let api = api(&stack);
+        let refer_trunk = match referred {
+            Some(address) => Some(crate::outbound::trunk_at(&api, &address).await),
+            None => None,
+        };
         let config = GatewayConfig {
             livekit_url: livekit_url.unwrap_or_else(|| stack.ws_url()),
             api_key: stack.keys().api_key().to_owned(),
-            api_secret: secret.clone(),
+            api_secret: secret,
             redis_url: stack.redis_url().into(),
             listen: SocketAddr::new(loopback, 0),
             tcp: Some(SocketAddr::new(loopback, 0)),
@@ -216,6 +224,7 @@ impl Fixture {
             session,
             info_dtmf,
             no_agent,
+            refer_trunk,
             sounds,
             regions: Regions::default(),
             ladder,
@@ -223,13 +232,6 @@ impl Fixture {
         let gateway = Gateway::start(config, Some(Arc::new(store.clone())))
             .await
             .expect("gateway");
-        let config = LiveKitConfig {
-            url: stack.ws_url(),
-            api_key: stack.keys().api_key().to_owned(),
-            api_secret: secret,
-            webhook_keys: Vec::new(),
-        };
-        let api = LiveKit::new(&config).expect("client");
         Self {
             gateway,
             api,
@@ -415,4 +417,14 @@ fn is_empty(stats: GatewayStats) -> bool {
         ..
     } = stats;
     (calls, rtp_ports, sip_calls, dialogs) == (0, 0, 0, 0)
+}
+
+fn api(stack: &LocalStack) -> LiveKit {
+    let config = LiveKitConfig {
+        url: stack.ws_url(),
+        api_key: stack.keys().api_key().to_owned(),
+        api_secret: platform::Secret::new(stack.keys().api_secret()),
+        webhook_keys: Vec::new(),
+    };
+    LiveKit::new(&config).expect("client")
 }

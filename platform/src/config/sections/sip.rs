@@ -74,9 +74,8 @@ pub(super) fn sip(cx: &Context<'_>, mut section: Section<'_>, slots: usize, base
     let info_dtmf = section.or("info_dtmf", false, flag);
     let sounds = sounds(cx, section.section("sounds"), base);
     let no_agent = no_agent(cx, &mut section, &sounds);
-    let records = section
-        .raw("records", &[])
-        .and_then(|found| parsed(cx, &found, flag));
+    let refer_trunk = maybe(cx, &mut section, "refer_trunk", outbound_trunk);
+    let records = maybe(cx, &mut section, "records", flag);
     let ladder = section.or("ladder", SipLadder::Off, ladder);
     section.finish();
     let config = advertised_address
@@ -98,6 +97,7 @@ pub(super) fn sip(cx: &Context<'_>, mut section: Section<'_>, slots: usize, base
             registrations,
             info_dtmf,
             no_agent,
+            refer_trunk,
             sounds,
             records,
             ladder,
@@ -109,6 +109,17 @@ pub(super) fn sip(cx: &Context<'_>, mut section: Section<'_>, slots: usize, base
         agent_gone_grace,
         grace_place,
     }
+}
+
+/// A key that has no default.
+fn maybe<T>(
+    cx: &Context<'_>,
+    section: &mut Section<'_>,
+    key: &'static str,
+    parse: impl FnOnce(&str) -> Result<T, Wrong>,
+) -> Option<T> {
+    let found = section.raw(key, &[])?;
+    parsed(cx, &found, parse)
 }
 
 fn advertised_address(cx: &Context<'_>, section: &mut Section<'_>, listen: SocketAddr) -> Option<IpAddr> {
@@ -164,6 +175,16 @@ fn tls(cx: &Context<'_>, mut section: Section<'_>, base: &Path) -> SipTls {
             key,
         }),
         authorities,
+    }
+}
+
+fn outbound_trunk(text: &str) -> Result<String, Wrong> {
+    match text.trim() {
+        id if id.starts_with("ST_") => Ok(id.to_owned()),
+        other => wrong(
+            format!("\"{other}\" is no id of a trunk"),
+            "write the outbound trunk's id, ST_ and letters, which `trunkline apply` and LiveKit's API tell",
+        ),
     }
 }
 

@@ -1,14 +1,17 @@
 //! What the phone, the room and LiveKit say to a conversation, as the machine takes it.
 
+use events::livekit::attribute;
 use livekit::DisconnectReason;
 use sip::{Answer, CallEvent, Renegotiation, TransferEvent};
 use tokio::sync::mpsc;
+use tracing::Instrument as _;
 
 use super::{Conversation, Way};
 use crate::bridge::{self, Sound};
 use crate::call::detail;
 use crate::call::line::keyed;
 use crate::call::machine::{Input, RoomLoss};
+use crate::call::referral::{self, Called, Followed, Wanted};
 use crate::call::transfer::{Happened, Referral, Verdict};
 use crate::methods::EndCall;
 use crate::room::RoomChange;
@@ -84,6 +87,10 @@ impl Conversation<'_> {
             }
             Some(CallEvent::Unreachable) => Some(Input::Unreachable),
             Some(CallEvent::Transfer(event)) => self.told(event).await,
+            Some(CallEvent::Referred(referral)) => {
+                self.referred(referral).await;
+                None
+            }
         }
     }
 
@@ -172,6 +179,61 @@ impl Conversation<'_> {
                 None
             }
         }
+    }
+
+    /// The phone wants somebody called in its place.
+    async fn referred(&mut self, referral: sip::Referral) {
+        let context = self.parts.context;
+        // 405, as the stack answers by itself.
+        let Some(trunk) = context.config.refer_trunk.clone() else {
+            return;
+        };
+        let number = referral::number(&referral.to, &context.targets);
+        let code = match &number {
+            _ if !self.connected || self.referrals.is_busy() => 491,
+            Some(_) => 202,
+            None => 403,
+        };
+        // It may have given up.
+        let _ = referral.answer.send(code);
+        let Some(number) = number.filter(|_| code == 202) else {
+            return tracing::info!(step = "refer_refused", code, "the phone's REFER is not followed");
+        };
+        tracing::info!(step = "refer", "the phone wants somebody called in its place");
+        let wanted = Wanted {
+            number,
+            trunk,
+            room: self.parts.room.name(),
+            ringing: context.config.calls.ringing_timeout,
+        };
+        let (told, livekit) = (self.referrals.begin(), context.livekit.clone());
+        let (span, cancel) = (tracing::Span::current(), self.cancel.clone());
+        let calling = async move {
+            if let Some(called) = cancel.run_until_cancelled(referral::call(livekit, wanted)).await {
+                // The call may be over.
+                let _ = told.send(called);
+            }
+        };
+        self.tasks.spawn(calling.instrument(span));
+        self.label_refer("asked").await;
+    }
+
+    pub(super) async fn followed(&mut self, followed: Followed) -> Option<Input> {
+        let called = match followed {
+            Followed::Called(called) => called,
+            Followed::IsThere => return Some(Input::Transferred),
+        };
+        let (code, phrase) = called.status();
+        tracing::info!(step = "referred", code, "what has come of the phone's REFER");
+        let _ = self.parts.control.notify(code, phrase.to_owned(), true).await;
+        let stands = called == Called::Stands;
+        self.label_refer(if stands { "done" } else { "failed" }).await;
+        None
+    }
+
+    async fn label_refer(&self, state: &str) {
+        let label = (attribute::REFER.to_owned(), state.to_owned());
+        self.parts.room.label([label].into()).await;
     }
 
     pub(super) async fn room_changed(&mut self, change: RoomChange) -> Option<Input> {
