@@ -28,6 +28,8 @@ pub(super) struct Within {
     tasks: TaskTracker,
     /// Whether our 200 to a re-INVITE made an offer, whose answer is in the ACK.
     offered: Arc<AtomicBool>,
+    /// Whether we have accepted a REFER that nothing was said of yet.
+    followed: Arc<AtomicBool>,
     timing: Timing,
     /// Whether the other side takes UPDATE.
     takes_update: bool,
@@ -48,6 +50,7 @@ impl Within {
             events,
             tasks,
             offered: Arc::default(),
+            followed: Arc::default(),
         }
     }
 
@@ -120,18 +123,15 @@ impl Within {
         if self.events.try_send(CallEvent::Referred(referral)).is_err() {
             return self.reply(handle, StatusCode::ServerInternalError);
         }
-        let ours = self.ours.clone();
+        let followed = Arc::clone(&self.followed);
         self.tasks.spawn(async move {
             let code = match timeout(ANSWER_TIMEOUT, answered).await {
                 Ok(Ok(code)) => code,
                 _ => 405,
             };
+            followed.store((200..300).contains(&code), Ordering::Release);
             let allow = vec![Header::Allow(ALLOW.into())];
             let _ = handle.respond(StatusCode::from(code), Some(allow), None).await;
-            if (200..300).contains(&code) {
-                // RFC 3515 §2.4.4: at once, whatever is known.
-                notify(&ours, 100, "Trying", false).await;
-            }
         });
     }
 
@@ -186,6 +186,10 @@ impl Within {
 
     /// The ACK of a re-INVITE, or the end of another request.
     fn acknowledged(&self) {
+        if self.followed.swap(false, Ordering::AcqRel) {
+            // RFC 3515 §2.4.4: at once, whatever is known; and not before the answer, though a peer would have to bear that.
+            self.notify(100, "Trying", false);
+        }
         if !self.offered.swap(false, Ordering::AcqRel) {
             return;
         }
