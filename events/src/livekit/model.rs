@@ -35,6 +35,8 @@ pub mod attribute {
     pub const END: &str = "trunkline.end";
     /// Set by an agent that leaves because the call is no longer its own: another one will come, and the phone is to wait for it.
     pub const HANDOVER: &str = "trunkline.handover";
+    /// How the call stands that the phone has asked for by REFER, in its place: `asked`, `done`, `failed`. The gateway sets it.
+    pub const REFER: &str = "trunkline.refer";
     /// When the INVITE came in, as a [`crate::Timestamp`] is written. Set by Trunkline's own gateway.
     pub const INVITE_AT: &str = "trunkline.invite_at";
     /// When the phone was told to ring, likewise.

@@ -7,7 +7,10 @@ use audio::Codec;
 use events::Regions;
 use media::PortRange;
 use platform::Secret;
-use platform::config::{CallsConfig, Config, Registration, SipCodec, SipLadder, SipTls};
+use platform::config::{
+    CallsConfig, Config, Registration, SipCodec, SipLadder, SipNoAgent, SipSounds, SipTls,
+};
+use platform::targets::{Policy, TargetError};
 use sip::SessionTimes;
 use sip::admission::Limits;
 use thiserror::Error;
@@ -49,6 +52,12 @@ pub struct GatewayConfig {
     pub limits: Limits,
     /// Whether SIP INFO counts as a pressed key, in calls without telephone-events.
     pub info_dtmf: bool,
+    /// What becomes of a caller whom no agent answers in time.
+    pub no_agent: SipNoAgent,
+    /// The outbound trunk over which whom a phone refers to is called. `None`: REFER is refused.
+    pub refer_trunk: Option<String>,
+    /// Recordings that callers hear.
+    pub sounds: SipSounds,
     /// How long a SIP session may go unrefreshed.
     pub session: SessionTimes,
     /// How records read numbers without a country code.
@@ -98,6 +107,10 @@ pub enum ConfigError {
     AdvertisedUnspecified,
     #[error("rtp_ports: {0}")]
     Ports(String),
+    #[error("no_agent_target: {0}; {remedy}", remedy = .0.remedy())]
+    NoAgentTarget(TargetError),
+    #[error("sounds.no_agent: it is missing, and no_agent is prompt; name a WAV file")]
+    NoPrompt,
 }
 
 impl GatewayConfig {
@@ -143,6 +156,9 @@ impl GatewayConfig {
                 ..Limits::default()
             },
             info_dtmf: config.sip.info_dtmf,
+            no_agent: config.sip.no_agent.clone(),
+            refer_trunk: config.sip.refer_trunk.clone(),
+            sounds: config.sip.sounds.clone(),
             session: SessionTimes::DEFAULT,
             regions: config.sip.regions(),
             ladder: config.sip.ladder,
@@ -160,7 +176,23 @@ impl GatewayConfig {
         if self.advertised_address.is_unspecified() {
             return Err(ConfigError::AdvertisedUnspecified);
         }
+        if self.no_agent == SipNoAgent::Prompt && self.sounds.no_agent.is_none() {
+            return Err(ConfigError::NoPrompt);
+        }
         Ok(())
+    }
+
+    /// Whom calls may go to, and where phones are sent that no agent answers, as a URI.
+    pub(crate) fn targets(&self) -> Result<(Policy, Option<String>), ConfigError> {
+        let targets = Policy::new(self.calls.targets.clone());
+        let elsewhere = match &self.no_agent {
+            SipNoAgent::Transfer(to) => {
+                let target = targets.check(to, &[]).map_err(ConfigError::NoAgentTarget)?;
+                Some(target.uri())
+            }
+            SipNoAgent::Refuse | SipNoAgent::Prompt => None,
+        };
+        Ok((targets, elsewhere))
     }
 }
 

@@ -10,7 +10,6 @@ use platform::config::LiveKitConfig;
 use platform::config::SipLadder;
 use platform::livekit::{LiveKit, LiveKitError};
 use platform::store::Store;
-use platform::targets::Policy;
 use sip::digest::Authenticator;
 use sip::{
     Authorities, Certificates, IncomingCall, Rejection, RsipStack, SipConfig, SipStack, StackStats,
@@ -27,7 +26,8 @@ use crate::call::{self, Context};
 use crate::edge::EdgeLog;
 use crate::records::Records;
 use crate::registrations::{self, ByContact, RegistrationHealth, Registrations};
-use crate::{ConfigError, GatewayConfig, certificate};
+use crate::sounds::Sounds;
+use crate::{ConfigError, GatewayConfig, SoundError, certificate};
 
 const BUS_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long calls may take to say good-bye at a shutdown.
@@ -43,6 +43,9 @@ pub enum StartError {
     /// Redis is not there (yet). A later attempt may succeed.
     #[error("the bus is not reachable: is Redis running at redis.url?")]
     Bus(#[from] bus::BusError),
+    /// A recording. Needs an operator.
+    #[error("sip.sounds.{0}")]
+    Sounds(#[from] SoundError),
     /// A certificate, its key, or the list of authorities. Needs an operator.
     #[error("sip.tls: {0}")]
     Tls(#[from] TlsError),
@@ -93,6 +96,8 @@ impl Gateway {
             api_secret: config.api_secret.clone(),
             webhook_keys: Vec::new(),
         })?;
+        let (targets, elsewhere) = config.targets()?;
+        let sounds = Sounds::read(&config.sounds)?;
         let sip = sip_config(&config)?;
         let certificates = sip.tls.as_ref().map(|tls| Arc::clone(&tls.certificates));
         let (bus, server) = join_bus(&config).await?;
@@ -104,14 +109,12 @@ impl Gateway {
         let ports = PortPool::new(config.rtp_ports, rand::random());
         let (stats, sip_stats) = watch::channel(StackStats::default());
         let (calls, acceptor) = (TaskTracker::new(), TaskTracker::new());
-        let (drain, stop, failed) = (
-            CancellationToken::new(),
-            CancellationToken::new(),
-            CancellationToken::new(),
-        );
+        let [drain, stop, failed] = std::array::from_fn(|_| CancellationToken::new());
         let (max_calls, certificate_every) = (config.max_calls, config.certificate_every);
         let context = Context {
-            targets: Policy::new(config.calls.targets.clone()),
+            targets,
+            elsewhere,
+            sounds,
             caps: Caps::new(config.calls.per_trunk, config.calls.per_number),
             dialer: stack.dialer(),
             registered: ByContact::new(&config.registrations),

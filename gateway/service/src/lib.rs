@@ -4,9 +4,10 @@
 //!
 //! [`Gateway`] takes each call of the SIP stack and gives it a task of its own (`call`). The task asks LiveKit over the bus for the trunk
 //! (`call::trunk`: digest, refusals) and for the dispatch rule, negotiates the media, joins the room as a participant of kind SIP
-//! (`room`), and publishes the caller's track. From then on a pure machine (`call::machine`) decides: 200 when an agent has a track, 480 when
-//! none comes, the end when the agent is gone for good. Where the rule has a PIN the phone is answered before it has a room, and enters it
-//! (`call::entrance`). The `bridge` carries the sound and the digits.
+//! (`room`), and publishes the caller's track. From then on a pure machine (`call::machine`) decides: 200 when an agent has a track, 480 or
+//! what the policy says when none comes, the end when the agent is gone for good. Where the rule has a PIN the phone is answered before
+//! it has a room, and enters it (`call::entrance`). The `bridge` carries the sound and the digits; participants of the room read headers
+//! and end calls by `methods`.
 //!
 //! # Contract
 //!
@@ -25,12 +26,15 @@ mod config;
 mod departure;
 mod edge;
 mod gateway;
+mod methods;
 mod records;
 mod registrations;
 mod room;
+mod sounds;
 mod token;
 
 pub use call::machine::EndReason;
 pub use config::{ConfigError, GatewayConfig, Timeouts};
 pub use gateway::{Gateway, GatewayStats, StartError};
 pub use registrations::RegistrationHealth;
+pub use sounds::SoundError;

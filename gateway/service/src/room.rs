@@ -23,6 +23,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use crate::departure::Departure;
+use crate::methods::{self, EndCall, RemoteHeaders};
 
 /// What the SDK takes in one data stream, in bytes, inflated.
 const MAX_STREAM: usize = 64 * 1024;
@@ -55,6 +56,10 @@ pub(crate) struct RoomLeg {
     listens: bool,
     /// The attributes that were set. A session that is made anew knows only those of the token.
     labels: Mutex<HashMap<String, String>>,
+    /// For whoever asks in the room.
+    pub(crate) remote_headers: RemoteHeaders,
+    /// Kept too, so that the other half never ends.
+    ends: (mpsc::Sender<EndCall>, mpsc::Receiver<EndCall>),
 }
 
 /// What matters to a call of what happens in its room.
@@ -81,6 +86,7 @@ pub(crate) enum RoomChange {
     /// The session was lost and made anew.
     Back,
     Digit(Digit),
+    EndCall(EndCall),
 }
 
 impl RoomLeg {
@@ -92,6 +98,7 @@ impl RoomLeg {
         identity: &str,
         sample_rate_hz: u32,
         listens: bool,
+        remote_headers: RemoteHeaders,
     ) -> Result<Self, JoinError> {
         let mut options = RoomOptions::default();
         options.auto_subscribe = false;
@@ -103,6 +110,9 @@ impl RoomLeg {
             Ok(Err(_)) => return Err(JoinError::Connect),
             Err(_) => return Err(JoinError::Timeout),
         };
+        // At once: whoever sees the phone come in may ask.
+        let ends = mpsc::channel(1);
+        methods::serve(&room.local_participant(), remote_headers.clone(), ends.0.clone());
         let source =
             NativeAudioSource::new(AudioSourceOptions::default(), sample_rate_hz, 1, SOURCE_QUEUE_MS);
         let leg = Self {
@@ -112,6 +122,8 @@ impl RoomLeg {
             sample_rate_hz,
             listens,
             labels: Mutex::default(),
+            remote_headers,
+            ends,
         };
         let track = LocalAudioTrack::create_audio_track(identity, RtcAudioSource::Native(leg.source.clone()));
         let options = TrackPublishOptions {
@@ -152,7 +164,12 @@ impl RoomLeg {
     /// The next change. Subscribes to every audio track on the way. Cancel-safe.
     pub(crate) async fn next_change(&mut self) -> RoomChange {
         loop {
-            let Some(event) = self.events.recv().await else {
+            // Both arms are cancel-safe.
+            let event = tokio::select! {
+                event = self.events.recv() => event,
+                Some(end) = self.ends.1.recv() => return RoomChange::EndCall(end),
+            };
+            let Some(event) = event else {
                 return RoomChange::Lost(livekit::DisconnectReason::UnknownReason);
             };
             if matches!(event, RoomEvent::Reconnected) && self.listens {

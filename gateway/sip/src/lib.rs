@@ -44,8 +44,8 @@ pub use rsip::fuzz;
 pub use rsip::{RsipStack, SipConfig, StartError, TlsListen};
 pub use session::SessionTimes;
 pub use stack::{
-    Answer, CallClosed, CallControl, CallEvent, Command, HostFault, IncomingCall, Refusal, Refusals,
-    Rejection, Renegotiation, SipStack, StackStats, TransferEvent,
+    Answer, CallClosed, CallControl, CallEvent, Command, HostFault, IncomingCall, Referral, Refusal,
+    Refusals, Rejection, Renegotiation, SipStack, StackStats, TransferEvent,
 };
 pub use stream::StreamTimes;
 pub use tls::{Authorities, Certificates, TlsError};
@@ -57,7 +57,8 @@ pub use uri::SipUri;
 pub const STACK_LOG_TARGET: &str = "rsipstack";
 
 /// The methods that are served, as they stand in `Allow`. UPDATE is among them because some session border controllers tear
-/// calls down without it; NOTIFY tells what comes of our REFERs. REFER itself is not: nobody moves our calls but LiveKit.
+/// calls down without it; NOTIFY tells what comes of our REFERs. REFER itself is not: whether it is
+/// followed, within a call, is for the call's owner to say.
 pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, NOTIFY, PRACK";
 
 /// The extensions that a peer may require: session timers (RFC 4028) and reliable provisional answers (RFC 3262).

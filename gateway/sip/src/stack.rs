@@ -215,6 +215,8 @@ pub enum CallEvent {
     Unreachable,
     /// How a transfer that we asked for stands.
     Transfer(TransferEvent),
+    /// The other side wants us to call somebody; it waits for an answer.
+    Referred(Referral),
 }
 
 impl CallEvent {
@@ -275,6 +277,21 @@ pub enum TransferEvent {
     Unanswered,
 }
 
+/// A REFER of the other side's. `Debug` does not show to whom.
+pub struct Referral {
+    /// The value of its Refer-To.
+    pub to: String,
+    /// The code of the answer; from 200 to 299 the other side is told 100, and then waits for
+    /// [`CallControl::notify`]. Dropping it answers 405.
+    pub answer: oneshot::Sender<u16>,
+}
+
+impl fmt::Debug for Referral {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Referral(..)")
+    }
+}
+
 /// An offer within the call, or, without a body, the request for one.
 #[derive(Debug)]
 pub struct Renegotiation {
@@ -302,6 +319,12 @@ pub enum Command {
         to: String,
         headers: Vec<(String, String)>,
     },
+    /// Tells the other side what has come of its REFER.
+    Notify {
+        code: u16,
+        phrase: String,
+        is_final: bool,
+    },
 }
 
 /// Its kind only: targets are phone numbers.
@@ -313,6 +336,7 @@ impl fmt::Debug for Command {
             Self::Reject(_) => "Reject(..)",
             Self::Bye { .. } => "Bye(..)",
             Self::Refer { .. } => "Refer(..)",
+            Self::Notify { .. } => "Notify(..)",
         })
     }
 }
@@ -421,6 +445,16 @@ impl CallControl {
     /// Sends REFER; [`CallEvent::Transfer`] says what comes of it. No effect before the answer.
     pub async fn refer(&self, to: String, headers: Vec<(String, String)>) -> Result<(), CallClosed> {
         self.send(Command::Refer { to, headers }).await
+    }
+
+    /// Tells the other side how the call stands that it wanted by REFER (RFC 3515 §2.4.5), as a status line of one line.
+    pub async fn notify(&self, code: u16, phrase: String, is_final: bool) -> Result<(), CallClosed> {
+        self.send(Command::Notify {
+            code,
+            phrase,
+            is_final,
+        })
+        .await
     }
 
     async fn send(&self, command: Command) -> Result<(), CallClosed> {

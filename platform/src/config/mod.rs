@@ -64,8 +64,8 @@ pub use registrations::{Registration, SipTransport};
 pub use telephony::{DispatchRule, InboundTrunk, OutboundTrunk, Telephony};
 pub use types::{
     ApiKey, Config, Deepgram, Http, LiveKitConfig, LogConfig, LogFormat, OpenAi, PortRange, Providers,
-    QueueConfig, Redis, S3Config, S3Encryption, Sip, SipCodec, SipLadder, SipTls, SipTlsServer, SqsConfig,
-    StoreConfig, Worker,
+    QueueConfig, Redis, S3Config, S3Encryption, Sip, SipCodec, SipLadder, SipNoAgent, SipSounds, SipTls,
+    SipTlsServer, SqsConfig, StoreConfig, Worker,
 };
 
 use reader::Context;

@@ -157,7 +157,7 @@ fn the_example_names_every_key_with_its_default() {
     let default = parse_in(folder.path(), "", &least()).unwrap();
     assert_eq!(format!("{named:#?}"), format!("{default:#?}"));
     let keys = "url api_key api_secret webhook_keys listen tcp tls certificate key authorities max_connections max_connections_per_source registrations keep_alive dns name provider server transport user auth_user password domain expires number advertised_address rtp_ports default_region no_agent_timeout \
-        agent_gone_grace max_ringing max_ringing_per_source codecs info_dtmf records ladder agents profile numbers rooms attributes profiles queue store slots lease heartbeat \
+        agent_gone_grace max_ringing max_ringing_per_source codecs info_dtmf no_agent no_agent_target refer_trunk sounds pin wrong_pin right_pin hold records ladder agents profile numbers rooms attributes profiles queue store slots lease heartbeat \
         drain_limit openai deepgram base_url level format access keys key_sha256 scopes limits concurrent calls_per_day minutes_per_day \
         identities attributes room_config agents jwt issuer audience jwks_url requests_per_minute token origins server_url \
         calls targets sip_hosts special trunks from per_trunk per_number max_duration ringing_timeout recordings s3 bucket \
@@ -319,6 +319,12 @@ fn wrong_values_are_faults_wherever_they_stand() {
         ),
         ("sip: {records: maybe}", "sip.records"),
         ("sip: {no_agent_timeout: 10}", "sip.no_agent_timeout"),
+        ("sip: {no_agent: ring}", "sip.no_agent"),
+        ("sip: {no_agent: prompt}", "sip.no_agent"),
+        ("sip: {no_agent: transfer}", "sip.no_agent"),
+        ("sip: {no_agent_target: '+4930123456'}", "sip.no_agent_target"),
+        ("sip: {refer_trunk: main}", "sip.refer_trunk"),
+        ("sip: {sounds: {hold: ''}}", "sip.sounds.hold"),
         ("sip: {max_ringing: 0}", "sip.max_ringing"),
         ("sip: [1]", "sip"),
         ("sip: {tcp: 5060}", "sip.tcp"),

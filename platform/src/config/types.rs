@@ -144,11 +144,54 @@ pub struct Sip {
     pub dns: Vec<SocketAddr>,
     /// `info_dtmf`: whether SIP INFO counts as a pressed key, in calls without telephone-events. Default `false`.
     pub info_dtmf: bool,
+    /// `no_agent` and `no_agent_target`: what becomes of a caller whom no agent answers in time. Default `refuse`.
+    pub no_agent: SipNoAgent,
+    /// `refer_trunk`: id of the outbound trunk over which whom a phone refers to (REFER) is called. Default: REFER is refused.
+    pub refer_trunk: Option<String>,
+    /// `sounds`: recordings that callers hear. Default: none.
+    pub sounds: SipSounds,
     /// `records`: whether the gateway puts its detail record of each call into the store. Default: where the store is at hand, that is
     /// unless the gateway runs alone.
     pub records: Option<bool>,
     /// `ladder`: whether the SIP messages of calls are kept beside these records. Default `off`.
     pub ladder: SipLadder,
+}
+
+/// What becomes of a caller whom no agent answers. `Debug` does not show to whom.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub enum SipNoAgent {
+    /// `refuse`: 480.
+    #[default]
+    Refuse,
+    /// `prompt`: the call is answered, `sounds.no_agent` is heard, and the call ends.
+    Prompt,
+    /// `transfer`: the call is answered, and the phone is asked to call this number or SIP URI instead.
+    Transfer(String),
+}
+
+impl fmt::Debug for SipNoAgent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Refuse => "Refuse",
+            Self::Prompt => "Prompt",
+            Self::Transfer(_) => "Transfer(redacted)",
+        })
+    }
+}
+
+/// `sip.sounds`: WAV files, 16-bit PCM, mono.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SipSounds {
+    /// `pin`: asks for a PIN. Default: tones.
+    pub pin: Option<PathBuf>,
+    /// `wrong_pin`: it was none. Default: tones.
+    pub wrong_pin: Option<PathBuf>,
+    /// `right_pin`: it was one. Default: tones.
+    pub right_pin: Option<PathBuf>,
+    /// `no_agent`: nobody is there. Default: nothing.
+    pub no_agent: Option<PathBuf>,
+    /// `hold`: over and over, to whoever waits in an answered call. Default: nothing.
+    pub hold: Option<PathBuf>,
 }
 
 /// Whether, and how, the SIP messages of calls are kept.

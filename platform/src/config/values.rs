@@ -229,6 +229,26 @@ pub(super) fn ladder(text: &str) -> Result<SipLadder, Wrong> {
     }
 }
 
+/// `sip.no_agent`.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum NoAgent {
+    Refuse,
+    Prompt,
+    Transfer,
+}
+
+pub(super) fn no_agent_policy(text: &str) -> Result<NoAgent, Wrong> {
+    match text.trim() {
+        "refuse" => Ok(NoAgent::Refuse),
+        "prompt" => Ok(NoAgent::Prompt),
+        "transfer" => Ok(NoAgent::Transfer),
+        other => wrong(
+            format!("\"{other}\" is none of refuse, prompt, transfer"),
+            "write refuse, and the caller gets 480",
+        ),
+    }
+}
+
 pub(super) fn queue(text: &str, env: &dyn Environment) -> Result<QueueConfig, Wrong> {
     match text.split_once(':') {
         Some(("sqlite", path)) if !path.is_empty() => Ok(QueueConfig::Sqlite(path.into())),

@@ -7,6 +7,7 @@ mod cue;
 mod delays;
 mod playout;
 mod ring;
+mod sound;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -25,12 +26,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::room::{Keypad, audio_frame};
 pub(crate) use cue::Cue;
-use cue::Playing;
 pub(crate) use delays::{UPLINK, attributes as delay_attributes};
 pub(crate) use playout::Faults;
 use playout::Playout;
-use ring::Ringback;
 pub(crate) use ring::ring_into;
+use sound::Playing;
+pub(crate) use sound::Sound;
 
 /// From the phone's codec to the room's track.
 #[derive(Debug, Clone, Copy)]
@@ -93,10 +94,8 @@ pub(crate) enum Change {
         sid: String,
     },
     Press(Digit),
-    /// Whether the phone hears it ring, as it does while it is being transferred.
-    Ring(bool),
-    /// What the phone hears once, in place of what it hears now; `None` for silence.
-    Play(Option<Cue>),
+    /// What the phone hears in place of the room; `None` for nothing but the room.
+    Play(Option<Sound>),
 }
 
 /// Changes that may wait.
@@ -108,14 +107,10 @@ pub(crate) struct Downlink {
     changes: mpsc::Receiver<Change>,
     tracks: HashMap<String, Track>,
     readers: JoinSet<()>,
-    signal: Option<Signal>,
+    playing: Option<Playing>,
+    /// What comes after it.
+    next: Option<Playing>,
     faults: Arc<Mutex<Faults>>,
-}
-
-/// What the phone hears in place of the room.
-enum Signal {
-    Ring(Ringback),
-    Cue(Playing),
 }
 
 struct Track {
@@ -135,7 +130,8 @@ impl Downlink {
             changes,
             tracks: HashMap::new(),
             readers: JoinSet::new(),
-            signal: None,
+            playing: None,
+            next: None,
             faults,
         }
     }
@@ -174,20 +170,13 @@ impl Downlink {
             }
         }
         // In place of the room: somebody who is being connected has left the conversation.
-        match &mut self.signal {
-            Some(Signal::Ring(ring)) => {
-                sum.clear();
-                ring.frame_into(sum);
+        if let Some(playing) = &mut self.playing {
+            let mixed = sum.len();
+            if playing.frame_into(sum) {
+                sum.drain(..mixed);
+            } else {
+                self.playing = self.next.take();
             }
-            Some(Signal::Cue(playing)) => {
-                let mixed = sum.len();
-                if playing.frame_into(sum) {
-                    sum.drain(..mixed);
-                } else {
-                    self.signal = None;
-                }
-            }
-            None => {}
         }
         self.sender.send(sum);
     }
@@ -210,13 +199,16 @@ impl Downlink {
                     track.reader.abort();
                 }
             }
-            Change::Ring(rings) => {
+            Change::Play(sound) => {
                 let rate = self.sender.codec().sample_rate_hz();
-                self.signal = rings.then(|| Signal::Ring(Ringback::new(rate)));
-            }
-            Change::Play(cue) => {
-                let rate = self.sender.codec().sample_rate_hz();
-                self.signal = cue.map(|cue| Signal::Cue(Playing::new(cue, rate)));
+                let waits = matches!(sound, Some(Sound::Music(_)));
+                let sound = sound.map(|sound| Playing::new(sound, rate));
+                if waits && self.playing.as_ref().is_some_and(Playing::ends) {
+                    // Whoever is being told something hears it out.
+                    self.next = sound;
+                } else {
+                    (self.playing, self.next) = (sound, None);
+                }
             }
             // More digits than can wait (32) are lost: nobody dials that fast.
             Change::Press(digit) => drop(self.sender.press(digit)),

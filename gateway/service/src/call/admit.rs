@@ -71,7 +71,14 @@ impl Call {
             moments,
             attributes::RINGING,
         );
-        let admission = match Admission::new(&context, *dispatch, &attributes, &media, self.invited) {
+        let admission = match Admission::new(
+            &context,
+            &self.invite,
+            *dispatch,
+            &attributes,
+            &media,
+            self.invited,
+        ) {
             Ok(admission) => admission,
             Err(refused) => return self.refuse(refused).await,
         };
@@ -113,7 +120,14 @@ impl Call {
         let admission = asked.and_then(|dispatch| {
             let attributes =
                 attributes::at_join(&dispatch, &self.invite, &self.scl_id, moments, attributes::ACTIVE);
-            let admission = Admission::new(&context, dispatch, &attributes, &line.media, Instant::now());
+            let admission = Admission::new(
+                &context,
+                &self.invite,
+                dispatch,
+                &attributes,
+                &line.media,
+                Instant::now(),
+            );
             admission.map_err(|refused| Barred::refused(refused.why))
         });
         let admission = match admission {

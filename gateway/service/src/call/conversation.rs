@@ -21,8 +21,10 @@ use super::line::Answered;
 use super::machine::{EndReason, Input, Machine, Output};
 use super::media_leg::MediaLeg;
 use super::outgoing::dialled::Dialled;
+use super::referral::Referrals;
 use super::transfer::Transfers;
 use super::{Context, detail};
+use crate::bridge::Sound;
 use crate::departure::Departure;
 use crate::room::RoomLeg;
 use crate::{attributes, bridge};
@@ -64,6 +66,9 @@ pub(super) struct Conversation<'a> {
     connected: bool,
     /// Digits that come by INFO.
     pressed: Option<mpsc::Sender<Digit>>,
+    /// Headers of the BYE or refusal that the room has asked for.
+    goodbye: Vec<(String, String)>,
+    referrals: Referrals,
 }
 
 impl<'a> Conversation<'a> {
@@ -96,6 +101,8 @@ impl<'a> Conversation<'a> {
             active: connected,
             connected,
             pressed: None,
+            goodbye: Vec::new(),
+            referrals: Referrals::default(),
         }
     }
 
@@ -117,6 +124,7 @@ impl<'a> Conversation<'a> {
                 event = parts.events.recv() => self.phone(event).await,
                 change = parts.room.next_change() => self.room_changed(change).await,
                 happened = parts.transfers.next() => self.transfer(happened).await,
+                followed = self.referrals.next() => self.followed(followed).await,
                 () = automated(&mut parts.way) => Some(Input::Acknowledged),
                 () = parts.media.timed_out(timeouts.first_media, timeouts.media), if self.connected => {
                     Some(Input::MediaTimeout)
@@ -138,16 +146,21 @@ impl<'a> Conversation<'a> {
         // The dialog may be over meanwhile: its event is then on its way to the machine.
         match output {
             Output::Answer => {
-                parts.media.start(&self.tasks, &self.cancel, &parts.room);
-                self.connected = true;
-                let headers = match &mut parts.way {
-                    Way::Incoming { ok_headers, .. } => std::mem::take(ok_headers),
-                    Way::Outgoing(_) => Vec::new(),
-                };
-                let _ = parts.control.accept(parts.media.description(), headers).await;
-                parts.leg.answered_at = Some(detail::now());
-                detail::answered(&mut parts.leg, 200, "OK");
+                self.answer().await;
                 tracing::info!(step = "answered", "an agent has a track");
+            }
+            Output::AnswerAlone => {
+                self.answer().await;
+                tracing::info!(step = "answered", "no agent was heard in time");
+            }
+            Output::Transfer => self.send_away().await,
+            Output::Prompt => {
+                let clip = parts.context.sounds.no_agent.clone();
+                parts.media.play(clip.map(Sound::Clip)).await;
+            }
+            Output::Hold(holds) => {
+                let music = parts.context.sounds.hold().filter(|_| holds);
+                parts.media.play(music).await;
             }
             Output::Ringing => {
                 parts.leg.ringing_at = Some(detail::now());
@@ -162,16 +175,54 @@ impl<'a> Conversation<'a> {
             }
             Output::Reject { code, text } => {
                 detail::answered(&mut parts.leg, code, "");
-                let _ = parts.control.reject(Rejection::with_reason(code, text)).await;
+                let rejection = Rejection {
+                    headers: std::mem::take(&mut self.goodbye),
+                    ..Rejection::with_reason(code, text)
+                };
+                let _ = parts.control.reject(rejection).await;
             }
             Output::HangUp { text } => {
                 let reason = format!("SIP;cause=200;text=\"{text}\"");
-                let headers = self.said_by_attributes();
-                let _ = self.parts.control.bye_with(Some(reason), headers).await;
+                let mut headers = self.said_by_attributes();
+                headers.append(&mut self.goodbye);
+                let is_said = headers
+                    .iter()
+                    .any(|(name, _)| name.eq_ignore_ascii_case("reason"));
+                let reason = (!is_said).then_some(reason);
+                let _ = self.parts.control.bye_with(reason, headers).await;
             }
             Output::End(reason) => return Some(reason),
         }
         None
+    }
+
+    async fn answer(&mut self) {
+        let parts = &mut self.parts;
+        parts.media.start(&self.tasks, &self.cancel, &parts.room);
+        self.connected = true;
+        let headers = match &mut parts.way {
+            Way::Incoming { ok_headers, .. } => std::mem::take(ok_headers),
+            Way::Outgoing(_) => Vec::new(),
+        };
+        let _ = parts.control.accept(parts.media.description(), headers).await;
+        parts.leg.answered_at = Some(detail::now());
+        detail::answered(&mut parts.leg, 200, "OK");
+    }
+
+    /// Sends the phone to where calls without an agent go.
+    async fn send_away(&mut self) {
+        let Some(to) = self.parts.context.elsewhere.clone() else {
+            return;
+        };
+        // Who is being sent somewhere already stays on that way.
+        if !self.parts.transfers.begin(&to) {
+            return;
+        }
+        tracing::info!(step = "transfer", "no agent: the phone is asked to go elsewhere");
+        let meanwhile = self.parts.context.sounds.hold().unwrap_or(Sound::Ring);
+        self.parts.media.play(Some(meanwhile)).await;
+        let headers = self.said_by_attributes();
+        let _ = self.parts.control.refer(to, headers).await;
     }
 
     /// The phone that we dialled was answered.

@@ -122,6 +122,14 @@ fn told(reason: EndReason) -> (EndedBy, &'static str) {
         ),
         EndReason::Transferred => (EndedBy::Agent, "the phone was transferred"),
         EndReason::NoAgent => (EndedBy::Agent, "no agent was heard in time"),
+        EndReason::NoAgentPrompt => (
+            EndedBy::Gateway,
+            "no agent was heard in time, and the caller was told so",
+        ),
+        EndReason::NoAgentTransfer => (
+            EndedBy::Gateway,
+            "no agent was heard in time, and the phone was transferred",
+        ),
         EndReason::WrongPin => (EndedBy::Gateway, "no PIN that the caller entered was right"),
         EndReason::NoPin => (EndedBy::Phone, "the caller entered no PIN in time"),
         EndReason::AgentLeft => (EndedBy::Agent, "the agent left"),
@@ -129,6 +137,7 @@ fn told(reason: EndReason) -> (EndedBy, &'static str) {
             EndedBy::Agent,
             "the agent vanished and no other came in its place",
         ),
+        EndReason::EndCall => (EndedBy::Room, "a participant of the room ended the call"),
         EndReason::RoomClosed => (
             EndedBy::Room,
             "the room was closed, as agents do when they hang up",

@@ -11,7 +11,7 @@ use super::Context;
 use super::line::{Line, Said};
 use super::machine::EndReason;
 use super::media_leg::Encryption;
-use super::pin::{Act, Pin, PinEntry};
+use super::pin::{Act, Lengths, Pin, PinEntry};
 use super::setup::Verdict;
 use crate::bridge::Cue;
 
@@ -42,7 +42,11 @@ pub(super) async fn ask(
     line: &mut Line<'_>,
     question: &DispatchRequest,
 ) -> Result<Dispatch, Barred> {
-    let mut entry = PinEntry::new(context.config.timeouts.pin, Instant::now().into_std());
+    let lengths = Lengths {
+        enter: context.sounds.length(Cue::Enter),
+        wrong: context.sounds.length(Cue::Wrong),
+    };
+    let mut entry = PinEntry::new(context.config.timeouts.pin, lengths, Instant::now().into_std());
     loop {
         while let Some(act) = entry.poll_act() {
             match act {

@@ -89,7 +89,8 @@ impl<'a> Line<'a> {
 
     /// Lets the caller hear this once, or nothing.
     pub(super) async fn play(&self, cue: Option<Cue>) {
-        self.media.play(cue).await;
+        let sounds = &self.context.sounds;
+        self.media.play(cue.map(|cue| sounds.cue(cue))).await;
     }
 
     /// Hangs up. The dialog may be over already.
@@ -169,7 +170,9 @@ impl<'a> Line<'a> {
                 | CallEvent::Answered(_)
                 | CallEvent::Refused { .. }
                 | CallEvent::Unreachable
-                | CallEvent::Transfer(_),
+                | CallEvent::Transfer(_)
+                // Answered with 405: there is nobody yet to bring together with anybody.
+                | CallEvent::Referred(_),
             ) => None,
         }
     }

@@ -3,10 +3,12 @@
 //! After each [`Machine::handle`] or [`Machine::handle_timeout`] the caller takes outputs until there are none, and wakes the machine
 //! at [`Machine::poll_timeout`]. [`Output::End`] is the last output.
 
+mod reason;
+
 use std::collections::{HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
-use events::EndCause;
+pub use reason::EndReason;
 
 /// What happens to a joined call.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +33,12 @@ pub(crate) enum Input {
     NoMedia,
     /// The phone was sent elsewhere, and is there.
     Transferred,
+    /// The phone was sent elsewhere, and is not there.
+    NotTransferred,
+    /// The phone has hung up to go where it was sent.
+    WentElsewhere,
+    /// A participant of the room wants the call ended.
+    EndCall,
     /// The caller acknowledged the 200.
     Acknowledged,
     /// The caller ended the call, by CANCEL or BYE.
@@ -63,6 +71,14 @@ pub(crate) enum RoomLoss {
 pub(crate) enum Output {
     /// Send the 200 and start the media.
     Answer,
+    /// The same where no agent is heard.
+    AnswerAlone,
+    /// Send the phone to where calls without an agent go.
+    Transfer,
+    /// Let the phone hear that there is no agent.
+    Prompt,
+    /// Let the phone hear music, or no longer.
+    Hold(bool),
     /// Show the call as ringing.
     Ringing,
     /// Let the room and the phone hear each other.
@@ -77,92 +93,6 @@ pub(crate) enum Output {
     End(EndReason),
 }
 
-/// Why a call ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum EndReason {
-    /// Refused before the room was joined.
-    Refused,
-    Cancelled,
-    /// The phone hung up, whoever had dialled whom.
-    CallerHungUp,
-    /// The phone that we dialled was busy, declined, or is not there.
-    NotPutThrough,
-    /// The phone that we dialled was not answered in time.
-    NotAnswered,
-    /// Nobody answered our INVITE.
-    Unreachable,
-    /// The phone that we dialled was answered with media that we cannot speak.
-    NoMedia,
-    Transferred,
-    NoAgent,
-    /// The caller was asked for a PIN and entered wrong ones.
-    WrongPin,
-    /// The caller was asked for a PIN and entered none in time.
-    NoPin,
-    AgentLeft,
-    /// The agent vanished and no other came within the grace.
-    AgentLost,
-    RoomClosed,
-    Removed,
-    Disconnected,
-    MediaTimeout,
-    MaxDuration,
-    NotAcknowledged,
-    /// The other side did not refresh the session (RFC 4028).
-    SessionExpired,
-    DialogEnded,
-    ShutDown,
-}
-
-impl EndReason {
-    /// The reason's name in logs.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            EndReason::Refused => "refused",
-            EndReason::Cancelled => "cancelled",
-            EndReason::CallerHungUp => "caller_hung_up",
-            EndReason::NotPutThrough => "not_put_through",
-            EndReason::NotAnswered => "not_answered",
-            EndReason::Unreachable => "unreachable",
-            EndReason::NoMedia => "no_common_codec",
-            EndReason::Transferred => "transferred",
-            EndReason::NoAgent => "no_agent",
-            EndReason::WrongPin => "wrong_pin",
-            EndReason::NoPin => "no_pin",
-            EndReason::AgentLeft => "agent_left",
-            EndReason::AgentLost => "agent_lost",
-            EndReason::RoomClosed => "room_closed",
-            EndReason::Removed => "removed",
-            EndReason::Disconnected => "disconnected",
-            EndReason::MediaTimeout => "media_timeout",
-            EndReason::MaxDuration => "max_duration",
-            EndReason::NotAcknowledged => "not_acknowledged",
-            EndReason::SessionExpired => "session_expired",
-            EndReason::DialogEnded => "dialog_ended",
-            EndReason::ShutDown => "shut_down",
-        }
-    }
-}
-
-impl EndReason {
-    /// The reason as the call's record needs it; `None` where the events of the room say enough.
-    pub(crate) fn cause(self) -> Option<EndCause> {
-        match self {
-            EndReason::Cancelled => Some(EndCause::Cancelled),
-            EndReason::CallerHungUp => Some(EndCause::CallerHungUp),
-            EndReason::NoAgent => Some(EndCause::NoAgent),
-            EndReason::AgentLeft | EndReason::AgentLost => Some(EndCause::AgentHungUp),
-            EndReason::MediaTimeout => Some(EndCause::MediaTimeout),
-            EndReason::NotAcknowledged => Some(EndCause::NotAcknowledged),
-            EndReason::SessionExpired => Some(EndCause::SessionExpired),
-            EndReason::MaxDuration => Some(EndCause::MaxDuration),
-            EndReason::ShutDown => Some(EndCause::Failed),
-            _ => None,
-        }
-    }
-}
-
 /// The machine's own timeouts.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Options {
@@ -172,6 +102,18 @@ pub(crate) struct Options {
     pub(crate) agent_gone: Duration,
     /// The longest duration from the 200 on.
     pub(crate) max_call: Duration,
+    pub(crate) no_agent: NoAgent,
+    /// Whether the phone hears music while no agent is there.
+    pub(crate) holds: bool,
+}
+
+/// What becomes of a caller whom no agent answers. With nothing of it the call is refused.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct NoAgent {
+    /// Whether the phone is sent elsewhere.
+    pub(crate) transfers: bool,
+    /// How long the caller is told that there is none, if the phone is not elsewhere by then.
+    pub(crate) prompt: Option<Duration>,
 }
 
 /// How long the sound of a track may take that a call was answered for. livekit-sip waits as long.
@@ -206,7 +148,19 @@ enum Phase {
         end_at: Instant,
         gone_at: Option<Instant>,
     },
+    /// Answered, for no agent came.
+    Alone(Alone),
     Ended,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Alone {
+    /// The 200 is not acknowledged yet.
+    Answered,
+    Transferring,
+    Hearing {
+        end_at: Instant,
+    },
 }
 
 impl Machine {
@@ -221,10 +175,12 @@ impl Machine {
             end_at: now + options.max_call,
             gone_at: Some(options.ringing_until),
         };
-        Self {
+        let mut machine = Self {
             acknowledged,
             ..Self::begin(options, phase)
-        }
+        };
+        machine.hold(true);
+        machine
     }
 
     /// Of a call to a phone.
@@ -266,12 +222,22 @@ impl Machine {
             Input::NotPutThrough => self.over(EndReason::NotPutThrough),
             Input::Unreachable => self.over(EndReason::Unreachable),
             Input::NoMedia => self.end(EndReason::NoMedia),
-            Input::Transferred => self.end(EndReason::Transferred),
+            Input::Transferred => self.end(self.elsewhere().unwrap_or(EndReason::Transferred)),
+            Input::NotTransferred => {
+                if self.phase == Phase::Alone(Alone::Transferring) {
+                    self.prompt(now);
+                }
+            }
+            Input::WentElsewhere => self.over(self.elsewhere().unwrap_or(EndReason::CallerHungUp)),
+            Input::EndCall => self.end(EndReason::EndCall),
             Input::Left { identity, deliberate } => self.left(&identity, deliberate, now),
             Input::Acknowledged => {
                 self.acknowledged = true;
                 if self.sound_by.is_none() {
                     self.outputs.push_back(Output::Active);
+                }
+                if self.phase == Phase::Alone(Alone::Answered) {
+                    self.turn_away(now);
                 }
             }
             Input::CallerLeft => {
@@ -307,7 +273,8 @@ impl Machine {
                 .flatten()
                 .chain([end_at])
                 .min(),
-            Phase::Ended => None,
+            Phase::Alone(Alone::Hearing { end_at }) => Some(end_at),
+            Phase::Alone(_) | Phase::Ended => None,
         }
     }
 
@@ -316,17 +283,18 @@ impl Machine {
             self.sound_came();
         }
         match self.phase {
-            Phase::Ringing if now >= self.options.ringing_until => self.end(EndReason::NoAgent),
+            Phase::Ringing if now >= self.options.ringing_until => self.nobody_came(now),
             Phase::Dialling { .. } if now >= self.options.ringing_until => self.end(EndReason::NotAnswered),
             Phase::Answered { end_at, .. } if now >= end_at => self.end(EndReason::MaxDuration),
             Phase::Answered {
                 gone_at: Some(gone_at),
                 ..
-            } if now >= gone_at => self.end(if self.served {
-                EndReason::AgentLost
-            } else {
-                EndReason::NoAgent
-            }),
+            } if now >= gone_at && self.served => self.end(EndReason::AgentLost),
+            Phase::Answered {
+                gone_at: Some(gone_at),
+                ..
+            } if now >= gone_at => self.nobody_came(now),
+            Phase::Alone(Alone::Hearing { end_at }) if now >= end_at => self.end(EndReason::NoAgentPrompt),
             _ => {}
         }
     }
@@ -355,14 +323,63 @@ impl Machine {
         }
     }
 
+    fn nobody_came(&mut self, now: Instant) {
+        let NoAgent { transfers, prompt } = self.options.no_agent;
+        if !transfers && prompt.is_none() {
+            return self.end(EndReason::NoAgent);
+        }
+        if self.phase == Phase::Ringing {
+            self.outputs.push_back(Output::AnswerAlone);
+        }
+        self.phase = Phase::Alone(Alone::Answered);
+        if self.acknowledged {
+            self.turn_away(now);
+        }
+    }
+
+    fn turn_away(&mut self, now: Instant) {
+        if self.options.no_agent.transfers {
+            self.phase = Phase::Alone(Alone::Transferring);
+            self.outputs.push_back(Output::Transfer);
+        } else {
+            self.prompt(now);
+        }
+    }
+
+    fn prompt(&mut self, now: Instant) {
+        match self.options.no_agent.prompt {
+            Some(length) => {
+                self.phase = Phase::Alone(Alone::Hearing { end_at: now + length });
+                self.outputs.push_back(Output::Prompt);
+            }
+            None => self.end(EndReason::NoAgent),
+        }
+    }
+
+    /// Why the call of a phone ended that is elsewhere, for no agent came.
+    fn elsewhere(&self) -> Option<EndReason> {
+        (self.phase == Phase::Alone(Alone::Transferring)).then_some(EndReason::NoAgentTransfer)
+    }
+
+    fn hold(&mut self, holds: bool) {
+        if self.options.holds {
+            self.outputs.push_back(Output::Hold(holds));
+        }
+    }
+
     fn agent_heard(&mut self, identity: String, now: Instant) {
         self.agents.insert(identity);
         self.served = true;
         self.sound_came();
         match &mut self.phase {
             Phase::Ringing => self.answer(now),
-            Phase::Answered { gone_at, .. } => *gone_at = None,
-            Phase::Dialling { .. } | Phase::Ended => {}
+            Phase::Answered { gone_at, .. } => {
+                if gone_at.take().is_some() {
+                    self.hold(false);
+                }
+            }
+            // Who was told that nobody is there is not surprised by somebody.
+            Phase::Dialling { .. } | Phase::Alone(_) | Phase::Ended => {}
         }
     }
 
@@ -398,8 +415,9 @@ impl Machine {
         if let Phase::Answered { gone_at, .. } = &mut self.phase {
             if deliberate {
                 self.end(EndReason::AgentLeft);
-            } else {
-                gone_at.get_or_insert(now + grace);
+            } else if gone_at.is_none() {
+                *gone_at = Some(now + grace);
+                self.hold(true);
             }
         }
     }
@@ -411,10 +429,12 @@ impl Machine {
                 code: 480,
                 text: "no agent",
             },
-            (Phase::Ringing, EndReason::RoomClosed | EndReason::Removed) => Output::Reject {
-                code: 480,
-                text: "call ended by the room",
-            },
+            (Phase::Ringing, EndReason::RoomClosed | EndReason::Removed | EndReason::EndCall) => {
+                Output::Reject {
+                    code: 480,
+                    text: "call ended by the room",
+                }
+            }
             (Phase::Ringing, EndReason::ShutDown) => Output::Reject {
                 code: 503,
                 text: "shutting down",

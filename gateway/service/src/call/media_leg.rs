@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::heard::Heard;
-use crate::bridge::{CHANGE_QUEUE, Change, Cue, Downlink, Faults};
+use crate::bridge::{CHANGE_QUEUE, Change, Downlink, Faults, Sound};
 use crate::room::RoomLeg;
 
 /// Any port: for reading an offer before a port is bound.
@@ -322,14 +322,9 @@ impl MediaLeg {
         self.changes.clone()
     }
 
-    /// Lets the phone hear this once, or nothing.
-    pub(super) async fn play(&self, cue: Option<Cue>) {
-        self.change(Change::Play(cue)).await;
-    }
-
-    /// Lets the phone hear it ring, or no longer.
-    pub(super) async fn ring(&self, rings: bool) {
-        self.change(Change::Ring(rings)).await;
+    /// Lets the phone hear this in place of the room, or the room again.
+    pub(super) async fn play(&self, sound: Option<Sound>) {
+        self.change(Change::Play(sound)).await;
     }
 
     pub(super) async fn add_track(&self, sid: String, track: RemoteAudioTrack) {

@@ -10,6 +10,7 @@ pub(crate) mod machine;
 mod media_leg;
 pub(crate) mod outgoing;
 mod pin;
+mod referral;
 mod setup;
 mod transfer;
 mod trunk;
@@ -19,6 +20,7 @@ use std::time::Duration;
 
 use events::{Direction, LegRecord, Timestamp};
 use media::PortPool;
+use platform::config::SipNoAgent;
 use platform::livekit::LiveKit;
 use platform::targets::Policy;
 use sip::digest::Authenticator;
@@ -32,9 +34,10 @@ use crate::GatewayConfig;
 use crate::departure::Departure;
 use crate::records::Records;
 use crate::registrations::ByContact;
+use crate::sounds::{Clip, Sounds};
 use admit::{Entered, Entry};
 use conversation::{Conversation, Parts, Way};
-use machine::{EndReason, Machine};
+use machine::{EndReason, Machine, NoAgent};
 use outgoing::caps::Caps;
 use setup::Joined;
 
@@ -50,6 +53,9 @@ pub(crate) struct Context {
     /// Whom calls may be placed and transferred to.
     pub(crate) targets: Policy,
     pub(crate) caps: Caps,
+    pub(crate) sounds: Sounds,
+    /// Where phones are sent that no agent answers, as a URI.
+    pub(crate) elsewhere: Option<String>,
     /// Places for callers who enter a PIN: they hold a port and nobody has answered them.
     pub(crate) pins: Arc<Semaphore>,
     pub(crate) ports: PortPool,
@@ -61,6 +67,17 @@ pub(crate) struct Context {
 }
 
 impl Context {
+    /// What becomes of callers whom no agent answers.
+    fn no_agent(&self) -> NoAgent {
+        let transfers = self.elsewhere.is_some();
+        let prompts = transfers || self.config.no_agent == SipNoAgent::Prompt;
+        let prompt = self.sounds.no_agent.as_ref().filter(|_| prompts);
+        NoAgent {
+            transfers,
+            prompt: prompt.map(Clip::length),
+        }
+    }
+
     /// Sees a call off that is over: what it was is kept, and whoever was in the room for it has left.
     async fn see_off(
         &self,

@@ -17,8 +17,9 @@ const MAX_DIGITS: usize = 16;
 const ATTEMPTS: u32 = 3;
 /// Who has pressed nothing more for so long has entered it all, `#` or not.
 const PAUSE: Duration = Duration::from_secs(5);
-/// How often a caller is asked who presses nothing.
+/// How often a caller is asked who presses nothing, and how long a silence is left after the question where that is long itself.
 const ASK_EVERY: Duration = Duration::from_secs(8);
+const SILENCE: Duration = Duration::from_secs(5);
 
 /// What a caller has entered, without the `#`. `Debug` shows nothing of it.
 #[derive(Clone, PartialEq, Eq)]
@@ -47,10 +48,18 @@ pub(super) enum Act {
     End(EndReason),
 }
 
+/// How long that takes what the caller hears.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Lengths {
+    pub(super) enter: Duration,
+    pub(super) wrong: Duration,
+}
+
 /// The entry of one caller, whose phone is answered.
 #[derive(Debug)]
 pub(super) struct PinEntry {
     until: Instant,
+    lengths: Lengths,
     failures: u32,
     phase: Phase,
     acts: VecDeque<Act>,
@@ -67,10 +76,11 @@ enum Phase {
 
 impl PinEntry {
     /// Begins; a PIN must be there within `limit`.
-    pub(super) fn new(limit: Duration, now: Instant) -> Self {
+    pub(super) fn new(limit: Duration, lengths: Lengths, now: Instant) -> Self {
         let (failures, acts) = Default::default();
         Self {
             until: now + limit,
+            lengths,
             failures,
             phase: Phase::Asking { ask_at: now },
             acts,
@@ -106,7 +116,7 @@ impl PinEntry {
         }
         self.acts.push_back(Act::Play(Some(Cue::Wrong)));
         self.phase = Phase::Asking {
-            ask_at: now + Cue::Wrong.length() * 2,
+            ask_at: now + self.lengths.wrong + Cue::Wrong.length(),
         };
     }
 
@@ -121,7 +131,7 @@ impl PinEntry {
                 self.refuse(reason, now);
             }
             Phase::Asking { ask_at } if now >= *ask_at => {
-                *ask_at = now + ASK_EVERY;
+                *ask_at = now + ASK_EVERY.max(self.lengths.enter + SILENCE);
                 self.acts.push_back(Act::Play(Some(Cue::Enter)));
             }
             Phase::Entering { digits, check_at } if now >= *check_at => {
@@ -157,7 +167,7 @@ impl PinEntry {
     fn refuse(&mut self, reason: EndReason, now: Instant) {
         self.acts.push_back(Act::Play(Some(Cue::Wrong)));
         self.phase = Phase::Refusing {
-            end_at: now + Cue::Wrong.length(),
+            end_at: now + self.lengths.wrong,
             reason,
         };
     }
@@ -171,7 +181,11 @@ mod tests {
 
     fn entry() -> (PinEntry, Instant) {
         let now = tokio::time::Instant::now().into_std();
-        let mut entry = PinEntry::new(LIMIT, now);
+        let lengths = Lengths {
+            enter: Cue::Enter.length(),
+            wrong: Cue::Wrong.length(),
+        };
+        let mut entry = PinEntry::new(LIMIT, lengths, now);
         entry.handle_timeout(now);
         assert_eq!(acts(&mut entry), [Act::Play(Some(Cue::Enter))]);
         (entry, now)
@@ -251,6 +265,21 @@ mod tests {
         assert_eq!(asked.count(), 7);
         let end = (LIMIT + Cue::Wrong.length(), Act::End(EndReason::NoPin));
         assert_eq!(done.last(), Some(&end));
+    }
+
+    #[test]
+    fn a_long_question_is_heard_to_its_end_before_it_is_asked_again() {
+        let now = tokio::time::Instant::now().into_std();
+        let lengths = Lengths {
+            enter: Duration::from_secs(20),
+            wrong: Duration::from_secs(3),
+        };
+        let mut entry = PinEntry::new(LIMIT, lengths, now);
+        let asked: Vec<_> = pass(&mut entry, now)
+            .into_iter()
+            .map(|(at, _)| at.as_secs())
+            .collect();
+        assert_eq!(asked, [0, 25, 50, 60, 63]);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use bus::ioinfo::{Dispatch, DispatchRequest, DispatchResult, SipCall, SipUri};
+use events::livekit::attribute;
 use events::{LegRecord, Regions, Timestamp};
 use media::sdp::SdpError;
 use platform::clock::{Clock as _, SystemClock};
@@ -16,6 +17,7 @@ use super::machine::Options;
 use super::media_leg::{self, Encryption, MediaLeg, Offer};
 use super::{Context, trunk};
 use crate::attributes::Moments;
+use crate::methods::RemoteHeaders;
 use crate::room::RoomLeg;
 use crate::token::{self, Joiner};
 
@@ -83,6 +85,7 @@ pub(super) struct Admission {
     dispatch: Dispatch,
     token: String,
     rate_hz: u32,
+    remote_headers: RemoteHeaders,
     /// From when on an agent is waited for.
     since: Instant,
 }
@@ -90,6 +93,7 @@ pub(super) struct Admission {
 impl Admission {
     pub(super) fn new(
         context: &Context,
+        invite: &Invite,
         dispatch: Dispatch,
         attributes: &HashMap<String, String>,
         media: &MediaLeg,
@@ -97,9 +101,16 @@ impl Admission {
     ) -> Result<Self, Refused> {
         let token =
             mint(context, Joiner::from(&dispatch), attributes).ok_or(Refused::new(500, "no token"))?;
+        let remote_headers = RemoteHeaders::default();
+        let shown = dispatch
+            .participant_attributes
+            .contains_key(attribute::SIP_NUMBER);
+        let hidden = (!shown).then_some(invite.from.user.as_str());
+        remote_headers.set(&invite.headers, hidden);
         Ok(Self {
             dispatch,
             token,
+            remote_headers,
             rate_hz: media.sample_rate_hz().unwrap_or(media_leg::UNKNOWN_RATE_HZ),
             since,
         })
@@ -218,6 +229,7 @@ pub(super) async fn join(context: &Context, admission: Admission) -> Result<Join
         dispatch,
         token,
         rate_hz,
+        remote_headers,
         since,
     } = admission;
     let room = RoomLeg::join(
@@ -226,6 +238,7 @@ pub(super) async fn join(context: &Context, admission: Admission) -> Result<Join
         &dispatch.participant_identity,
         rate_hz,
         true,
+        remote_headers,
     )
     .await;
     let room = room.map_err(|error| {
@@ -256,6 +269,8 @@ fn options(context: &Context, dispatch: &Dispatch, since: Instant) -> Options {
         ringing_until: (since + shorter(timeouts.no_agent, dispatch.ringing_timeout)).into_std(),
         agent_gone: timeouts.agent_gone,
         max_call: shorter(timeouts.max_call, dispatch.max_call_duration),
+        no_agent: context.no_agent(),
+        holds: context.sounds.hold().is_some(),
     }
 }
 

@@ -17,7 +17,7 @@ use super::outgoing::order;
 /// LiveKit's default.
 const RINGING_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long after the new call stands the old one is hung up, as livekit-sip has it: some phones do it themselves meanwhile.
-const HANG_UP_AFTER: Duration = Duration::from_secs(1);
+pub(super) const HANG_UP_AFTER: Duration = Duration::from_secs(1);
 
 /// The transfers of one call: one at a time.
 pub(super) struct Transfers {
@@ -137,6 +137,21 @@ impl Transfers {
         })
     }
 
+    /// We send the phone elsewhere ourselves; `false` when it is being sent somewhere already.
+    pub(super) fn begin(&mut self, to: &str) -> bool {
+        if self.current.is_some() {
+            return false;
+        }
+        self.current = Some(Current {
+            to: to.to_owned(),
+            at: Instant::now() + RINGING_TIMEOUT,
+            waiting: Vec::new(),
+            accepted: false,
+            is_there: false,
+        });
+        true
+    }
+
     pub(super) fn told(&mut self, event: TransferEvent) -> Verdict {
         let Some(current) = self.current.as_mut().filter(|current| !current.is_there) else {
             return Verdict::Waiting;
@@ -164,11 +179,13 @@ impl Transfers {
         Verdict::Failed
     }
 
-    /// The phone has hung up. With a REFER accepted it has gone where it was sent.
-    pub(super) fn hung_up(&mut self) {
-        if let Some(current) = self.current.as_mut().filter(|current| current.accepted) {
-            current.done();
-        }
+    /// The phone has hung up. With a REFER accepted it has gone where it was sent; whether that is so.
+    pub(super) fn hung_up(&mut self) -> bool {
+        let Some(current) = self.current.as_mut().filter(|current| current.accepted) else {
+            return false;
+        };
+        current.done();
+        true
     }
 
     /// The call is over; whoever still waits is told.

@@ -8,7 +8,9 @@ use caller::{Call, Caller, CallerConfig, Codec};
 use dev::{LocalStack, LocalStackConfig, RtpPorts};
 use events::{LegRecord, Regions};
 use livekit_protocol as proto;
-use platform::config::{CallsConfig, LiveKitConfig, Registration, SipLadder, SipTls, SipTlsServer};
+use platform::config::{
+    CallsConfig, LiveKitConfig, Registration, SipLadder, SipNoAgent, SipSounds, SipTls, SipTlsServer,
+};
 use platform::livekit::LiveKit;
 use platform::store::{FolderStore, Page, Store as _};
 use service::{Gateway, GatewayConfig, GatewayStats, Timeouts};
@@ -58,6 +60,10 @@ pub(crate) struct Wishes {
     pub(crate) ladder: SipLadder,
     pub(crate) session: SessionTimes,
     pub(crate) info_dtmf: bool,
+    pub(crate) no_agent: SipNoAgent,
+    pub(crate) sounds: SipSounds,
+    /// The address of a trunk over which whom phones refer to is called.
+    pub(crate) referred: Option<String>,
     /// Without any: all but Opus.
     pub(crate) codecs: Vec<Codec>,
 }
@@ -73,6 +79,19 @@ pub(crate) struct Fixture {
     store: FolderStore,
     _folder: TempDir,
     _turn: Turn,
+}
+
+/// A server with a certificate of `authority`, and a client that trusts it.
+fn tls(authority: &Authority, loopback: IpAddr) -> SipTls {
+    let (certificate, key, _) = authority.issue("localhost");
+    SipTls {
+        server: Some(SipTlsServer {
+            listen: SocketAddr::new(loopback, 0),
+            certificate,
+            key,
+        }),
+        authorities: Some(authority.file()),
+    }
 }
 
 impl Fixture {
@@ -171,6 +190,9 @@ impl Fixture {
             ladder,
             session,
             info_dtmf,
+            no_agent,
+            sounds,
+            referred,
             codecs,
         } = wishes;
         let codecs = if codecs.is_empty() {
@@ -184,19 +206,16 @@ impl Fixture {
         let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
         let secret = platform::Secret::new(stack.keys().api_secret());
         let authority = Authority::new();
-        let (certificate, key, _) = authority.issue("localhost");
-        let tls = SipTls {
-            server: Some(SipTlsServer {
-                listen: SocketAddr::new(loopback, 0),
-                certificate,
-                key,
-            }),
-            authorities: Some(authority.file()),
+        let tls = tls(&authority, loopback);
+        let api = api(&stack);
+        let refer_trunk = match referred {
+            Some(address) => Some(crate::outbound::trunk_at(&api, &address).await),
+            None => None,
         };
         let config = GatewayConfig {
             livekit_url: livekit_url.unwrap_or_else(|| stack.ws_url()),
             api_key: stack.keys().api_key().to_owned(),
-            api_secret: secret.clone(),
+            api_secret: secret,
             redis_url: stack.redis_url().into(),
             listen: SocketAddr::new(loopback, 0),
             tcp: Some(SocketAddr::new(loopback, 0)),
@@ -214,19 +233,15 @@ impl Fixture {
             limits,
             session,
             info_dtmf,
+            no_agent,
+            refer_trunk,
+            sounds,
             regions: Regions::default(),
             ladder,
         };
         let gateway = Gateway::start(config, Some(Arc::new(store.clone())))
             .await
             .expect("gateway");
-        let config = LiveKitConfig {
-            url: stack.ws_url(),
-            api_key: stack.keys().api_key().to_owned(),
-            api_secret: secret,
-            webhook_keys: Vec::new(),
-        };
-        let api = LiveKit::new(&config).expect("client");
         Self {
             gateway,
             api,
@@ -412,4 +427,14 @@ fn is_empty(stats: GatewayStats) -> bool {
         ..
     } = stats;
     (calls, rtp_ports, sip_calls, dialogs) == (0, 0, 0, 0)
+}
+
+fn api(stack: &LocalStack) -> LiveKit {
+    let config = LiveKitConfig {
+        url: stack.ws_url(),
+        api_key: stack.keys().api_key().to_owned(),
+        api_secret: platform::Secret::new(stack.keys().api_secret()),
+        webhook_keys: Vec::new(),
+    };
+    LiveKit::new(&config).expect("client")
 }

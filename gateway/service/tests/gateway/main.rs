@@ -21,6 +21,7 @@ mod sipp;
 mod speech;
 mod wire;
 
+mod alone;
 mod answer;
 mod corpus;
 mod disturbance;
@@ -29,6 +30,7 @@ mod flood;
 mod hosts;
 mod latency;
 mod load;
+mod methods;
 mod outbound;
 mod pins;
 mod records;

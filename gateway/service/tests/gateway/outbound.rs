@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use livekit_protocol as proto;
 use platform::config::{CallsConfig, Targets};
-use platform::livekit::{LiveKitError, ProtoDuration};
+use platform::livekit::{LiveKit, LiveKitError, ProtoDuration};
 use service::Timeouts;
 use tokio::time::{Instant, sleep};
 
@@ -28,7 +28,16 @@ pub(crate) async fn trunk(fixture: &Fixture, sipp: &Sipp) -> String {
     trunk_over(fixture, &sipp.address(), proto::SipTransport::Udp).await
 }
 
+/// Over UDP.
+pub(crate) async fn trunk_at(api: &LiveKit, address: &str) -> String {
+    trunk_of(api, address, proto::SipTransport::Udp).await
+}
+
 pub(crate) async fn trunk_over(fixture: &Fixture, address: &str, transport: proto::SipTransport) -> String {
+    trunk_of(&fixture.api, address, transport).await
+}
+
+async fn trunk_of(api: &LiveKit, address: &str, transport: proto::SipTransport) -> String {
     let trunk = proto::SipOutboundTrunkInfo {
         name: "out".into(),
         address: address.into(),
@@ -39,7 +48,7 @@ pub(crate) async fn trunk_over(fixture: &Fixture, address: &str, transport: prot
         headers_to_attributes: [("X-Callee".to_owned(), "callee".to_owned())].into(),
         ..proto::SipOutboundTrunkInfo::default()
     };
-    let made = fixture.api.create_sip_outbound_trunk(trunk).await.expect("trunk");
+    let made = api.create_sip_outbound_trunk(trunk).await.expect("trunk");
     made.sip_trunk_id
 }
 

@@ -33,7 +33,7 @@ async fn asking(pin: &str, timeouts: Timeouts) -> Fixture {
 }
 
 /// Presses keys one after the other; returns with the beginning of the last.
-async fn press(rtp: &mut RtpSession, keys: &str) {
+pub(crate) async fn press(rtp: &mut RtpSession, keys: &str) {
     for key in keys.chars() {
         while rtp.sender.is_pressing() {
             talk(rtp, &[], 1).await;
@@ -45,7 +45,7 @@ async fn press(rtp: &mut RtpSession, keys: &str) {
 }
 
 /// Listens until a tone of this frequency sounds.
-async fn hears(rtp: &mut RtpSession, frequency_hz: f64) {
+pub(crate) async fn hears(rtp: &mut RtpSession, frequency_hz: f64) {
     let search = async { while tone_dbfs(&talk(rtp, &[], 8).await, frequency_hz, RATE_HZ) < -32.0 {} };
     let heard = timeout(SOON, search).await;
     assert!(heard.is_ok(), "{frequency_hz} Hz is not heard");

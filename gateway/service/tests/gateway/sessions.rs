@@ -51,7 +51,7 @@ pub(crate) fn within(method: &str, cseq: u32, more: &str, sdp: &str) -> String {
 }
 
 /// The ACK of a refusal goes by the INVITE's own branch.
-fn ack_refusal(cseq: u32) -> String {
+pub(crate) fn ack_refusal(cseq: u32) -> String {
     let target = format!("sip:{NUMBER}@[remote_ip]:[remote_port]");
     says("ACK", &target, "[last_Via:]", cseq, HOPS, "")
 }
@@ -101,7 +101,7 @@ pub(crate) fn replies(more: &str, sdp: &str) -> String {
     )
 }
 
-fn hangs_up(cseq: u32) -> String {
+pub(crate) fn hangs_up(cseq: u32) -> String {
     within("BYE", cseq, "", "") + "<recv response=\"200\" timeout=\"15000\"/>\n"
 }
 

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use livekit_protocol as proto;
 use platform::livekit::{LiveKitError, ProtoDuration};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use crate::agent::{Agent, Noticed};
-use crate::fixture::{Fixture, ROOM};
+use crate::fixture::{CALLEE, Fixture, IDENTITY, ROOM, SOON, Wishes};
 use crate::outbound::{allowed, dial, remove, request, trunk, went_well};
+use crate::sessions::{HOPS, SDP, answered, asked, hangs_up, invite, replies, within};
 use crate::sipp::{self, Sipp};
 
 fn transfer(to: &str) -> proto::TransferSipParticipantRequest {
@@ -133,5 +134,113 @@ async fn nobody_is_sent_to_whom_nobody_may_call() {
     }
     remove(&fixture).await;
     went_well(sipp, &fixture).await;
+    fixture.stop().await;
+}
+
+/// A caller that wants somebody called in its place; what it is told of that.
+fn refers(to: &str, answer: &str, told: &[&str]) -> Vec<String> {
+    let refer = within(
+        "REFER",
+        2,
+        &format!("Refer-To: <sip:{to}@[remote_ip]:[remote_port]>\n"),
+        "",
+    );
+    let mut steps = vec![
+        invite(1, HOPS, SDP),
+        answered("200", &[]),
+        within("ACK", 1, "", ""),
+        sipp::pause(500),
+        refer,
+        format!("<recv response=\"{answer}\" timeout=\"15000\"/>\n"),
+    ];
+    for (at, line) in told.iter().enumerate() {
+        steps.push(format!(
+            "<recv request=\"NOTIFY\" timeout=\"15000\"><action><ereg regexp=\"^SIP/2.0 {line}\" search_in=\"body\" \
+             check_it=\"true\" assign_to=\"told{at}\"/></action></recv>\n<Reference variables=\"told{at}\"/>\n"
+        ));
+        steps.push(replies("", ""));
+    }
+    steps
+}
+
+/// With a trunk and a rule for calls in, and a trunk for whom they refer to.
+async fn following(other: Option<&Sipp>) -> (Fixture, Agent) {
+    let fixture = Fixture::wishing(Wishes {
+        calls: allowed(),
+        referred: other.map(Sipp::address),
+        ..Wishes::default()
+    })
+    .await;
+    fixture.trunk(proto::SipInboundTrunkInfo::default()).await;
+    let agent = Agent::join(&fixture).await;
+    (fixture, agent)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whom_a_phone_refers_to_is_called_into_its_room_and_the_phone_is_hung_up_on() {
+    let other = Sipp::start(&sipp::picks_up()).await;
+    let (fixture, _agent) = following(Some(&other)).await;
+    let mut steps = refers(CALLEE, "202", &["100", "200"]);
+    steps.extend([asked("BYE", "Reason", "transferred"), replies("", "")]);
+    let caller = Sipp::call(fixture.gateway.local_addr(), &steps);
+    caller.went_by_the_scenario().await;
+    fixture.gone(IDENTITY).await;
+    let phones = fixture.api.list_participants(ROOM).await.expect("listed");
+    let is_phone = |p: &&proto::ParticipantInfo| p.kind() == proto::participant_info::Kind::Sip;
+    let phones: Vec<_> = phones.iter().filter(is_phone).collect();
+    let [phone] = phones.as_slice() else {
+        panic!("{} phones", phones.len());
+    };
+    assert_eq!(
+        phone.attributes.get("sip.callStatus").map(String::as_str),
+        Some("active")
+    );
+    let removed = fixture.api.remove_participant(ROOM, &phone.identity).await;
+    removed.expect("removed");
+    other.went_by_the_scenario().await;
+    fixture.released().await;
+    fixture.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_phone_whose_refer_comes_to_nothing_stays_in_its_call() {
+    let other = Sipp::start(&sipp::refuses("486 Busy Here")).await;
+    let (fixture, _agent) = following(Some(&other)).await;
+    let mut steps = refers(CALLEE, "202", &["100", "486"]);
+    steps.extend([sipp::pause(2_000), hangs_up(3)]);
+    let caller = Sipp::call(fixture.gateway.local_addr(), &steps);
+    let deadline = Instant::now() + SOON;
+    loop {
+        let phone = fixture.api.participant(ROOM, IDENTITY).await.unwrap_or_default();
+        let told = phone.and_then(|phone| phone.attributes.get("trunkline.refer").cloned());
+        if told.as_deref() == Some("failed") {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{told:?}");
+        sleep(Duration::from_millis(20)).await;
+    }
+    caller.went_by_the_scenario().await;
+    other.went_by_the_scenario().await;
+    fixture.released().await;
+    assert_eq!(fixture.kept("calls/", ".json").await.len(), 2);
+
+    for (to, answer) in [("+4930123456", "403"), ("bob", "403")] {
+        let mut steps = refers(to, answer, &[]);
+        steps.push(hangs_up(3));
+        let caller = Sipp::call(fixture.gateway.local_addr(), &steps);
+        caller.went_by_the_scenario().await;
+        fixture.released().await;
+    }
+    fixture.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refer_is_refused_where_nothing_says_otherwise() {
+    let (fixture, _agent) = following(None).await;
+    let mut steps = refers(CALLEE, "405", &[]);
+    steps.push(hangs_up(3));
+    let caller = Sipp::call(fixture.gateway.local_addr(), &steps);
+    caller.went_by_the_scenario().await;
+    fixture.released().await;
     fixture.stop().await;
 }

@@ -168,7 +168,9 @@ fn judge(head: &Head<'_>, source: SocketAddr) -> Verdict {
     let Start::Request { method } = head.start else {
         return Verdict::Pass;
     };
-    let served = ALLOW.split(", ").any(|served| served == method);
+    // Whether a REFER within a call is followed is for the call's owner to say.
+    let is_referral = method == "REFER" && head.has_to_tag();
+    let served = is_referral || ALLOW.split(", ").any(|served| served == method);
     let unsupported = unsupported(head);
     let refusal = if head.cseq_method != method || head.body_is_short {
         Some((Refusal::BadRequest, 400, "Bad Request", None))

@@ -155,6 +155,11 @@ impl CallTask {
             Command::Refer { to, headers } if state.phase == Phase::Confirmed => {
                 self.within.refer(&to, headers);
             }
+            Command::Notify {
+                code,
+                phrase,
+                is_final,
+            } if state.phase == Phase::Confirmed => self.within.notify(code, &phrase, is_final),
             _ => {}
         }
     }

@@ -15,7 +15,7 @@ use super::convert;
 use super::requests::Requests;
 use super::timing::{Said, Timing};
 use crate::session::Due;
-use crate::{ALLOW, CallEvent, Renegotiation, TransferEvent, is_extra_header};
+use crate::{ALLOW, CallEvent, Referral, Renegotiation, TransferEvent, is_extra_header};
 
 /// How long the owner may take over a renegotiation.
 pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
@@ -28,6 +28,8 @@ pub(super) struct Within {
     tasks: TaskTracker,
     /// Whether our 200 to a re-INVITE made an offer, whose answer is in the ACK.
     offered: Arc<AtomicBool>,
+    /// Whether we have accepted a REFER that nothing was said of yet.
+    followed: Arc<AtomicBool>,
     timing: Timing,
     /// Whether the other side takes UPDATE.
     takes_update: bool,
@@ -48,6 +50,7 @@ impl Within {
             events,
             tasks,
             offered: Arc::default(),
+            followed: Arc::default(),
         }
     }
 
@@ -80,9 +83,10 @@ impl Within {
             }
             DialogState::Options(_, _, handle) => self.reply(handle, StatusCode::OK),
             DialogState::Confirmed(..) => self.acknowledged(),
-            DialogState::Publish(_, _, handle)
-            | DialogState::Refer(_, _, handle)
-            | DialogState::Message(_, _, handle) => self.reply(handle, StatusCode::MethodNotAllowed),
+            DialogState::Refer(_, request, handle) => self.referred(&request, handle),
+            DialogState::Publish(_, _, handle) | DialogState::Message(_, _, handle) => {
+                self.reply(handle, StatusCode::MethodNotAllowed);
+            }
             _ => {}
         }
     }
@@ -102,6 +106,40 @@ impl Within {
             };
             let _ = events.try_send(CallEvent::Transfer(event));
         });
+    }
+
+    /// Asks the owner what to answer.
+    fn referred(&self, request: &Request, handle: TransactionHandle) {
+        let mut targets = request.headers.iter().filter(|h| matches!(h, Header::ReferTo(_)));
+        // RFC 3515 §2.4.1: one, and one only.
+        let (Some(to), None) = (targets.next(), targets.next()) else {
+            return self.reply(handle, StatusCode::BadRequest);
+        };
+        let (answer, answered) = oneshot::channel();
+        let referral = Referral {
+            to: to.value().to_owned(),
+            answer,
+        };
+        if self.events.try_send(CallEvent::Referred(referral)).is_err() {
+            return self.reply(handle, StatusCode::ServerInternalError);
+        }
+        let followed = Arc::clone(&self.followed);
+        self.tasks.spawn(async move {
+            let code = match timeout(ANSWER_TIMEOUT, answered).await {
+                Ok(Ok(code)) => code,
+                _ => 405,
+            };
+            followed.store((200..300).contains(&code), Ordering::Release);
+            let allow = vec![Header::Allow(ALLOW.into())];
+            let _ = handle.respond(StatusCode::from(code), Some(allow), None).await;
+        });
+    }
+
+    /// Sends NOTIFY about a REFER of the other side's.
+    pub(super) fn notify(&self, code: u16, phrase: &str, is_final: bool) {
+        let (ours, phrase) = (self.ours.clone(), phrase.to_owned());
+        self.tasks
+            .spawn(async move { notify(&ours, code, &phrase, is_final).await });
     }
 
     /// Sends BYE; resolves when it was answered, or after [`BYE_TIMEOUT`]. Its transaction repeats it for 64·T1 all the same.
@@ -148,6 +186,10 @@ impl Within {
 
     /// The ACK of a re-INVITE, or the end of another request.
     fn acknowledged(&self) {
+        if self.followed.swap(false, Ordering::AcqRel) {
+            // RFC 3515 §2.4.4: at once, whatever is known; and not before the answer, though a peer would have to bear that.
+            self.notify(100, "Trying", false);
+        }
         if !self.offered.swap(false, Ordering::AcqRel) {
             return;
         }
@@ -211,6 +253,23 @@ impl Within {
             };
         });
     }
+}
+
+async fn notify(ours: &Requests, code: u16, phrase: &str, is_final: bool) {
+    let state = if is_final {
+        "terminated;reason=noresource"
+    } else {
+        "active;expires=60"
+    };
+    let headers = vec![
+        make_header("Event", "refer".to_owned()),
+        make_header("Subscription-State", state.to_owned()),
+        Header::ContentType("message/sipfrag;version=2.0".into()),
+    ];
+    let phrase: String = phrase.chars().filter(|c| !c.is_control()).collect();
+    let fragment = format!("SIP/2.0 {code} {phrase}\r\n").into_bytes();
+    // Whoever does not answer does not want to know.
+    drop(ours.ask(Method::Notify, headers, fragment).await);
 }
 
 /// Headers from outside, as far as they may be sent.

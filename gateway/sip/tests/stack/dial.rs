@@ -341,13 +341,58 @@ async fn a_transfer_is_asked_for_and_its_outcome_told() {
         ),
         "{busy:?}"
     );
-    // Nobody subscribed to that; and nobody but us moves our calls.
+    // Nobody subscribed to that.
     peer.ask_back(&invite, "NOTIFY", "uas", "Event: presence\r\n", "")
         .await;
     peer.expect("SIP/2.0 489").await;
-    peer.ask_back(&invite, "REFER", "uas", "Refer-To: <sip:x@y>\r\n", "")
-        .await;
-    peer.expect("SIP/2.0 405").await;
+    peer.ask_back(&invite, "BYE", "uas", "", "").await;
+    peer.expect("SIP/2.0 200").await;
+    assert!(matches!(event(&mut call).await, CallEvent::HungUp));
+    drained(&stack).await;
+    stack.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_refer_of_the_other_sides_is_for_the_owner_to_answer() {
+    let (mut stack, mut peer, mut call, invite) = answered().await;
+    for (to, code) in [
+        ("", "400"),
+        ("Refer-To: <sip:x@y>\r\nRefer-To: <sip:z@y>\r\n", "400"),
+    ] {
+        peer.ask_back(&invite, "REFER", "uas", to, "").await;
+        peer.expect(&format!("SIP/2.0 {code}")).await;
+    }
+    for (answer, code) in [(None, "405"), (Some(403), "403"), (Some(202), "202")] {
+        peer.ask_back(&invite, "REFER", "uas", "Refer-To: <sip:x@y>\r\n", "")
+            .await;
+        let CallEvent::Referred(referral) = event(&mut call).await else {
+            unreachable!("a referral")
+        };
+        assert_eq!(referral.to, "<sip:x@y>");
+        match answer {
+            Some(code) => referral.answer.send(code).expect("awaited"),
+            None => drop(referral),
+        }
+        peer.expect(&format!("SIP/2.0 {code}")).await;
+    }
+    let trying = peer.expect("NOTIFY ").await;
+    assert!(trying.ends_with("\r\n\r\nSIP/2.0 100 Trying\r\n"), "{trying}");
+    peer.answer(&trying, "200 OK").await;
+    for (code, is_final, state) in [(180, false, "active"), (200, true, "terminated")] {
+        let said = call.control.notify(code, "Fine\r\nX: y".into(), is_final).await;
+        said.expect("open");
+        let notify = peer.expect("NOTIFY ").await;
+        assert_eq!(header(&notify, "Event"), "refer");
+        assert!(
+            header(&notify, "Subscription-State").starts_with(state),
+            "{notify}"
+        );
+        assert!(
+            notify.ends_with(&format!("\r\n\r\nSIP/2.0 {code} FineX: y\r\n")),
+            "{notify}"
+        );
+        peer.answer(&notify, "200 OK").await;
+    }
     peer.ask_back(&invite, "BYE", "uas", "", "").await;
     peer.expect("SIP/2.0 200").await;
     assert!(matches!(event(&mut call).await, CallEvent::HungUp));

@@ -10,8 +10,11 @@ use super::{SECOND, not_empty, placed, registrations::registrations};
 use crate::config::{
     fault::Place,
     reader::{Context, Found, Section, by, parsed, scalar},
-    types::{PortRange, Sip, SipCodec, SipLadder, SipTls, SipTlsServer},
-    values::{Wrong, codec, duration, flag, ladder, parse_as, port_range, whole_number, wrong},
+    types::{PortRange, Sip, SipCodec, SipLadder, SipNoAgent, SipSounds, SipTls, SipTlsServer},
+    values::{
+        NoAgent, Wrong, codec, duration, flag, ladder, no_agent_policy, parse_as, port_range, whole_number,
+        wrong,
+    },
 };
 
 /// `config` is `None` when a required key is missing; what other sections are checked against is always there.
@@ -39,24 +42,7 @@ pub(super) fn sip(cx: &Context<'_>, mut section: Section<'_>, slots: usize, base
     let tcp = address(cx, &mut section, "tcp", "0.0.0.0:5060");
     let tls = tls(cx, section.section("tls"), base);
     let (max_connections, max_connections_per_source) = connections(cx, &mut section);
-    let (rtp_ports, ports_place) = placed(
-        cx,
-        &mut section,
-        "rtp_ports",
-        PortRange {
-            first: 20_000,
-            last: 20_999,
-        },
-        port_range,
-    );
-    if listen.port() != 0 && rtp_ports.contains(listen.port()) {
-        cx.fault(
-            section.path("rtp_ports"),
-            ports_place.clone(),
-            format!("the range holds port {}, which sip.listen takes", listen.port()),
-            "move one of them away",
-        );
-    }
+    let (rtp_ports, ports_place) = media_ports(cx, &mut section, listen);
     let default_region = region(cx, &mut section);
     let no_agent_timeout = section.or(
         "no_agent_timeout",
@@ -76,9 +62,10 @@ pub(super) fn sip(cx: &Context<'_>, mut section: Section<'_>, slots: usize, base
     let keep_alive = section.or("keep_alive", Some(KEEP_ALIVE), keep_alive);
     let dns = dns(cx, &mut section);
     let info_dtmf = section.or("info_dtmf", false, flag);
-    let records = section
-        .raw("records", &[])
-        .and_then(|found| parsed(cx, &found, flag));
+    let sounds = sounds(cx, section.section("sounds"), base);
+    let no_agent = no_agent(cx, &mut section, &sounds);
+    let refer_trunk = maybe(cx, &mut section, "refer_trunk", outbound_trunk);
+    let records = maybe(cx, &mut section, "records", flag);
     let ladder = section.or("ladder", SipLadder::Off, ladder);
     section.finish();
     let config = advertised_address
@@ -101,6 +88,9 @@ pub(super) fn sip(cx: &Context<'_>, mut section: Section<'_>, slots: usize, base
             keep_alive,
             dns,
             info_dtmf,
+            no_agent,
+            refer_trunk,
+            sounds,
             records,
             ladder,
         });
@@ -111,6 +101,35 @@ pub(super) fn sip(cx: &Context<'_>, mut section: Section<'_>, slots: usize, base
         agent_gone_grace,
         grace_place,
     }
+}
+
+/// The ports for RTP, and where they are written. The SIP port is none of them.
+fn media_ports(cx: &Context<'_>, section: &mut Section<'_>, listen: SocketAddr) -> (PortRange, Place) {
+    let default = PortRange {
+        first: 20_000,
+        last: 20_999,
+    };
+    let (ports, place) = placed(cx, section, "rtp_ports", default, port_range);
+    if listen.port() != 0 && ports.contains(listen.port()) {
+        cx.fault(
+            section.path("rtp_ports"),
+            place.clone(),
+            format!("the range holds port {}, which sip.listen takes", listen.port()),
+            "move one of them away",
+        );
+    }
+    (ports, place)
+}
+
+/// A key that has no default.
+fn maybe<T>(
+    cx: &Context<'_>,
+    section: &mut Section<'_>,
+    key: &'static str,
+    parse: impl FnOnce(&str) -> Result<T, Wrong>,
+) -> Option<T> {
+    let found = section.raw(key, &[])?;
+    parsed(cx, &found, parse)
 }
 
 fn advertised_address(cx: &Context<'_>, section: &mut Section<'_>, listen: SocketAddr) -> Option<IpAddr> {
@@ -166,6 +185,72 @@ fn tls(cx: &Context<'_>, mut section: Section<'_>, base: &Path) -> SipTls {
             key,
         }),
         authorities,
+    }
+}
+
+fn outbound_trunk(text: &str) -> Result<String, Wrong> {
+    match text.trim() {
+        id if id.starts_with("ST_") => Ok(id.to_owned()),
+        other => wrong(
+            format!("\"{other}\" is no id of a trunk"),
+            "write the outbound trunk's id, ST_ and letters, which `trunkline apply` and LiveKit's API tell",
+        ),
+    }
+}
+
+fn sounds(cx: &Context<'_>, mut section: Section<'_>, base: &Path) -> SipSounds {
+    let mut file = |key| {
+        let found = section.raw(key, &[])?;
+        let path = parsed(cx, &found, not_empty)?;
+        Some(base.join(path))
+    };
+    let sounds = SipSounds {
+        pin: file("pin"),
+        wrong_pin: file("wrong_pin"),
+        right_pin: file("right_pin"),
+        no_agent: file("no_agent"),
+        hold: file("hold"),
+    };
+    section.finish();
+    sounds
+}
+
+/// What becomes of callers without an agent.
+fn no_agent(cx: &Context<'_>, section: &mut Section<'_>, sounds: &SipSounds) -> SipNoAgent {
+    let (policy, place) = placed(cx, section, "no_agent", NoAgent::Refuse, no_agent_policy);
+    let target = section.raw("no_agent_target", &[]);
+    let target = target.and_then(|found| parsed(cx, &found, not_empty));
+    match (policy, target) {
+        (NoAgent::Refuse, None) => SipNoAgent::Refuse,
+        (NoAgent::Prompt, None) if sounds.no_agent.is_some() => SipNoAgent::Prompt,
+        (NoAgent::Transfer, Some(target)) => SipNoAgent::Transfer(target),
+        (NoAgent::Prompt, None) => {
+            cx.fault(
+                section.path("no_agent"),
+                place,
+                "it is prompt, and sip.sounds.no_agent is missing",
+                "name a WAV file there, or write refuse",
+            );
+            SipNoAgent::Refuse
+        }
+        (NoAgent::Transfer, None) => {
+            cx.fault(
+                section.path("no_agent"),
+                place,
+                "it is transfer, and sip.no_agent_target is missing or unusable",
+                "name a number or SIP URI there that calls.targets lists, or write refuse",
+            );
+            SipNoAgent::Refuse
+        }
+        (NoAgent::Refuse | NoAgent::Prompt, Some(_)) => {
+            cx.fault(
+                section.path("no_agent_target"),
+                place,
+                "it has no effect: sip.no_agent is not transfer",
+                "write no_agent: transfer, or leave it out",
+            );
+            SipNoAgent::Refuse
+        }
     }
 }
 

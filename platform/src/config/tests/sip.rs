@@ -38,6 +38,23 @@ fn name_servers_are_addresses_and_keep_alives_may_be_off() {
 }
 
 #[test]
+fn sounds_lie_beside_the_configuration_and_callers_without_an_agent_go_where_it_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let sip = |text: &str| parse_in(folder.path(), text, &least()).unwrap().sip;
+    let prompt = sip("sip: {no_agent: prompt, sounds: {no_agent: sounds/away.wav, hold: /music.wav}}");
+    assert_eq!(prompt.no_agent, SipNoAgent::Prompt);
+    assert_eq!(
+        prompt.sounds.no_agent.unwrap(),
+        folder.path().join("sounds/away.wav")
+    );
+    assert_eq!(prompt.sounds.hold.unwrap(), std::path::Path::new("/music.wav"));
+    assert_eq!(prompt.sounds.pin, None);
+    let transfer = sip("sip: {no_agent: transfer, no_agent_target: '+4930123456'}").no_agent;
+    assert_eq!(transfer, SipNoAgent::Transfer("+4930123456".to_owned()));
+    assert!(!format!("{transfer:?}").contains("4930"), "{transfer:?}");
+}
+
+#[test]
 fn an_account_is_read_with_what_is_known_of_its_provider() {
     let folder = tempfile::tempdir().unwrap();
     let text = "sip:\n  registrations:\n  - {name: main, provider: novofon, user: '12345', password: 's3cret pass', number: '+74950000000'}\n  \

@@ -1,15 +1,19 @@
 //! What the phone, the room and LiveKit say to a conversation, as the machine takes it.
 
+use events::livekit::attribute;
 use livekit::DisconnectReason;
-use sip::{CallEvent, Renegotiation, TransferEvent};
+use sip::{Answer, CallEvent, Renegotiation, TransferEvent};
 use tokio::sync::mpsc;
+use tracing::Instrument as _;
 
 use super::{Conversation, Way};
-use crate::bridge;
+use crate::bridge::{self, Sound};
 use crate::call::detail;
 use crate::call::line::keyed;
 use crate::call::machine::{Input, RoomLoss};
+use crate::call::referral::{self, Called, Followed, Wanted};
 use crate::call::transfer::{Happened, Referral, Verdict};
+use crate::methods::EndCall;
 use crate::room::RoomChange;
 
 /// Digits by INFO that may wait.
@@ -26,8 +30,12 @@ impl Conversation<'_> {
             }
             Some(CallEvent::HungUp) => {
                 // Some hang up as soon as they have accepted a REFER.
-                parts.transfers.hung_up();
-                Some(Input::CallerLeft)
+                let went = parts.transfers.hung_up();
+                Some(if went {
+                    Input::WentElsewhere
+                } else {
+                    Input::CallerLeft
+                })
             }
             Some(CallEvent::NotAcknowledged) => Some(Input::NotAcknowledged),
             Some(CallEvent::SessionExpired) => Some(Input::SessionExpired),
@@ -59,8 +67,9 @@ impl Conversation<'_> {
                 self.pressed(&content_type, &body);
                 None
             }
-            Some(CallEvent::Transfer(event)) => {
-                self.told(event).await;
+            Some(CallEvent::Transfer(event)) => self.told(event).await,
+            Some(CallEvent::Referred(referral)) => {
+                self.referred(referral).await;
                 None
             }
             Some(event) => self.dialled(event),
@@ -94,21 +103,7 @@ impl Conversation<'_> {
                 }
                 (180..190).contains(&code).then_some(Input::Rings)
             }
-            CallEvent::Answered(answer) => {
-                let Way::Outgoing(dialled) = &mut parts.way else {
-                    return None;
-                };
-                match parts.media.accept(&answer.sdp) {
-                    Ok(()) => {
-                        dialled.answered(answer);
-                        Some(Input::PickedUp)
-                    }
-                    Err(error) => {
-                        tracing::warn!(%error, "the phone's answer cannot be used");
-                        Some(Input::NoMedia)
-                    }
-                }
-            }
+            CallEvent::Answered(answer) => self.picked_up(answer),
             CallEvent::Refused { code, phrase } => {
                 detail::answered(&mut parts.leg, code, &phrase);
                 if let Way::Outgoing(dialled) = &mut parts.way {
@@ -119,6 +114,25 @@ impl Conversation<'_> {
             CallEvent::Unreachable => Some(Input::Unreachable),
             // The others are of any call.
             _ => None,
+        }
+    }
+
+    fn picked_up(&mut self, answer: Answer) -> Option<Input> {
+        let parts = &mut self.parts;
+        let Way::Outgoing(dialled) = &mut parts.way else {
+            return None;
+        };
+        match parts.media.accept(&answer.sdp) {
+            Ok(()) => {
+                let told = &parts.room.remote_headers;
+                told.set(&answer.headers, dialled.hidden_number());
+                dialled.answered(answer);
+                Some(Input::PickedUp)
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the phone's answer cannot be used");
+                Some(Input::NoMedia)
+            }
         }
     }
 
@@ -152,7 +166,14 @@ impl Conversation<'_> {
                 } = self.parts.transfers.asked(request, may)?;
                 headers.extend(self.said_by_attributes());
                 tracing::info!(step = "transfer", "the phone is asked to go elsewhere");
-                self.parts.media.ring(rings).await;
+                let meanwhile = if rings {
+                    Some(Sound::Ring)
+                } else {
+                    self.parts.context.sounds.hold()
+                };
+                if meanwhile.is_some() {
+                    self.parts.media.play(meanwhile).await;
+                }
                 let _ = self.parts.control.refer(to, headers).await;
                 None
             }
@@ -161,22 +182,81 @@ impl Conversation<'_> {
                     step = "transfer_failed",
                     "nothing was heard of the transfer in time"
                 );
-                self.parts.media.ring(false).await;
-                None
+                self.parts.media.play(None).await;
+                Some(Input::NotTransferred)
             }
             Happened::IsThere => Some(Input::Transferred),
         }
     }
 
-    async fn told(&mut self, event: TransferEvent) {
+    async fn told(&mut self, event: TransferEvent) -> Option<Input> {
         match self.parts.transfers.told(event) {
-            Verdict::Waiting => {}
+            Verdict::Waiting => None,
             Verdict::Failed => {
                 tracing::info!(step = "transfer_failed", "the call goes on");
-                self.parts.media.ring(false).await;
+                self.parts.media.play(None).await;
+                Some(Input::NotTransferred)
             }
-            Verdict::Done => tracing::info!(step = "transferred", "the phone is elsewhere"),
+            Verdict::Done => {
+                tracing::info!(step = "transferred", "the phone is elsewhere");
+                None
+            }
         }
+    }
+
+    /// The phone wants somebody called in its place.
+    async fn referred(&mut self, referral: sip::Referral) {
+        let context = self.parts.context;
+        // 405, as the stack answers by itself.
+        let Some(trunk) = context.config.refer_trunk.clone() else {
+            return;
+        };
+        let number = referral::number(&referral.to, &context.targets);
+        let code = match &number {
+            _ if !self.connected || self.referrals.is_busy() => 491,
+            Some(_) => 202,
+            None => 403,
+        };
+        // It may have given up.
+        let _ = referral.answer.send(code);
+        let Some(number) = number.filter(|_| code == 202) else {
+            return tracing::info!(step = "refer_refused", code, "the phone's REFER is not followed");
+        };
+        tracing::info!(step = "refer", "the phone wants somebody called in its place");
+        let wanted = Wanted {
+            number,
+            trunk,
+            room: self.parts.room.name(),
+            ringing: context.config.calls.ringing_timeout,
+        };
+        let (told, livekit) = (self.referrals.begin(), context.livekit.clone());
+        let (span, cancel) = (tracing::Span::current(), self.cancel.clone());
+        let calling = async move {
+            if let Some(called) = cancel.run_until_cancelled(referral::call(livekit, wanted)).await {
+                // The call may be over.
+                let _ = told.send(called);
+            }
+        };
+        self.tasks.spawn(calling.instrument(span));
+        self.label_refer("asked").await;
+    }
+
+    pub(super) async fn followed(&mut self, followed: Followed) -> Option<Input> {
+        let called = match followed {
+            Followed::Called(called) => called,
+            Followed::IsThere => return Some(Input::Transferred),
+        };
+        let (code, phrase) = called.status();
+        tracing::info!(step = "referred", code, "what has come of the phone's REFER");
+        let _ = self.parts.control.notify(code, phrase.to_owned(), true).await;
+        let stands = called == Called::Stands;
+        self.label_refer(if stands { "done" } else { "failed" }).await;
+        None
+    }
+
+    async fn label_refer(&self, state: &str) {
+        let label = (attribute::REFER.to_owned(), state.to_owned());
+        self.parts.room.label([label].into()).await;
     }
 
     pub(super) async fn room_changed(&mut self, change: RoomChange) -> Option<Input> {
@@ -200,6 +280,11 @@ impl Conversation<'_> {
             RoomChange::Digit(digit) => {
                 media.press(digit).await;
                 None
+            }
+            RoomChange::EndCall(EndCall(headers)) => {
+                tracing::info!(step = "end_call", "a participant of the room ends the call");
+                self.goodbye = headers;
+                Some(Input::EndCall)
             }
             RoomChange::Back => {
                 self.parts.room.label_again().await;

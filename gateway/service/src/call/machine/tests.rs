@@ -15,6 +15,8 @@ fn machine(now: Instant) -> Machine {
         ringing_until: now + seconds(10),
         agent_gone: GONE,
         max_call: seconds(3600),
+        no_agent: NoAgent::default(),
+        holds: false,
     })
 }
 
@@ -103,6 +105,8 @@ fn a_call_that_was_answered_before_its_room_waits_for_an_agent_as_long_as_one_th
         ringing_until: now + seconds(10),
         agent_gone: GONE,
         max_call: seconds(3600),
+        no_agent: NoAgent::default(),
+        holds: false,
     };
     let mut machine = Machine::answered(options, true, now);
     assert_eq!(machine.poll_timeout(), Some(now + seconds(10)));
@@ -336,6 +340,8 @@ fn outgoing(now: Instant) -> Machine {
         ringing_until: now + seconds(10),
         agent_gone: GONE,
         max_call: seconds(3600),
+        no_agent: NoAgent::default(),
+        holds: false,
     })
 }
 
@@ -408,4 +414,134 @@ fn a_phone_that_was_sent_elsewhere_is_hung_up_on() {
         outputs(&mut machine),
         [hang_up, Output::End(EndReason::Transferred)]
     );
+}
+
+/// A ringing call whose caller is turned away like this when no agent comes.
+fn turning_away(now: Instant, no_agent: NoAgent) -> Machine {
+    Machine::incoming(Options {
+        ringing_until: now + seconds(10),
+        agent_gone: GONE,
+        max_call: seconds(3600),
+        no_agent,
+        holds: false,
+    })
+}
+
+fn prompting() -> NoAgent {
+    NoAgent {
+        transfers: false,
+        prompt: Some(seconds(4)),
+    }
+}
+
+fn transferring() -> NoAgent {
+    NoAgent {
+        transfers: true,
+        prompt: None,
+    }
+}
+
+#[test]
+fn a_caller_is_told_that_nobody_is_there_once_the_answer_is_acknowledged() {
+    let now = start();
+    let mut machine = turning_away(now, prompting());
+    machine.handle_timeout(now + seconds(10));
+    assert_eq!(outputs(&mut machine), [Output::AnswerAlone]);
+    assert_eq!(machine.poll_timeout(), None);
+    machine.handle(Input::Acknowledged, now + seconds(11));
+    assert_eq!(outputs(&mut machine), [Output::Active, Output::Prompt]);
+    // Too late: the call ends all the same.
+    machine.handle(heard("agent"), now + seconds(12));
+    machine.handle_timeout(now + seconds(15));
+    assert_eq!(
+        outputs(&mut machine),
+        [
+            Output::HangUp {
+                text: "no_agent_prompt"
+            },
+            Output::End(EndReason::NoAgentPrompt)
+        ]
+    );
+}
+
+#[test]
+fn a_phone_that_is_sent_elsewhere_ends_its_call_there() {
+    let now = start();
+    let elsewhere = |came: Input| {
+        let mut machine = turning_away(now, transferring());
+        machine.handle_timeout(now + seconds(10));
+        machine.handle(Input::Acknowledged, now + seconds(10));
+        let asked = [Output::AnswerAlone, Output::Active, Output::Transfer];
+        assert_eq!(outputs(&mut machine), asked);
+        machine.handle(came, now + seconds(12));
+        outputs(&mut machine)
+    };
+    let there = Output::End(EndReason::NoAgentTransfer);
+    assert_eq!(
+        elsewhere(Input::WentElsewhere).as_slice(),
+        std::slice::from_ref(&there)
+    );
+    assert_eq!(elsewhere(Input::Transferred).last(), Some(&there));
+    let not = elsewhere(Input::NotTransferred);
+    assert_eq!(not.last(), Some(&Output::End(EndReason::NoAgent)));
+    let gone = elsewhere(Input::CallerLeft);
+    assert_eq!(gone, [Output::End(EndReason::CallerHungUp)]);
+}
+
+#[test]
+fn a_phone_that_does_not_go_hears_that_nobody_is_there() {
+    let now = start();
+    let both = NoAgent {
+        transfers: true,
+        ..prompting()
+    };
+    // Answered before it had a room.
+    let options = Options {
+        ringing_until: now + seconds(10),
+        agent_gone: GONE,
+        max_call: seconds(3600),
+        no_agent: both,
+        holds: true,
+    };
+    let mut machine = Machine::answered(options, true, now);
+    machine.handle_timeout(now + seconds(10));
+    assert_eq!(outputs(&mut machine), [Output::Hold(true), Output::Transfer]);
+    machine.handle(Input::NotTransferred, now + seconds(20));
+    assert_eq!(outputs(&mut machine), [Output::Prompt]);
+    assert_eq!(machine.poll_timeout(), Some(now + seconds(24)));
+}
+
+#[test]
+fn music_plays_while_the_agent_is_away() {
+    let now = start();
+    let mut machine = Machine::incoming(Options {
+        ringing_until: now + seconds(10),
+        agent_gone: GONE,
+        max_call: seconds(3600),
+        no_agent: NoAgent::default(),
+        holds: true,
+    });
+    machine.handle(heard("agent"), now);
+    machine.handle(Input::Acknowledged, now);
+    assert_eq!(outputs(&mut machine), [Output::Answer, Output::Active]);
+    machine.handle(left("agent", false), now);
+    assert_eq!(outputs(&mut machine), [Output::Hold(true)]);
+    machine.handle(heard("another"), now);
+    assert_eq!(outputs(&mut machine), [Output::Hold(false)]);
+}
+
+#[test]
+fn whoever_is_in_the_room_ends_the_call_also_before_its_answer() {
+    let now = start();
+    let mut machine = machine(now);
+    machine.handle(Input::EndCall, now);
+    let refused = Output::Reject {
+        code: 480,
+        text: "call ended by the room",
+    };
+    assert_eq!(outputs(&mut machine), [refused, Output::End(EndReason::EndCall)]);
+    let mut machine = answered(now);
+    machine.handle(Input::EndCall, now);
+    let end = Output::HangUp { text: "end_call" };
+    assert_eq!(outputs(&mut machine), [end, Output::End(EndReason::EndCall)]);
 }

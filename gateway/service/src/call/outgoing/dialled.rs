@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bus::Incoming;
 use bus::sipinternal::Created;
+use events::livekit::attribute;
 use livekit::DisconnectReason;
 use sip::Answer;
 use tokio::sync::{mpsc, oneshot};
@@ -78,6 +79,16 @@ impl Dialled {
 
     pub(in crate::call) fn refused(&mut self, code: u16, phrase: String) {
         self.failure = Some(SipFailure { code, phrase });
+    }
+
+    /// The number, where LiveKit hides it from the room.
+    pub(in crate::call) fn hidden_number(&self) -> Option<&str> {
+        let shown = self
+            .order
+            .request
+            .participant_attributes
+            .contains_key(attribute::SIP_NUMBER);
+        (!shown).then_some(self.order.number.as_str())
     }
 
     /// What the answer adds to the participant's attributes.

@@ -19,11 +19,12 @@ use tokio::time::Instant;
 use tracing::{Instrument as _, Span};
 
 use super::conversation::{Conversation, Parts, Way};
-use super::machine::{EndReason, Machine, Options};
+use super::machine::{EndReason, Machine, NoAgent, Options};
 use super::media_leg::{self, Encryption, MediaLeg};
 use super::transfer::Transfers;
 use super::{Context, detail, millis, setup};
 use crate::attributes;
+use crate::methods::RemoteHeaders;
 use crate::room::RoomLeg;
 use crate::token::Joiner;
 use caps::Place;
@@ -113,6 +114,7 @@ async fn prepare(context: &Arc<Context>, request: CreateParticipant) -> Result<R
         identity,
         media_leg::UNKNOWN_RATE_HZ,
         false,
+        RemoteHeaders::default(),
     )
     .await
     .map_err(|error| {
@@ -178,6 +180,8 @@ async fn converse(context: &Arc<Context>, ready: Ready, incoming: Incoming, begu
         ringing_until: ringing_until.into_std(),
         agent_gone: context.config.timeouts.agent_gone,
         max_call: order.longest,
+        no_agent: NoAgent::default(),
+        holds: context.sounds.hold().is_some(),
     };
     let attributes_to_headers = std::mem::take(&mut order.request.attributes_to_headers);
     let mut conversation = Conversation::new(Parts {

@@ -101,6 +101,7 @@ impl Established {
                         break hang_up(&within, all).await;
                     }
                     Some(Command::Refer { to, headers }) => within.refer(&to, headers),
+                    Some(Command::Notify { code, phrase, is_final }) => within.notify(code, &phrase, is_final),
                     // Nothing that an answered call can do.
                     Some(_) => {}
                     None => break hang_up(&within, Vec::new()).await,
