@@ -20,6 +20,8 @@ const LOOKS: [Duration; 3] = [
 /// Of each question to the server, and of all together where somebody waits: a gateway that stops waits 5 s for its calls.
 const QUESTION_TIMEOUT: Duration = Duration::from_secs(2);
 const CONFIRM_TIMEOUT: Duration = Duration::from_secs(4);
+/// The server tells the room of changes in batches, and of a participant that is gone by the end of one, only that.
+const BATCH: Duration = Duration::from_millis(250);
 /// Between questions to a server that does not answer, as while its Redis is away.
 const AGAIN: Duration = Duration::from_secs(1);
 /// For so long it is asked. It misses a participant after some 20 s from when it can.
@@ -98,7 +100,7 @@ impl Departure {
                 .update_participant(&self.room, &self.identity, update)
                 .await
             {
-                Ok(_) => {}
+                Ok(_) => sleep(BATCH).await,
                 Err(LiveKitError::NotFound { .. }) => return Ok(()),
                 Err(error) => return Err(error),
             }

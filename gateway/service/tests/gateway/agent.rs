@@ -125,7 +125,7 @@ impl Agent {
         };
         timeout(Duration::from_secs(10), search)
             .await
-            .unwrap_or_else(|_| panic!("{wanted:?} not noticed"))
+            .unwrap_or_else(|_| panic!("{wanted:?} not noticed; {}", crate::logs::last(90)))
     }
 
     /// Waits for all of them, in whatever order they come: what the server says and what the phone presses take different ways.
@@ -224,6 +224,14 @@ async fn listen(
                     echoes.spawn(echo(track, ears.clone()));
                 }
                 continue;
+            }
+            // Who comes and changes soon after is told of once.
+            RoomEvent::ParticipantConnected(participant) => {
+                let status = participant.attributes().remove("sip.callStatus");
+                match status.filter(|status| status == "active") {
+                    Some(status) => Noticed::Status(status),
+                    None => continue,
+                }
             }
             RoomEvent::ParticipantAttributesChanged {
                 changed_attributes, ..
