@@ -62,9 +62,9 @@ pub(crate) async fn ask_until_answered(call: &Call, limit: Duration) {
         }
         assert!(Instant::now() < until, "nobody answers any more");
     }
-    // The beginning of the first one that was heard may have been lost.
-    let mut ear = call.ear();
+    // Of the first one that was heard a part may have been lost, and what the agent says of it is cut off: the answer comes after this one.
     call.speak(&voice(phone::QUESTION)).await.unwrap();
+    let mut ear = call.ear();
     ear.wait_for_utterance(PAUSE, SOON).await.unwrap();
 }
 
