@@ -10,6 +10,7 @@ use audio::correlate::best_lag;
 use audio::level::rms_dbfs;
 use audio::{Cleaner, EchoCanceller, NoiseSuppression};
 
+use crate::tap::sample_at;
 use crate::{FRAME_SAMPLES, SAMPLE_RATE_HZ};
 
 /// What is done to the caller's sound.
@@ -291,11 +292,6 @@ impl Far {
         self.samples.drain(..count);
         self.start += count as u64;
     }
-}
-
-fn sample_at(now: Duration) -> u64 {
-    let samples = now.as_nanos() * u128::from(SAMPLE_RATE_HZ) / 1_000_000_000;
-    u64::try_from(samples).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -200,7 +200,8 @@ fn is_quiet(frame: &[i16]) -> bool {
     frame.iter().all(|sample| sample.unsigned_abs() <= QUIET)
 }
 
-fn sample_at(now: Duration) -> u64 {
+/// The sample, at [`SAMPLE_RATE_HZ`], that is due at `now`.
+pub(crate) fn sample_at(now: Duration) -> u64 {
     let samples = now.as_nanos() * u128::from(SAMPLE_RATE_HZ) / 1_000_000_000;
     u64::try_from(samples).unwrap_or(u64::MAX)
 }

@@ -14,7 +14,7 @@ use crate::agent::Agent;
 use crate::fixture::{Fixture, IDENTITY, ROOM, SOON, Wishes};
 use crate::outbound::allowed;
 use crate::peer::Phone;
-use crate::pins::{hears, press};
+use crate::pins::{hears, hears_the_agent, press};
 use crate::sessions::{HOPS, SDP, answered, asked, invite, replies, within};
 use crate::sipp::Sipp;
 
@@ -149,15 +149,7 @@ async fn a_caller_is_asked_for_the_pin_by_recordings_and_hears_music_until_an_ag
     press(&mut rtp, "4711#").await;
     hears(&mut rtp, 850.0).await;
     let agent = Agent::join(&fixture).await;
-    let says = async {
-        loop {
-            agent.say(440.0, Duration::from_secs(1)).await;
-        }
-    };
-    tokio::select! {
-        () = hears(&mut rtp, 440.0) => {}
-        () = says => {}
-    }
+    hears_the_agent(&mut rtp, &agent).await;
     phone.in_dialog("BYE", 2, "").await;
     phone.expect("SIP/2.0 200").await;
     phone.cancel.cancel();
@@ -193,15 +185,7 @@ async fn a_phone_that_is_being_transferred_hears_music_and_then_the_room_again()
     let (transferred, ()) = tokio::join!(transfer, waits);
     let error = transferred.expect_err("nothing was heard of it");
     assert!(!matches!(error, LiveKitError::Sip { .. }), "{error:?}");
-    let says = async {
-        loop {
-            agent.say(440.0, Duration::from_secs(1)).await;
-        }
-    };
-    tokio::select! {
-        () = hears(&mut rtp, 440.0) => {}
-        () = says => {}
-    }
+    hears_the_agent(&mut rtp, &agent).await;
     phone.in_dialog("BYE", 2, "").await;
     phone.expect("SIP/2.0 200").await;
     phone.cancel.cancel();

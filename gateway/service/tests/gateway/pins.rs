@@ -51,6 +51,19 @@ pub(crate) async fn hears(rtp: &mut RtpSession, frequency_hz: f64) {
     assert!(heard.is_ok(), "{frequency_hz} Hz is not heard");
 }
 
+/// The agent speaks until the phone hears it.
+pub(crate) async fn hears_the_agent(rtp: &mut RtpSession, agent: &Agent) {
+    let says = async {
+        loop {
+            agent.say(440.0, Duration::from_secs(1)).await;
+        }
+    };
+    tokio::select! {
+        () = hears(rtp, 440.0) => {}
+        () = says => {}
+    }
+}
+
 /// Whether the caller is in the room.
 async fn is_in(fixture: &Fixture) -> bool {
     let participants = fixture.api.list_participants(ROOM).await.unwrap_or_default();
@@ -87,15 +100,7 @@ async fn the_right_pin_opens_the_room_and_is_left_nowhere() {
         () = agent.hears(1_000.0) => {}
         () = speaks(&mut rtp, 1_000.0) => {}
     }
-    let says = async {
-        loop {
-            agent.say(440.0, Duration::from_secs(1)).await;
-        }
-    };
-    tokio::select! {
-        () = hears(&mut rtp, 440.0) => {}
-        () = says => {}
-    }
+    hears_the_agent(&mut rtp, &agent).await;
     press(&mut rtp, "5").await;
     let before = agent.until(Noticed::Digit("5".into())).await;
     let is_digit = |noticed: &Noticed| matches!(noticed, Noticed::Digit(_));
